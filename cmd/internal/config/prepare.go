@@ -1,0 +1,69 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Prepared says what Prepare made.
+type Prepared struct {
+	Folder, File, Certificate bool
+}
+
+// Prepare makes what a first start needs and what is not there: the data
+// folder, the settings file, a key with a self-signed certificate.
+func (l *Loaded) Prepare(now time.Time) (Prepared, error) {
+	var made Prepared
+	if len(l.Domains) == 0 {
+		return made, &Error{Problems: []string{"domains: no mail domain is named; say --domains example.com, set CONFAB_DOMAINS, or write domains = [\"example.com\"] into " + l.File}}
+	}
+	if _, err := os.Stat(l.Data); errors.Is(err, os.ErrNotExist) {
+		if err := os.MkdirAll(l.Data, 0o700); err != nil {
+			return made, fmt.Errorf("the data folder cannot be made: %w; name another one with --data or CONFAB_DATA, or make it and give it to the user that runs confab", err)
+		}
+		made.Folder = true
+	} else if err != nil {
+		return made, err
+	}
+	if !l.Exists {
+		var text strings.Builder
+		if err := WriteSample(&text, l.Settings); err != nil {
+			return made, err
+		}
+		if err := writeNew(l.File, []byte(text.String()), 0o600); err != nil {
+			return made, fmt.Errorf("the settings file cannot be written: %w", err)
+		}
+		l.Exists, made.File = true, true
+	}
+	certificate, key := l.Path(l.TLS.Certificate[0]), l.Path(l.TLS.Key[0])
+	if l.Origin["tls.certificate"] != "" || exists(certificate) || exists(key) {
+		return made, nil // the administrator's own
+	}
+	if err := WriteSelfSigned(l.Settings, now); err != nil {
+		return made, fmt.Errorf("the self-signed certificate cannot be written: %w", err)
+	}
+	made.Certificate = true
+	return made, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// writeNew writes a file that must not exist yet, and its folder.
+func writeNew(path string, data []byte, mode os.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
+}

@@ -1,0 +1,142 @@
+// Package config holds the settings of a confab server: what they are, what
+// they mean, and where they come from.
+//
+// The struct Settings is the only list. Its doc tags are the manual: the sample
+// file, the reference in the README and the help of the flags are made from
+// them. A field named listen.starttls in the file is CONFAB_LISTEN_STARTTLS in
+// the environment and --listen-starttls on the command line. A flag wins over
+// the environment, the environment over the file, the file over the default.
+package config
+
+import (
+	"path/filepath"
+	"time"
+)
+
+// Settings are all settings of a server. A field's tags: toml is its name,
+// doc its manual entry, live:"yes" says that a reload (SIGHUP) is enough to
+// change it; everything else takes effect at the next start.
+type Settings struct {
+	Data    string   `toml:"data" doc:"The data folder: databases, control socket, certificates and confab.toml. Relative paths in other settings start here."`
+	Domains []string `toml:"domains" doc:"The mail domains served. Everybody with an account on a domain sees everybody else on it, and nobody of the other domains."`
+
+	Listen  Listen  `toml:"listen" doc:"Where clients connect. An address is host:port, or :port for all addresses of this machine; an empty list turns a listener off."`
+	TLS     TLS     `toml:"tls" doc:"Certificates. confab speaks TLS or nothing, so it needs at least one."`
+	Log     Log     `toml:"log" doc:"The log goes to standard error."`
+	Roster  Roster  `toml:"roster" doc:"Contact lists."`
+	Archive Archive `toml:"archive" doc:"The history. It cannot be turned off."`
+	Auth    Auth    `toml:"auth" doc:"Passwords."`
+	Session Session `toml:"session" doc:"Client sessions."`
+	Limits  Limits  `toml:"limits" doc:"What one peer may cost. The defaults suit a server of some thousand people."`
+	Store   Store   `toml:"store" doc:"The databases."`
+}
+
+// Listen holds the listen addresses.
+type Listen struct {
+	StartTLS []string `toml:"starttls" doc:"Plain connections that must turn to TLS before anything else (RFC 6120)."`
+	TLS      []string `toml:"tls" doc:"Connections that are TLS from the first byte (XEP-0368). Phones get through more firewalls with it."`
+}
+
+// TLS names the certificate files.
+type TLS struct {
+	Certificate []string `toml:"certificate" live:"yes" doc:"PEM files, each a certificate with its chain. With several, each domain gets the one that names it, and the first is for everybody else."`
+	Key         []string `toml:"key" live:"yes" doc:"PEM files with the private keys, in the same order."`
+}
+
+// Log says what is logged, and how.
+type Log struct {
+	Level  LogLevel  `toml:"level" live:"yes" doc:"debug, info, warn or error."`
+	Format LogFormat `toml:"format" doc:"text or json."`
+}
+
+// Roster holds the rules for contact lists.
+type Roster struct {
+	Domain RosterMode `toml:"domain" doc:"Who is in everybody's contact list: all of the domain, one's own groups, or nobody (off: people add one another). auto is all up to 1,000 users on the domain, and groups above."`
+}
+
+// Archive holds the rules for the history.
+type Archive struct {
+	Retention Retention `toml:"retention" live:"yes" doc:"How long messages are kept: forever, or a time of at least 30d."`
+}
+
+// Auth holds the rules for passwords.
+type Auth struct {
+	Iterations int `toml:"iterations" doc:"SCRAM iterations for passwords set from now on: more make a stolen database harder to use, and each login of a new device slower. At least 4096."`
+}
+
+// Session holds the rules for client sessions.
+type Session struct {
+	Resume Duration `toml:"resume" live:"yes" doc:"How long a client that lost its connection may come back to its session (XEP-0198). 0s: not at all."`
+}
+
+// Limits bound what one peer may cost.
+type Limits struct {
+	StanzaBeforeLogin Size     `toml:"stanza_before_login" live:"yes" doc:"The largest element a client may send before it logged in."`
+	Stanza            Size     `toml:"stanza" live:"yes" doc:"The largest stanza a client may send."`
+	StanzaRate        int      `toml:"stanza_rate" live:"yes" doc:"Stanzas a second that one connection may send in the long run; above it confab reads more slowly."`
+	ByteRate          Size     `toml:"byte_rate" live:"yes" doc:"Bytes a second that one connection may send in the long run; above it confab reads more slowly."`
+	OutBuffer         Size     `toml:"out_buffer" live:"yes" doc:"What may wait for one slow client before its connection is closed. The session can be resumed, and the history has everything."`
+	OutBuffers        Size     `toml:"out_buffers" live:"yes" doc:"The same for all clients together."`
+	ResumeStanzas     int      `toml:"resume_stanzas" live:"yes" doc:"How many stanzas are kept for a session that waits to be resumed."`
+	TLSHandshake      Duration `toml:"tls_handshake" live:"yes" doc:"How long a TLS handshake may take."`
+	Login             Duration `toml:"login" live:"yes" doc:"How long a connection may take until it has logged in."`
+	LoginTries        int      `toml:"login_tries" live:"yes" doc:"Login attempts on one connection."`
+	LoginFailures     int      `toml:"login_failures" live:"yes" doc:"Wrong passwords a minute from one network address; further attempts have to wait."`
+}
+
+// Store holds what the databases need to know.
+type Store struct {
+	StateSpace   Size `toml:"state_space" doc:"Address space reserved for state.db (users, contacts). It is no memory and no disk; when the file outgrows it, writers pause now and then."`
+	ArchiveSpace Size `toml:"archive_space" doc:"The same for archive.db (the history)."`
+}
+
+// DefaultData is the data folder if nothing else is said.
+const DefaultData = "/var/lib/confab"
+
+// FileName is the name of the settings file in the data folder.
+const FileName = "confab.toml"
+
+// Default returns the settings of a server that was told nothing.
+func Default() *Settings {
+	return &Settings{
+		Data:   DefaultData,
+		Listen: Listen{StartTLS: []string{":5222"}, TLS: []string{":5223"}},
+		TLS:    TLS{Certificate: []string{"tls/cert.pem"}, Key: []string{"tls/key.pem"}},
+		Log:    Log{Level: "info", Format: "text"},
+		Roster: Roster{Domain: RosterAuto},
+		Auth:   Auth{Iterations: 10000},
+		Session: Session{
+			Resume: Duration{10 * time.Minute},
+		},
+		Limits: Limits{
+			StanzaBeforeLogin: 10 * KiB,
+			Stanza:            256 * KiB,
+			StanzaRate:        1000,
+			ByteRate:          MiB,
+			OutBuffer:         MiB,
+			OutBuffers:        256 * MiB,
+			ResumeStanzas:     1000,
+			TLSHandshake:      Duration{5 * time.Second},
+			Login:             Duration{30 * time.Second},
+			LoginTries:        8,
+			LoginFailures:     60,
+		},
+		Store: Store{StateSpace: 4 * GiB, ArchiveSpace: 64 * GiB},
+	}
+}
+
+// Path returns the place of a file that a setting names, or of one in the
+// data folder.
+func (s *Settings) Path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(s.Data, name)
+}
+
+// The files of the data folder.
+
+func (s *Settings) StateDB() string       { return s.Path("state.db") }
+func (s *Settings) ArchiveDB() string     { return s.Path("archive.db") }
+func (s *Settings) ControlSocket() string { return s.Path("control.sock") }
+func (s *Settings) AuditLog() string      { return s.Path("audit.log") }
