@@ -1,0 +1,220 @@
+package archive
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"confab/xmpp/store"
+)
+
+// Keep stores a batch of messages in one transaction, which shares its commit with everybody else's, and returns when
+// the messages are on disk and delivered. If it returns an error that is no store.PanicError with Committed set, nothing
+// was stored and nothing delivered.
+func (a *Archive) Keep(ctx context.Context, batch []*Message, also Also) error {
+	if len(batch) == 0 && also.Count.Key == "" {
+		return nil
+	}
+	k := newKeeping(a, batch, also)
+	err := a.db.Update(ctx, k.write)
+	if err != nil {
+		a.stats.failed.Add(uint64(len(batch)))
+	}
+	return err
+}
+
+// keeping is a batch while it is being kept. What can be encoded before the ids are known is, off the committer's
+// goroutine; buf holds it and is not touched again until the commit.
+type keeping struct {
+	a       *Archive
+	batch   []*Message
+	also    Also
+	bodies  [][]byte
+	rows    []newRow // by owner, then in the order of the batch
+	scratch []byte
+}
+
+// newRow is a row to be written.
+type newRow struct {
+	message int // in the batch
+	*Row
+	bare    string
+	encoded []byte // the record without its ordinal
+}
+
+func newKeeping(a *Archive, batch []*Message, also Also) *keeping {
+	k := &keeping{a: a, batch: batch, also: also, bodies: make([][]byte, len(batch))}
+	size, rows := 0, 0
+	for _, m := range batch {
+		size += len(m.Stanza) + 32
+		rows += len(m.Rows)
+		for i := range m.Rows {
+			size += len(m.Rows[i].With.String()) + 16
+		}
+	}
+	buf := make([]byte, 0, size)
+	k.rows = make([]newRow, 0, rows)
+	var owners []byte
+	for i, m := range batch {
+		owners = owners[:0]
+		for j := range m.Rows {
+			r := &m.Rows[j]
+			if slices.ContainsFunc(m.Rows[:j], func(o Row) bool { return o.Owner == r.Owner }) {
+				continue
+			}
+			owners = binary.AppendUvarint(owners, uint64(r.Owner))
+			from := len(buf)
+			buf = appendRow(buf, r)
+			k.rows = append(k.rows, newRow{i, r, r.With.Bare().String(), buf[from:len(buf):len(buf)]})
+		}
+		b := body{typ: m.Type, flags: m.Flags, owners: owners, stanza: m.Stanza}
+		from := len(buf)
+		buf = b.append(buf)
+		k.bodies[i] = buf[from:len(buf):len(buf)]
+	}
+	slices.SortFunc(k.rows, func(x, y newRow) int {
+		return cmp.Or(cmp.Compare(x.Owner, y.Owner), cmp.Compare(x.message, y.message))
+	})
+	return k
+}
+
+// write is the transaction. It may run again.
+func (k *keeping) write(tx store.Tx) error {
+	key := k.scratch[:0]
+	for i, m := range k.batch {
+		m.ID = k.a.nextID()
+		key = appendID(key[:0], m.ID)
+		if err := tx.Put(spaceBody, key, k.bodies[i]); err != nil {
+			return err
+		}
+	}
+	if err := k.writeRows(tx); err != nil {
+		return err
+	}
+	if err := k.writePeers(tx); err != nil {
+		return err
+	}
+	if c := k.also.Count; c.Key != "" {
+		v := binary.BigEndian.AppendUint32(nil, c.Handled)
+		v = appendID(v, TimeID(k.a.opts.Clock.Now()))
+		if err := tx.Put(spaceCount, []byte(c.Key), v); err != nil {
+			return err
+		}
+	}
+	k.scratch = key
+	tx.OnCommit(k.committed)
+	if k.also.Flush != nil {
+		tx.OnGroup(k.a, k.also.Flush)
+	}
+	return nil
+}
+
+func (k *keeping) writeRows(tx store.Tx) error {
+	key := k.scratch[:0]
+	var arena []byte
+	var ordinal uint64
+	for i := range k.rows {
+		r := &k.rows[i]
+		if i == 0 || r.Owner != k.rows[i-1].Owner {
+			e, _ := index{spaceRow, appendOwner(key[:0], r.Owner)}.end(tx, 0, maxID, true)
+			ordinal = e.ordinal
+		}
+		ordinal++
+		from := len(arena)
+		arena = binary.AppendUvarint(arena, ordinal)
+		arena = append(arena, r.encoded...)
+		key = appendRowKey(key[:0], r.Owner, k.batch[r.message].ID)
+		if err := tx.Put(spaceRow, key, arena[from:len(arena):len(arena)]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *keeping) writePeers(tx store.Tx) error {
+	order := make([]*newRow, len(k.rows))
+	for i := range k.rows {
+		order[i] = &k.rows[i]
+	}
+	slices.SortFunc(order, func(x, y *newRow) int {
+		return cmp.Or(cmp.Compare(x.Owner, y.Owner), strings.Compare(x.bare, y.bare), cmp.Compare(x.message, y.message))
+	})
+	key := k.scratch[:0]
+	var arena []byte
+	var ordinal uint64
+	for i, r := range order {
+		key = appendPeer(key[:0], r.Owner, r.bare)
+		if i == 0 || r.Owner != order[i-1].Owner || r.bare != order[i-1].bare {
+			e, _ := index{spacePeer, key}.end(tx, 0, maxID, true)
+			ordinal = e.ordinal
+		}
+		ordinal++
+		from := len(arena)
+		arena = binary.AppendUvarint(arena, ordinal)
+		key = appendID(key, k.batch[r.message].ID)
+		if err := tx.Put(spacePeer, key, arena[from:len(arena):len(arena)]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nextID gives away an id. It runs on the committer's goroutine; an id whose transaction fails is not used again.
+func (a *Archive) nextID() uint64 {
+	a.next = max(TimeID(a.opts.Clock.Now()), a.next+1)
+	return a.next
+}
+
+func (k *keeping) committed() {
+	if n := len(k.batch); n > 0 {
+		k.a.last.Store(k.batch[n-1].ID)
+		k.a.stats.messages.Add(uint64(n))
+		k.a.stats.rows.Add(uint64(len(k.rows)))
+	}
+	if k.also.Deliver == nil {
+		return
+	}
+	for _, m := range k.batch {
+		k.also.Deliver(m)
+	}
+}
+
+// Count returns what was kept of a session's stream management.
+func (a *Archive) Count(ctx context.Context, key string) (handled uint32, ok bool, err error) {
+	err = a.db.View(ctx, func(tx store.Tx) error {
+		if v := tx.Get(spaceCount, []byte(key)); len(v) == 12 {
+			handled, ok = binary.BigEndian.Uint32(v), true
+		}
+		return nil
+	})
+	return handled, ok, err
+}
+
+// DropCounts forgets counts: those of the keys named.
+func (a *Archive) DropCounts(ctx context.Context, keys ...string) error {
+	return a.db.Update(ctx, func(tx store.Tx) error {
+		for _, k := range keys {
+			if err := tx.Delete(spaceCount, []byte(k)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// DropCountsBefore forgets the counts that were last kept before t: nobody comes back for them.
+func (a *Archive) DropCountsBefore(ctx context.Context, t time.Time) error {
+	return a.db.Update(ctx, func(tx store.Tx) error {
+		var errs []error
+		for k, v := range tx.Scan(spaceCount, store.Range{}) {
+			if len(v) != 12 || idOf(v) < TimeID(t) {
+				errs = append(errs, tx.Delete(spaceCount, k))
+			}
+		}
+		return errors.Join(errs...)
+	})
+}

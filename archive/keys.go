@@ -1,0 +1,146 @@
+package archive
+
+import (
+	"encoding/binary"
+	"math"
+
+	"confab/xmpp"
+	"confab/xmpp/directory"
+	"confab/xmpp/store"
+)
+
+// The spaces of the archive and their keys. Numbers are big-endian, so that keys sort as the numbers do.
+const (
+	spaceBody   store.Space = "history.body"   // id → body record
+	spaceRow    store.Space = "history.row"    // owner id → row record
+	spacePeer   store.Space = "history.peer"   // owner, bare address of the other side, NUL, id → ordinal in that conversation
+	spaceCount  store.Space = "history.count"  // key of a session → handled, time
+	spaceMarker store.Space = "history.marker" // owner → id up to which some resource got everything
+	spaceAudit  store.Space = "history.audit"  // time → access record
+	spaceMeta   store.Space = "history.meta"
+)
+
+// AppendSpaces names the spaces whose keys only ascend, for engines that fill their pages accordingly.
+func AppendSpaces() []store.Space { return []store.Space{spaceBody, spaceAudit} }
+
+// keyLast holds the highest id that was ever given away when its message is gone: ids are not used twice.
+var keyLast = []byte("last")
+
+const maxID = math.MaxUint64
+
+func appendID(dst []byte, id uint64) []byte { return binary.BigEndian.AppendUint64(dst, id) }
+
+// idOf returns the id at the end of a key.
+func idOf(key []byte) uint64 {
+	if len(key) < 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(key[len(key)-8:])
+}
+
+func appendOwner(dst []byte, o directory.ID) []byte {
+	return binary.BigEndian.AppendUint64(dst, uint64(o))
+}
+
+func ownerOf(key []byte) directory.ID {
+	if len(key) < 8 {
+		return 0
+	}
+	return directory.ID(binary.BigEndian.Uint64(key))
+}
+
+func appendRowKey(dst []byte, o directory.ID, id uint64) []byte {
+	return appendID(appendOwner(dst, o), id)
+}
+
+// appendPeer appends the beginning that all keys of one conversation share. An address has no NUL in it.
+func appendPeer(dst []byte, o directory.ID, bare string) []byte {
+	dst = appendOwner(dst, o)
+	dst = append(dst, bare...)
+	return append(dst, 0)
+}
+
+// peerOf returns the address in a key of spacePeer.
+func peerOf(key []byte) string {
+	if len(key) < 17 {
+		return ""
+	}
+	return string(key[8 : len(key)-9])
+}
+
+// index is the ordered list of one archive, or of one conversation in it. Its values begin with the ordinal.
+type index struct {
+	space  store.Space
+	prefix []byte
+}
+
+func indexOf(o directory.ID, with xmpp.JID) index {
+	if with.IsZero() {
+		return index{spaceRow, appendOwner(nil, o)}
+	}
+	return index{spacePeer, appendPeer(nil, o, with.Bare().String())}
+}
+
+// in returns the range of the ids from lo up to, not including, hi.
+func (x index) in(lo, hi uint64) store.Range {
+	r := store.Range{Prefix: x.prefix}
+	if lo > 0 {
+		r.From = appendID(append([]byte(nil), x.prefix...), lo)
+	}
+	if hi < maxID {
+		r.To = appendID(append([]byte(nil), x.prefix...), hi)
+	}
+	return r
+}
+
+// entry is an element of an index.
+type entry struct{ id, ordinal uint64 }
+
+func toEntry(k, v []byte) entry {
+	n, _ := binary.Uvarint(v)
+	return entry{idOf(k), n}
+}
+
+// end returns the first or the last entry of a range.
+func (x index) end(tx store.Tx, lo, hi uint64, last bool) (e entry, ok bool) {
+	r := x.in(lo, hi)
+	r.Reverse, r.Limit = last, 1
+	for k, v := range tx.Scan(x.space, r) {
+		return toEntry(k, v), true
+	}
+	return entry{}, false
+}
+
+// idText is how clients see ids: 13 digits of base 32, which sort as the numbers do.
+const idDigits = "0123456789abcdefghijklmnopqrstuv"
+
+// AppendID appends the text of an id.
+func AppendID(dst []byte, id uint64) []byte {
+	for shift := 60; shift >= 0; shift -= 5 {
+		dst = append(dst, idDigits[id>>shift&31])
+	}
+	return dst
+}
+
+// FormatID returns the text of an id.
+func FormatID(id uint64) string { return string(AppendID(make([]byte, 0, 13), id)) }
+
+// ParseID reads the text of an id; ok is false for what AppendID did not write.
+func ParseID(s string) (id uint64, ok bool) {
+	if len(s) != 13 || s[0] > 'f' {
+		return 0, false
+	}
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c && c <= 'v':
+			c -= 'a' - 10
+		default:
+			return 0, false
+		}
+		id = id<<5 | uint64(c)
+	}
+	return id, true
+}
