@@ -1,0 +1,232 @@
+// Package feature is the seam between the server and what it can do. A feature
+// is a value: a struct of slices that says what it announces, which requests it
+// answers and at which moments it wants to be asked. The server is a list of
+// them, in the order in which they take their turn.
+//
+// # A new XEP
+//
+// Copy package ping (it is the skeleton), rename it after what it does, cite
+// the sections, write its dialogue in cmd/internal/server/testdata, and add its
+// New to the list in cmd/internal/server/features.go. If a second place needs
+// an edit, the seam is wrong: mend it here.
+//
+//	func New() feature.Feature { return feature.Feature{
+//		Name:       "ping",
+//		Implements: []feature.XEP{feature.Implements(199, "2.0.1", feature.Complete, "")},
+//		Advertise:  []feature.Advert{{NS, feature.Server | feature.Account}},
+//		IQ:         []feature.IQ{feature.Get(NS, "ping", feature.Server|feature.Account, pong)},
+//	} }
+//
+// # The way of a stanza
+//
+// Table.Handle takes a stanza from a session, or from the server itself, finds
+// what its address is, and lets it pass the stages in the order of the list:
+//
+//	Accept   may refuse it with an *xmpp.Error
+//	Amend    adds to the Edit that every receiver's copy is made with
+//	Keep     names the archives that have it (Dispatch.Copies)
+//	         — then the batch is stored, and it is on disk —
+//	Deliver  by address: the router's rules for accounts, or the service
+//	After    sees who got it: carbons, push, markers
+//
+// A message without Copies skips the store. Deliver and After of a stored
+// message run on the committer's goroutine, in the order of the ids of the
+// history: they append bytes and return. Presence and IQs never wait for the
+// store on their way; their handlers may use it.
+//
+// A handler runs on the goroutine of the sender's reader. The stanza it gets is
+// read-only and valid until it returns.
+package feature
+
+import (
+	"fmt"
+
+	"confab/xmpp"
+	"confab/xmpp/directory"
+	"confab/xmpp/router"
+)
+
+// Where is a set of kinds of addresses.
+type Where uint16
+
+const (
+	Server  Where = 1 << iota // the domain: example.com
+	Self                      // the sender's own bare address, or no address at all
+	Account                   // the bare address of another user of ours
+	Alias                     // the bare address of an alias
+	Service                   // a service of ours and what is under it: conference.example.com
+	Full                      // a full address of a user of ours: clients answer there
+	Nobody                    // a localpart of our domain that belongs to nobody, or a user who is disabled
+	Remote                    // another domain
+)
+
+// Status is how much of a specification is there.
+type Status uint8
+
+const (
+	Complete Status = iota
+	Partial
+)
+
+func (s Status) String() string { return [...]string{"complete", "partial"}[s] }
+
+// XEP states that a feature implements a specification.
+type XEP struct {
+	Number  int
+	Version string // of the specification that was implemented
+	Status  Status
+	Note    string
+}
+
+// Implements makes an XEP.
+func Implements(number int, version string, status Status, note string) XEP {
+	return XEP{number, version, status, note}
+}
+
+// Advert is a feature announced in disco#info (XEP-0030) of the addresses named.
+type Advert struct {
+	Var   string
+	Where Where
+}
+
+// Identity is an identity announced in disco#info.
+type Identity struct {
+	Category, Type, Name string
+	Where                Where
+}
+
+// Feature is one capability of the server. Only Name is required.
+type Feature struct {
+	Name       string
+	Implements []XEP
+
+	Advertise  []Advert
+	Identities []Identity
+	// Info appends to the disco#info of an address what only it has: forms
+	// (XEP-0128), identities or features that depend on settings.
+	Info func(q *Query, dst []byte) ([]byte, error)
+	// Items appends <item/> elements to disco#items of an address.
+	Items func(q *Query, dst []byte) ([]byte, error)
+	// Nodes answers disco#info and #items for nodes of this feature (XEP-0030
+	// §3.2, §4.2). handled says that the node is one of them.
+	Nodes func(q *Query, node string, items bool, dst []byte) (out []byte, handled bool, err error)
+
+	IQ []IQ
+
+	// Stages of a message, see the package comment.
+	Accept func(d *Dispatch) error
+	Amend  func(d *Dispatch)
+	Keep   func(d *Dispatch) error
+	// Hold reports that a stored message is not delivered now because older
+	// ones wait for the same account; its feature delivers it in its turn.
+	Hold  func(d *Dispatch) bool
+	After func(d *Dispatch, out *router.Batch)
+
+	// Presence handles a presence stanza that a session sends, or that comes
+	// from elsewhere to a user of ours. The first feature of the list that
+	// reports handled ends the way. Accept is asked before.
+	Presence func(d *Dispatch) (handled bool, err error)
+
+	// Services answer for domains of their own below the mail domains.
+	Services []ServiceHandler
+
+	// StreamFeatures appends to <stream:features/> after login.
+	StreamFeatures func(domain string, dst []byte) []byte
+
+	// Moments of a session. Each may be nil.
+	Bound    func(s *router.Session)                             // has an address; no presence yet
+	Resumed  func(s *router.Session)                             // came back on another connection
+	Ended    func(s *router.Session, lost router.Unacknowledged) // left the table for good
+	Inactive func(s *router.Session)                             // lost its connection and waits for a resumption
+
+	// Start is called once when all is assembled, before the first connection.
+	Start func(h *Host) error
+}
+
+// IQ is a handler of requests whose payload is the element Local of Space.
+type IQ struct {
+	Space, Local string
+	Type         xmpp.Type // get or set
+	Where        Where
+	Handle       Handler
+}
+
+// Handler answers a request: it appends the payload of the result to dst, or
+// returns an error. An *xmpp.Error goes to the sender as it is; any other is
+// logged and becomes <internal-server-error/>.
+type Handler func(q *Query, dst []byte) ([]byte, error)
+
+// Get makes the handler of a request of type get.
+func Get(space, local string, where Where, h Handler) IQ {
+	return IQ{space, local, xmpp.TypeGet, where, h}
+}
+
+// Set makes the handler of a request of type set.
+func Set(space, local string, where Where, h Handler) IQ {
+	return IQ{space, local, xmpp.TypeSet, where, h}
+}
+
+// ServiceHandler is a service at a domain of its own, such as
+// conference.example.com: everything sent to it or below it is its own to
+// handle. IQs that IQ handlers of features with Where Service do not answer
+// come to Handle too.
+type ServiceHandler struct {
+	Label  string // first label of the domain: "conference"
+	Name   string // in disco#items of the domain
+	Handle func(d *Dispatch) error
+}
+
+// Query is a request on its way to its handler.
+type Query struct {
+	*Dispatch
+	Payload *xmpp.Element
+
+	then []func()
+}
+
+// Then runs fn after the answer was sent.
+func (q *Query) Then(fn func()) { q.then = append(q.then, fn) }
+
+// Copy says that an archive has a message and how its owner sees it.
+type Copy struct {
+	Owner    directory.ID
+	OwnerJID xmpp.JID // bare; names the archive in stanza-id
+	With     xmpp.JID // the other side, as MAM finds it
+	Incoming bool
+	Edit     *xmpp.Edit // nil: as the Dispatch's Edit says
+}
+
+// Dispatch is one stanza on its way.
+type Dispatch struct {
+	Stanza  *xmpp.Stanza
+	Session *router.Session // the sender's; nil: not a client of ours
+	From    xmpp.JID        // full address of the sender, as receivers see it
+	To      xmpp.JID        // never zero: the sender's own bare address if the stanza names none
+	Where   Where           // what To is; one bit
+	User    *directory.User // of To: Self, Account and Full only
+	Service string          // the service's label, where Where is Service
+
+	Edit    xmpp.Edit // what receivers' copies are made with; From is stamped
+	Private bool      // no carbons (XEP-0280 §6.2)
+
+	Fate   router.Fate
+	Copies []Copy
+	ID     uint64            // in the history, once stored
+	Got    []*router.Session // who got it, once delivered
+
+	host *Host
+}
+
+// Host returns what the server offers to features.
+func (d *Dispatch) Host() *Host { return d.host }
+
+// Domain is the mail domain that the sender belongs to, or the target's if the
+// sender is not one of ours.
+func (d *Dispatch) Domain() string {
+	if d.Session != nil {
+		return d.Session.JID().Domain()
+	}
+	return d.To.Domain()
+}
+
+func (f *Feature) String() string { return fmt.Sprintf("feature %s", f.Name) }

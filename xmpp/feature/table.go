@@ -1,0 +1,532 @@
+package feature
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+
+	"confab/xmpp"
+	"confab/xmpp/directory"
+	"confab/xmpp/router"
+)
+
+// Table is the list of features made ready: what every stanza passes. It does
+// not change once the server runs.
+type Table struct {
+	host     *Host
+	features []Feature
+
+	iq       map[iqKey][]IQ
+	accept   []func(*Dispatch) error
+	amend    []func(*Dispatch)
+	keep     []func(*Dispatch) error
+	hold     []func(*Dispatch) bool
+	after    []func(*Dispatch, *router.Batch)
+	presence []func(*Dispatch) (bool, error)
+	services map[string]*ServiceHandler
+}
+
+type iqKey struct {
+	space, local string
+	set          bool
+}
+
+// NewTable makes the table of a list of features. An error names the feature
+// that is wrong: two handlers of the same request for the same kind of address.
+func NewTable(h *Host, features ...Feature) (*Table, error) {
+	t := &Table{host: h, features: features, iq: map[iqKey][]IQ{}, services: map[string]*ServiceHandler{}}
+	for i := range features {
+		f := &features[i]
+		for _, q := range f.IQ {
+			k := iqKey{q.Space, q.Local, q.Type == xmpp.TypeSet}
+			for _, have := range t.iq[k] {
+				if have.Where&q.Where != 0 {
+					return nil, fmt.Errorf("%v: {%s}%s is answered by another feature already", f, q.Space, q.Local)
+				}
+			}
+			t.iq[k] = append(t.iq[k], q)
+		}
+		for j := range f.Services {
+			s := &f.Services[j]
+			if t.services[s.Label] != nil {
+				return nil, fmt.Errorf("%v: there is a service %q already", f, s.Label)
+			}
+			t.services[s.Label] = s
+		}
+		if f.Accept != nil {
+			t.accept = append(t.accept, f.Accept)
+		}
+		if f.Amend != nil {
+			t.amend = append(t.amend, f.Amend)
+		}
+		if f.Keep != nil {
+			t.keep = append(t.keep, f.Keep)
+		}
+		if f.Hold != nil {
+			t.hold = append(t.hold, f.Hold)
+		}
+		if f.After != nil {
+			t.after = append(t.after, f.After)
+		}
+		if f.Presence != nil {
+			t.presence = append(t.presence, f.Presence)
+		}
+	}
+	h.Table = t
+	for i := range features {
+		if start := features[i].Start; start != nil {
+			if err := start(h); err != nil {
+				return nil, fmt.Errorf("%v: %w", &features[i], err)
+			}
+		}
+	}
+	return t, nil
+}
+
+// Features returns the list that the table was made of, read-only.
+func (t *Table) Features() []Feature { return t.features }
+
+// Services calls fn for every service.
+func (t *Table) Services(fn func(*ServiceHandler)) {
+	for i := range t.features {
+		for j := range t.features[i].Services {
+			fn(&t.features[i].Services[j])
+		}
+	}
+}
+
+// StreamFeatures appends what a session may negotiate after login.
+func (t *Table) StreamFeatures(domain string, dst []byte) []byte {
+	for i := range t.features {
+		if f := t.features[i].StreamFeatures; f != nil {
+			dst = f(domain, dst)
+		}
+	}
+	return dst
+}
+
+// Bound tells the features of a new session.
+func (t *Table) Bound(s *router.Session) {
+	for i := range t.features {
+		if f := t.features[i].Bound; f != nil {
+			f(s)
+		}
+	}
+}
+
+// Resumed tells the features that a session came back.
+func (t *Table) Resumed(s *router.Session) {
+	for i := range t.features {
+		if f := t.features[i].Resumed; f != nil {
+			f(s)
+		}
+	}
+}
+
+// Inactive tells the features that a session waits to be resumed.
+func (t *Table) Inactive(s *router.Session) {
+	for i := range t.features {
+		if f := t.features[i].Inactive; f != nil {
+			f(s)
+		}
+	}
+}
+
+// End ends a session and tells the features.
+func (t *Table) End(s *router.Session) {
+	lost, first := s.End()
+	if first {
+		t.ended(s, lost)
+	}
+}
+
+// Replaced tells the features of a session that Router.Bind has replaced.
+func (t *Table) ended(s *router.Session, lost router.Unacknowledged) {
+	for i := range t.features {
+		if f := t.features[i].Ended; f != nil {
+			f(s, lost)
+		}
+	}
+}
+
+// Batch is what one read of a connection brought: messages that are on their
+// way and not on disk yet. It belongs to the goroutine of the reader.
+type Batch struct {
+	session *router.Session
+	pending []*Dispatch
+	spare   []*Dispatch
+	count   uint32 // stanzas since the last Commit, for XEP-0198
+	out     router.Batch
+	reply   []byte
+}
+
+// NewBatch makes the batch of a session's connection; nil for stanzas of the
+// server itself.
+func NewBatch(s *router.Session) *Batch { return &Batch{session: s} }
+
+func (b *Batch) take() *Dispatch {
+	if n := len(b.spare); n > 0 {
+		d := b.spare[n-1]
+		b.spare = b.spare[:n-1]
+		*d = Dispatch{Copies: d.Copies[:0], Got: d.Got[:0]}
+		return d
+	}
+	return new(Dispatch)
+}
+
+// Handle takes one stanza from the batch's session. The stanza and its bytes
+// must stay as they are until the next Commit.
+func (t *Table) Handle(b *Batch, st *xmpp.Stanza) {
+	b.count++
+	d := b.take()
+	d.Stanza, d.Session, d.host = st, b.session, t.host
+	d.From, d.To = b.session.JID(), st.To
+	if d.To.IsZero() {
+		d.To = d.From.Bare()
+		d.Edit.To = d.To
+	}
+	d.Edit.From = d.From
+	t.locate(d)
+	defer t.recovered(d)
+	if st.Kind != xmpp.KindMessage {
+		t.Commit(b)
+	}
+	kept, err := t.pass(b, d)
+	if err != nil {
+		t.Commit(b)
+		t.refuse(b, d, err)
+	}
+	if !kept {
+		b.spare = append(b.spare, d)
+	}
+}
+
+// Inject takes a stanza that the server itself, or a service of it, sends.
+// from is stamped on it. It returns when the stanza has gone its way, stored
+// first if it is to be stored.
+func (t *Table) Inject(from xmpp.JID, st *xmpp.Stanza) error {
+	b := &Batch{}
+	d := b.take()
+	d.Stanza, d.From, d.To, d.host = st, from, st.To, t.host
+	d.Edit.From = from
+	t.locate(d)
+	defer t.recovered(d)
+	kept, err := t.pass(b, d)
+	if kept {
+		err = t.store(b)
+	}
+	b.out.Flush()
+	return err
+}
+
+// recovered is deferred around feature code: a panic there is a bug of ours,
+// which costs the sender's stream and nobody else's.
+func (t *Table) recovered(d *Dispatch) {
+	if p := recover(); p != nil {
+		t.host.Log.Error("a handler panicked", "panic", p, "from", d.From.String(), "stanza", string(d.Stanza.Local), "stack", string(debug.Stack()))
+		if d.Session != nil {
+			d.Session.Close(&xmpp.StreamError{Condition: xmpp.StreamInternalServerError})
+		}
+	}
+}
+
+// locate finds what the address is.
+func (t *Table) locate(d *Dispatch) {
+	domain := d.To.Domain()
+	if d.Session != nil && domain != d.Session.JID().Domain() && t.host.Directory.Domain(domain) != nil {
+		d.Where = Remote // the domains of one server never see one another
+		return
+	}
+	if t.host.Directory.Domain(domain) == nil {
+		d.Where = Remote
+		label, parent, ok := strings.Cut(domain, ".")
+		if ok && t.services[label] != nil && t.host.Directory.Domain(parent) != nil &&
+			(d.Session == nil || parent == d.Session.JID().Domain()) {
+			d.Where, d.Service = Service, label
+		}
+		return
+	}
+	if d.To.Local() == "" {
+		d.Where = Server
+		return
+	}
+	d.User = t.host.Directory.User(d.To)
+	switch {
+	case d.User == nil || d.User.Disabled:
+		d.User, d.Where = nil, Nobody
+	case d.To.IsFull():
+		d.Where = Full
+	case d.To == d.From.Bare():
+		d.Where = Self
+	default:
+		d.Where = Account
+	}
+}
+
+// pass lets a stanza pass the stages up to the store. kept says that it waits
+// in the batch.
+func (t *Table) pass(b *Batch, d *Dispatch) (kept bool, err error) {
+	if d.Stanza.ToErr != nil {
+		return false, d.Stanza.ToErr
+	}
+	for _, f := range t.accept {
+		if err := f(d); err != nil {
+			return false, err
+		}
+	}
+	switch d.Stanza.Kind {
+	case xmpp.KindIQ:
+		return false, t.passIQ(b, d)
+	case xmpp.KindPresence:
+		return false, t.passPresence(d)
+	}
+	return t.passMessage(b, d)
+}
+
+func (t *Table) passMessage(b *Batch, d *Dispatch) (kept bool, err error) {
+	unavailable := xmpp.NewError(xmpp.ServiceUnavailable, "")
+	switch d.Where {
+	case Self, Account, Full:
+		d.Fate = t.host.Router.MessageFate(d.To, d.Stanza.MessageType())
+		switch d.Fate {
+		case router.Bounce:
+			return false, unavailable
+		case router.Ignore:
+			return false, nil
+		}
+	case Service:
+		for _, f := range t.amend {
+			f(d)
+		}
+		return false, t.services[d.Service].Handle(d)
+	case Remote:
+		return false, xmpp.NewError(xmpp.RemoteServerNotFound, "")
+	default: // RFC 6121 §8.5.1; a message to the domain itself has no meaning yet
+		return false, unavailable
+	}
+	for _, f := range t.amend {
+		f(d)
+	}
+	for _, f := range t.keep {
+		if err := f(d); err != nil {
+			return false, err
+		}
+	}
+	if len(d.Copies) > 0 {
+		b.pending = append(b.pending, d)
+		return true, nil
+	}
+	t.Commit(b)
+	t.deliver(d, &b.out)
+	return false, nil
+}
+
+// Commit stores what waits in the batch, delivers it, and lets everything
+// leave. What a failing store did not take goes back to its senders.
+func (t *Table) Commit(b *Batch) {
+	if len(b.pending) > 0 {
+		if err := t.store(b); err != nil {
+			var stanzaError *xmpp.Error
+			if !errors.As(err, &stanzaError) {
+				t.host.Log.Error("the history did not take a message", "error", err)
+				stanzaError = xmpp.NewError(xmpp.InternalServerError, "the message could not be stored, and was not delivered")
+			}
+			for _, d := range b.pending {
+				t.refuse(b, d, stanzaError)
+			}
+		}
+		b.spare = append(b.spare, b.pending...)
+		b.pending = b.pending[:0]
+	}
+	if b.session != nil && b.count > 0 {
+		b.session.Handled(b.count)
+	}
+	b.count = 0
+	b.out.Flush()
+}
+
+func (t *Table) store(b *Batch) error {
+	var c Count
+	if b.session != nil {
+		if _, token := b.session.Managed(); token != "" {
+			c = Count{token, b.session.Handled(0) + b.count}
+		}
+	}
+	return t.host.Keeper.Keep(b.pending, c, t.deliver)
+}
+
+// deliver hands a message to whoever is to get it, on the committer's
+// goroutine if it was stored.
+func (t *Table) deliver(d *Dispatch, out *router.Batch) {
+	defer t.recovered(d)
+	held := d.Fate == router.Later
+	for _, f := range t.hold {
+		if f(d) {
+			held = true
+		}
+	}
+	if !held {
+		edit := d.Edit
+		var scratch [192]byte
+		for i := range d.Copies {
+			if c := &d.Copies[i]; c.Owner == d.User.ID {
+				edit.Add = t.AppendStanzaID(append(scratch[:0], edit.Add...), c.OwnerJID, d.ID)
+				break
+			}
+		}
+		buf := xmpp.GetBuffer()
+		*buf = xmpp.Apply((*buf)[:0], d.Stanza, &edit)
+		d.Got = t.host.Router.DeliverMessage(out, &router.Message{To: d.To, Bytes: *buf, ID: d.ID, Not: t.notBack(d)}, d.Got[:0])
+		xmpp.PutBuffer(buf)
+	}
+	for _, f := range t.after {
+		f(d, out)
+	}
+}
+
+// notBack names the session that does not get its own message: somebody who
+// writes to their own bare address wants it on the other devices.
+func (t *Table) notBack(d *Dispatch) *router.Session {
+	if d.Where == Self {
+		return d.Session
+	}
+	return nil
+}
+
+// AppendStanzaID appends the <stanza-id/> (XEP-0359 §3) of a message in the
+// archive of owner.
+func (t *Table) AppendStanzaID(dst []byte, owner xmpp.JID, id uint64) []byte {
+	dst = append(dst, "<stanza-id xmlns='urn:xmpp:sid:0'"...)
+	dst = xmpp.AppendAttr(dst, "by", owner.String())
+	dst = append(dst, " id='"...)
+	dst = t.host.Keeper.AppendID(dst, id)
+	return append(dst, "'/>"...)
+}
+
+func (t *Table) passPresence(d *Dispatch) error {
+	for _, f := range t.presence {
+		if handled, err := f(d); handled || err != nil {
+			return err
+		}
+	}
+	if d.Where == Service {
+		return t.services[d.Service].Handle(d)
+	}
+	return nil
+}
+
+func (t *Table) passIQ(b *Batch, d *Dispatch) error {
+	st := d.Stanza
+	request := st.Type == xmpp.TypeGet || st.Type == xmpp.TypeSet
+	switch { // RFC 6120 §8.2.3
+	case !request && st.Type != xmpp.TypeResult && st.Type != xmpp.TypeError:
+		return xmpp.NewError(xmpp.BadRequest, "an IQ has the type get, set, result or error")
+	case len(st.ID) == 0:
+		return xmpp.NewError(xmpp.BadRequest, "an IQ has an id")
+	case request && len(st.Children) != 1:
+		return xmpp.NewError(xmpp.BadRequest, "a request has exactly one child element")
+	}
+	switch d.Where {
+	case Full:
+		return t.routeIQ(b, d, request)
+	case Remote:
+		if request {
+			return xmpp.NewError(xmpp.RemoteServerNotFound, "")
+		}
+		return nil
+	}
+	if !request {
+		if d.Where == Service {
+			return t.services[d.Service].Handle(d)
+		}
+		return nil // the answer to a push; nothing waits for it
+	}
+	q := Query{Dispatch: d, Payload: st.Payload()}
+	for _, h := range t.iq[iqKey{string(q.Payload.Space), string(q.Payload.Local), st.Type == xmpp.TypeSet}] {
+		if h.Where&d.Where == 0 {
+			continue
+		}
+		payload, err := h.Handle(&q, b.reply[:0])
+		if err != nil {
+			return err
+		}
+		t.answer(b, d, payload)
+		for _, fn := range q.then {
+			fn()
+		}
+		return nil
+	}
+	if d.Where == Service {
+		return t.services[d.Service].Handle(d)
+	}
+	return xmpp.NewError(xmpp.ServiceUnavailable, "")
+}
+
+// routeIQ hands an IQ to the client that it names (RFC 6121 §8.5.3).
+func (t *Table) routeIQ(b *Batch, d *Dispatch, request bool) error {
+	s := t.host.Router.Session(d.To)
+	if s == nil {
+		if request { // §8.5.3.2.3
+			return xmpp.NewError(xmpp.ServiceUnavailable, "")
+		}
+		return nil
+	}
+	buf := xmpp.GetBuffer()
+	*buf = xmpp.Apply((*buf)[:0], d.Stanza, &d.Edit)
+	s.Send(&b.out, *buf)
+	xmpp.PutBuffer(buf)
+	return nil
+}
+
+func (t *Table) answer(b *Batch, d *Dispatch, payload []byte) {
+	if d.Session == nil {
+		return
+	}
+	buf := xmpp.GetBuffer()
+	*buf = xmpp.AppendResult((*buf)[:0], d.Stanza, payload)
+	d.Session.Send(&b.out, *buf)
+	xmpp.PutBuffer(buf)
+	if cap(payload) > cap(b.reply) && cap(payload) <= 4<<10 {
+		b.reply = payload
+	}
+}
+
+// refuse answers with an error; what is none for peers is logged.
+func (t *Table) refuse(b *Batch, d *Dispatch, err error) {
+	if d.Session == nil {
+		return
+	}
+	e := t.peerError(d, err)
+	buf := xmpp.GetBuffer()
+	*buf = xmpp.AppendError((*buf)[:0], d.Stanza, e)
+	if len(*buf) > 0 {
+		d.Session.Send(&b.out, *buf)
+	}
+	xmpp.PutBuffer(buf)
+}
+
+func (t *Table) peerError(d *Dispatch, err error) *xmpp.Error {
+	var e *xmpp.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	t.host.Log.Error("a request failed", "error", err, "from", d.From.String(), slog.String("payload", payloadName(d.Stanza)))
+	return xmpp.NewError(xmpp.InternalServerError, "")
+}
+
+func payloadName(st *xmpp.Stanza) string {
+	if p := st.Payload(); p != nil {
+		return "{" + string(p.Space) + "}" + string(p.Local)
+	}
+	return string(st.Local)
+}
+
+// UserOf returns the sender's directory entry, nil if the sender is not ours.
+func (d *Dispatch) UserOf() *directory.User {
+	if d.Session == nil {
+		return nil
+	}
+	return d.host.Directory.ByID(d.Session.User())
+}

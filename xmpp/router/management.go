@@ -1,0 +1,360 @@
+package router
+
+import (
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"confab/xmpp"
+)
+
+// QueueLimits bound what a hibernating session keeps of new stanzas for the
+// client to come back for (XEP-0198). Beyond them the session ends; its
+// messages are in the history. A connected session may have ten times as many
+// stanzas and four times as many bytes unacknowledged, since the presence of a
+// whole domain arrives in one run.
+type QueueLimits struct {
+	Stanzas int // 0: 1000
+	Bytes   int // 0: 1 MiB
+}
+
+func (q QueueLimits) orDefault() QueueLimits {
+	if q.Stanzas == 0 {
+		q.Stanzas = 1000
+	}
+	if q.Bytes == 0 {
+		q.Bytes = 1 << 20
+	}
+	return q
+}
+
+// Acknowledgements are asked for when this many stanzas are unacknowledged, or
+// when the oldest of them has waited for askAfter.
+const (
+	askEvery = 16
+	askAfter = 3 * time.Second
+)
+
+var requestAck = []byte("<r xmlns='urn:xmpp:sm:3'/>")
+
+// management is the XEP-0198 state of a session, under Session.mu.
+type management struct {
+	on    bool
+	token string // not empty: can be resumed
+	max   time.Duration
+
+	handled uint32 // stanzas of the client that were handled, modulo 2³²
+
+	// The unacknowledged stanzas, oldest first: their bytes one after the
+	// other in data, what is known of each in sent.
+	acked uint32 // the client's last h
+	data  []byte
+	sent  []sentStanza
+
+	asking  bool      // an <r/> is on its way
+	askedAt time.Time // when it left
+	pending xmpp.Timer
+
+	full        bool   // something was not kept: the session cannot be resumed any more
+	lost        uint64 // the oldest id of the history that was not kept
+	keptStanzas int    // len(sent) and len(data) when the connection was lost
+	keptBytes   int
+	expiry      xmpp.Timer
+	expired     func()
+}
+
+type sentStanza struct {
+	size int32
+	id   uint64 // in the history, 0: none
+}
+
+// Unacknowledged is what a client never acknowledged.
+type Unacknowledged struct {
+	Stanzas [][]byte
+	FirstID uint64 // the oldest id of the history among them, 0: none
+}
+
+// push keeps a stanza until it is acknowledged. It reports false the first
+// time that the bounds are passed.
+func (m *management) push(stanza []byte, id uint64, connected bool, limit *QueueLimits) bool {
+	if !m.on {
+		return true
+	}
+	if m.full {
+		m.lose(id)
+		return true
+	}
+	stanzas, bytes := 10*limit.Stanzas, 4*limit.Bytes
+	if !connected {
+		stanzas, bytes = m.keptStanzas+limit.Stanzas, m.keptBytes+limit.Bytes
+	}
+	if len(m.sent) >= stanzas || len(m.data)+len(stanza) > bytes {
+		m.full = true
+		m.lose(id)
+		return false
+	}
+	m.data = append(m.data, stanza...)
+	m.sent = append(m.sent, sentStanza{int32(len(stanza)), id})
+	return true
+}
+
+func (m *management) lose(id uint64) {
+	if m.lost == 0 {
+		m.lost = id
+	}
+}
+
+func (m *management) wantsAck() bool { return m.on && !m.asking && len(m.sent) >= askEvery }
+
+func (m *management) asked(now time.Time) { m.asking, m.askedAt = true, now }
+
+// drop forgets the n oldest stanzas.
+func (m *management) drop(n int) {
+	size := 0
+	for _, s := range m.sent[:n] {
+		size += int(s.size)
+	}
+	if n == len(m.sent) {
+		m.sent = m.sent[:0]
+		if cap(m.data) > 16<<10 {
+			m.data, m.sent = nil, nil
+		} else {
+			m.data = m.data[:0]
+		}
+		return
+	}
+	m.sent = append(m.sent[:0], m.sent[n:]...)
+	m.data = append(m.data[:0], m.data[size:]...)
+}
+
+func (m *management) unacknowledged() Unacknowledged {
+	u := Unacknowledged{FirstID: m.lost}
+	rest := m.data
+	for _, s := range m.sent {
+		u.Stanzas = append(u.Stanzas, rest[:s.size:s.size])
+		rest = rest[s.size:]
+		if s.id != 0 && (u.FirstID == 0 || s.id < u.FirstID) {
+			u.FirstID = s.id
+		}
+	}
+	return u
+}
+
+func (m *management) stop() {
+	if m.pending != nil {
+		m.pending.Stop()
+	}
+	if m.expiry != nil {
+		m.expiry.Stop()
+	}
+	*m = management{handled: m.handled}
+}
+
+// Errors of stream management.
+var (
+	ErrManaged = errors.New("stream management is on already")
+	// ErrAcknowledged means that the client acknowledged more than was sent (XEP-0198 §4).
+	ErrAcknowledged = errors.New("acknowledged more stanzas than were sent")
+	// ErrNotResumable means that the session has ended or was never resumable.
+	ErrNotResumable = errors.New("no such session to resume")
+)
+
+// EnableManagement turns stream management on. With a max above zero the
+// session can be resumed, by the token that is returned, for that long after
+// its connection was lost.
+func (s *Session) EnableManagement(max time.Duration) (token string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sm.on {
+		return "", ErrManaged
+	}
+	s.sm.on = true
+	if max > 0 {
+		s.sm.max = max
+		s.sm.token = s.router.opts.Node + "-" + rand.Text()
+		s.router.resumable.Store(s.sm.token, s)
+	}
+	s.armAsk()
+	return s.sm.token, nil
+}
+
+// Managed reports whether stream management is on, and the token by which the
+// session can be resumed, if it can.
+func (s *Session) Managed() (on bool, token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sm.on, s.sm.token
+}
+
+// Handled counts n stanzas of the client as handled and returns the count
+// (XEP-0198 h, modulo 2³²).
+func (s *Session) Handled(n uint32) uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sm.on {
+		s.sm.handled += n
+	}
+	return s.sm.handled
+}
+
+// Acknowledge forgets what the client says it has handled (XEP-0198 §4).
+func (s *Session) Acknowledge(h uint32) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.acknowledge(h)
+}
+
+func (s *Session) acknowledge(h uint32) error {
+	n := h - s.sm.acked // modulo 2³²
+	if n > uint32(len(s.sm.sent)) {
+		// COMPAT(@xmpp/client 0.14): it does not count IQs, so its h may go
+		// back behind an earlier one; only an h ahead of us is an error.
+		if int32(n) < 0 {
+			return nil
+		}
+		return ErrAcknowledged
+	}
+	s.sm.drop(int(n))
+	s.sm.acked = h
+	s.sm.asking = false
+	return nil
+}
+
+// armAsk makes sure that acknowledgements are asked for and connections that
+// do not answer are noticed. Call with s.mu held.
+func (s *Session) armAsk() {
+	if s.sm.on && s.sm.pending == nil {
+		s.sm.pending = s.router.opts.Clock.AfterFunc(askAfter, s.ask)
+	}
+}
+
+// deadAfter is how long an <r/> may stay unanswered before the connection is
+// held to be gone.
+const deadAfter = 90 * time.Second
+
+func (s *Session) ask() {
+	s.mu.Lock()
+	if s.ended || !s.sm.on {
+		s.mu.Unlock()
+		return
+	}
+	s.sm.pending = nil
+	c := s.conn
+	now := s.router.opts.Clock.Now()
+	dead := false
+	if c != nil && len(s.sm.sent) > 0 {
+		switch {
+		case !s.sm.asking:
+			s.sm.asked(now)
+			if c.Append(requestAck) {
+				defer c.Flush()
+			}
+		case now.Sub(s.sm.askedAt) >= deadAfter:
+			dead = true
+		}
+	}
+	if c != nil {
+		s.armAsk()
+	}
+	s.mu.Unlock()
+	if dead {
+		c.Close(&xmpp.StreamError{Condition: xmpp.StreamConnectionTimeout, Text: "an acknowledgement request stayed unanswered"})
+	}
+}
+
+// Hibernate parts the session from connection c, which has ended. waits is
+// false if the session cannot wait for a resumption, mine is false if it has
+// another connection by now or has ended. expired is called once, on a
+// goroutine of its own, when nobody resumed the session in time or more was
+// sent to it than may be kept.
+func (s *Session) Hibernate(c Conn, expired func()) (waits, mine bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended || s.conn != c {
+		return false, false
+	}
+	if s.sm.token == "" || s.sm.full {
+		return false, true
+	}
+	s.conn = nil
+	s.sm.asking = false
+	s.sm.keptStanzas, s.sm.keptBytes = len(s.sm.sent), len(s.sm.data)
+	s.sm.expired = expired
+	s.router.Stats.Hibernating.Add(1)
+	s.armExpiry(s.sm.max)
+	return true, true
+}
+
+func (s *Session) armExpiry(d time.Duration) {
+	s.sm.expiry = s.router.opts.Clock.AfterFunc(d, func() {
+		s.mu.Lock()
+		due := !s.ended && s.conn == nil && s.sm.expired != nil
+		expired := s.sm.expired
+		if due {
+			s.sm.expired = nil
+		}
+		s.mu.Unlock()
+		if due {
+			s.router.Stats.Expired.Add(1)
+			expired()
+		}
+	})
+}
+
+// Resumable finds the session of a resumption token.
+func (r *Router) Resumable(token string) *Session {
+	if s, ok := r.resumable.Load(token); ok {
+		return s.(*Session)
+	}
+	return nil
+}
+
+// Resume gives the session connection c: header is written first (with the
+// count of handled stanzas, by which it is made), then everything that the
+// client has not acknowledged, once. The connection that the session had
+// before, if any, is returned for the caller to close with <conflict/>.
+func (s *Session) Resume(c Conn, h uint32, header func(handled uint32) []byte) (old Conn, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended || s.sm.token == "" || s.sm.full || s.conn == nil && s.sm.expired == nil {
+		return nil, ErrNotResumable
+	}
+	if err := s.acknowledge(h); err != nil {
+		return nil, err
+	}
+	old = s.conn
+	s.conn = c
+	if old == nil {
+		s.router.Stats.Hibernating.Add(-1)
+	}
+	if s.sm.expiry != nil {
+		s.sm.expiry.Stop()
+		s.sm.expiry, s.sm.expired = nil, nil
+	}
+	s.router.Stats.Resumed.Add(1)
+	c.Append(header(s.sm.handled))
+	if len(s.sm.data) > 0 {
+		c.Append(s.sm.data)
+		c.Append(requestAck)
+		s.sm.asked(s.router.opts.Clock.Now())
+	}
+	s.armAsk()
+	c.Flush()
+	return old, nil
+}
+
+// overflowed ends what can no longer be resumed: a connected session is
+// closed, so that its client reconnects and reads the history; a hibernating
+// one expires.
+func (r *Router) overflowed(s *Session) {
+	r.Stats.Overflowed.Add(1)
+	s.mu.Lock()
+	c := s.conn
+	if c == nil && s.sm.expiry != nil && s.sm.expiry.Stop() {
+		s.armExpiry(0)
+	}
+	s.mu.Unlock()
+	if c != nil {
+		c.Close(&xmpp.StreamError{Condition: xmpp.StreamResourceConstraint, Text: "too many stanzas without an acknowledgement"})
+	}
+}

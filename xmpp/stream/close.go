@@ -1,0 +1,99 @@
+package stream
+
+import (
+	"errors"
+	"time"
+
+	"confab/xmpp"
+)
+
+var errClosed = errors.New("the stream was closed")
+
+var closingTag = []byte("</stream:stream>")
+
+// Close ends our side of the stream: the error, if any, and the closing tag go
+// out behind what waits, then the connection is closed. Later calls do nothing.
+func (x *Conn) Close(err *xmpp.StreamError) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.close(err)
+}
+
+func (x *Conn) close(err *xmpp.StreamError) {
+	if x.closing || x.failed != nil {
+		return
+	}
+	x.closing = true
+	if x.out == nil {
+		x.out = outputs.Get().(*[]byte)
+	}
+	before := len(*x.out)
+	if err != nil {
+		*x.out = err.Append(*x.out)
+	}
+	*x.out = append(*x.out, closingTag...)
+	x.opts.Stats.Waiting.Add(int64(len(*x.out) - before))
+	x.flush()
+}
+
+// fail ends the connection; with x.mu held.
+func (x *Conn) fail(err error) {
+	if x.failed != nil {
+		return
+	}
+	x.failed = err
+	if x.out != nil {
+		x.opts.Stats.Waiting.Add(-int64(len(*x.out)))
+		putOutput(x.out)
+		x.out = nil
+	}
+	if IsTimeout(err) {
+		x.opts.Stats.WriteTimeouts.Add(1)
+	}
+	x.opts.Stats.Open.Add(-1)
+	close(x.closed)
+	if err != errClosed {
+		x.raw.Close()
+		return
+	}
+	// The peer gets time to read our last words before the socket goes: its
+	// end of input, or the deadline, ends the reader, which calls Finish.
+	x.raw.SetReadDeadline(time.Now().Add(closeTimeout))
+	go x.closeWrite()
+}
+
+func (x *Conn) closeWrite() {
+	if x.tls != nil {
+		x.tls.CloseWrite()
+	}
+	if c, ok := x.raw.Conn.(interface{ CloseWrite() error }); ok {
+		c.CloseWrite()
+	}
+}
+
+// Closing reports whether our side of the stream is closed: what the peer
+// still sends is not handled any more.
+func (x *Conn) Closing() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.closing || x.failed != nil
+}
+
+// Abort closes the connection at once, without a word.
+func (x *Conn) Abort() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.fail(errors.New("aborted"))
+}
+
+// Done is closed when the connection has ended.
+func (x *Conn) Done() <-chan struct{} { return x.closed }
+
+// Finish is called by the reader when it stops reading: what waits is written,
+// and the connection goes. It returns when that is done.
+func (x *Conn) Finish() {
+	x.Close(nil)
+	<-x.closed
+	x.raw.Close()
+	x.release()
+}

@@ -1,0 +1,129 @@
+package stream
+
+import (
+	"sync"
+	"time"
+
+	"confab/xmpp"
+)
+
+var outputs = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
+const maxPooledOutput = 64 << 10
+
+func putOutput(b *[]byte) {
+	if cap(*b) <= maxPooledOutput {
+		*b = (*b)[:0]
+		outputs.Put(b)
+	}
+}
+
+// Append adds whole elements to the out buffer. idle says that no flusher is
+// at work, so that Flush must be called. A peer for whom too much waits is
+// closed with <resource-constraint/>: nobody waits for somebody else's socket.
+func (x *Conn) Append(b []byte) (idle bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closing || x.failed != nil {
+		return false
+	}
+	if x.out == nil {
+		x.out = outputs.Get().(*[]byte)
+	}
+	limit := x.opts.OutLimit
+	if x.opts.Stats.Waiting.Load() > x.opts.OutTotal {
+		limit /= 16 // memory is short: the greediest go first
+	}
+	if len(*x.out)+len(b) > limit {
+		x.opts.Stats.SlowPeers.Add(1)
+		x.close(&xmpp.StreamError{Condition: xmpp.StreamResourceConstraint, Text: "too much waits to be read"})
+		// What is in the buffer cannot be sent in any useful time.
+		x.raw.SetWriteDeadline(time.Now().Add(time.Second))
+		return false
+	}
+	idle = !x.writing
+	*x.out = append(*x.out, b...)
+	x.opts.Stats.Waiting.Add(int64(len(b)))
+	return idle
+}
+
+// Flush starts the writing of what was appended, unless it is under way.
+func (x *Conn) Flush() {
+	x.mu.Lock()
+	x.flush()
+	x.mu.Unlock()
+}
+
+func (x *Conn) flush() {
+	if !x.writing && x.failed == nil && (x.out != nil || x.closing) {
+		x.writing = true
+		go x.write()
+	}
+}
+
+// Send appends and flushes.
+func (x *Conn) Send(b []byte) {
+	if x.Append(b) {
+		x.Flush()
+	}
+}
+
+// write is the flusher: it writes until nothing waits. The lock is not held
+// while it writes.
+func (x *Conn) write() {
+	x.mu.Lock()
+	for x.out != nil && x.failed == nil {
+		b := x.out
+		x.out = nil
+		w, timeout := x.net, x.opts.WriteTimeout
+		if x.closing {
+			timeout = min(timeout, closeTimeout)
+		}
+		x.mu.Unlock()
+		x.raw.SetWriteDeadline(time.Now().Add(timeout))
+		_, err := w.Write(*b)
+		x.opts.Stats.BytesOut.Add(int64(len(*b)))
+		x.opts.Stats.Waiting.Add(-int64(len(*b)))
+		putOutput(b)
+		x.mu.Lock()
+		if err != nil {
+			x.fail(err)
+		}
+		x.drained.Broadcast()
+	}
+	x.writing = false
+	x.drained.Broadcast()
+	if x.closing && x.failed == nil {
+		x.fail(errClosed)
+	}
+	x.mu.Unlock()
+}
+
+// Drain waits until no more than n bytes wait for the peer, or the connection
+// has failed. Only a connection's own reader may wait for it.
+func (x *Conn) Drain(n int) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for x.failed == nil && !x.closing && x.out != nil && len(*x.out) > n {
+		x.flush()
+		x.drained.Wait()
+	}
+	if x.failed != nil {
+		return x.failed
+	}
+	if x.closing {
+		return errClosed
+	}
+	return nil
+}
+
+// settle waits until all is written: before the layers below change.
+func (x *Conn) settle() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.flush()
+	for x.failed == nil && (x.out != nil || x.writing) {
+		x.drained.Wait()
+	}
+	return x.failed
+}

@@ -1,0 +1,274 @@
+// Package stream is an XML stream on a TCP connection (RFC 6120 §4): limits,
+// TLS, lexing, the out buffer and its deadlines. It knows no session.
+//
+// One goroutine reads a Conn; any may append to its out buffer. There is no
+// permanent writer: a flusher exists while bytes wait.
+package stream
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"confab/xmpp"
+)
+
+// Options are the bounds of every connection.
+type Options struct {
+	BeforeLogin xmpp.Limits // of an element before login
+	AfterLogin  xmpp.Limits // of an element after it
+
+	OutLimit     int           // bytes that may wait for one peer; 0: 1 MiB
+	OutTotal     int64         // bytes that may wait for all peers; 0: 1 GiB
+	WriteTimeout time.Duration // for one write; 0: 30 s
+	TLSTimeout   time.Duration // for a handshake; 0: 5 s
+	Handshakes   int           // at a time; 0: 256
+
+	Rate Rate // of what a peer may send after login
+
+	JIDs *xmpp.JIDCache
+	Log  *slog.Logger
+
+	Stats *Stats
+
+	handshakes chan struct{}
+}
+
+// Stats counts what the connections do.
+type Stats struct {
+	Open          atomic.Int64
+	Accepted      atomic.Int64
+	BytesIn       atomic.Int64
+	BytesOut      atomic.Int64
+	Waiting       atomic.Int64 // bytes in out buffers
+	SlowPeers     atomic.Int64 // closed because too much waited for them
+	WriteTimeouts atomic.Int64
+	TLSFailures   atomic.Int64
+	Throttled     atomic.Int64 // reads that had to wait for the rate limit
+}
+
+// Prepare fills in the defaults. It must be called before New.
+func (o *Options) Prepare() {
+	defaults := func(l *xmpp.Limits, bytes int) {
+		for _, d := range []struct {
+			v   *int
+			def int
+		}{{&l.Bytes, bytes}, {&l.Depth, 64}, {&l.Attrs, 64}, {&l.Children, 2048}, {&l.NameBytes, 512}} {
+			if *d.v == 0 {
+				*d.v = d.def
+			}
+		}
+	}
+	defaults(&o.BeforeLogin, 10_000) // RFC 6120 §13.12: at least 10,000
+	defaults(&o.AfterLogin, 256<<10)
+	if o.OutLimit == 0 {
+		o.OutLimit = 1 << 20
+	}
+	if o.OutTotal == 0 {
+		o.OutTotal = 1 << 30
+	}
+	if o.WriteTimeout == 0 {
+		o.WriteTimeout = 30 * time.Second
+	}
+	if o.TLSTimeout == 0 {
+		o.TLSTimeout = 5 * time.Second
+	}
+	if o.Handshakes == 0 {
+		o.Handshakes = 256
+	}
+	if o.JIDs == nil {
+		o.JIDs = new(xmpp.JIDCache)
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Stats == nil {
+		o.Stats = new(Stats)
+	}
+	o.handshakes = make(chan struct{}, o.Handshakes)
+}
+
+// Conn is one stream. Read, Next, ReadHeader, StartTLS and Restart belong to
+// its reader; Append, Flush and Close may be called by anybody.
+type Conn struct {
+	opts *Options
+	raw  *wire     // the TCP connection
+	tls  *tls.Conn // nil: not secured
+
+	lexer  xmpp.Lexer
+	in     []byte // unread input is in[next:]
+	next   int
+	pooled *[]byte // in's memory, nil while nothing is buffered
+	small  [64]byte
+	bucket bucket
+
+	mu      sync.Mutex
+	net     io.ReadWriteCloser // raw or tls
+	out     *[]byte            // nil while nothing waits
+	writing bool
+	closing bool // nothing may be appended; what waits is still written
+	closed  chan struct{}
+	drained *sync.Cond // signalled when a flush is done
+	failed  error
+}
+
+// New takes over an accepted connection.
+func New(c net.Conn, o *Options) *Conn {
+	o.Stats.Open.Add(1)
+	o.Stats.Accepted.Add(1)
+	w := &wire{Conn: c}
+	x := &Conn{opts: o, raw: w, net: w, closed: make(chan struct{})}
+	x.drained = sync.NewCond(&x.mu)
+	x.lexer.JIDs = o.JIDs
+	x.lexer.SetLimits(o.BeforeLogin)
+	return x
+}
+
+// LoggedIn raises the limits to those of a client that has logged in.
+func (x *Conn) LoggedIn() {
+	x.lexer.SetLimits(x.opts.AfterLogin)
+	x.bucket = newBucket(x.opts.Rate)
+}
+
+// Restart forgets the stream, so that ReadHeader reads the next one (RFC 6120
+// §4.3.3). What the peer sent behind the element that ended the old stream is
+// kept.
+func (x *Conn) Restart() { x.lexer.Restart() }
+
+// SetReadDeadline bounds the reads from now on; the zero time: not at all.
+func (x *Conn) SetReadDeadline(t time.Time) { x.raw.SetReadDeadline(t) }
+
+// RemoteAddr is the address of the peer.
+func (x *Conn) RemoteAddr() net.Addr { return x.raw.RemoteAddr() }
+
+// ReadHeader reads the opening of the peer's stream.
+func (x *Conn) ReadHeader() (xmpp.Header, error) {
+	for {
+		h, n, err := x.lexer.Header(x.in[x.next:])
+		x.next += n
+		if err != xmpp.ErrIncomplete {
+			return h, err
+		}
+		if err := x.Fill(); err != nil {
+			return xmpp.Header{}, err
+		}
+	}
+}
+
+// Next returns the next element that has arrived whole. ok is false when there
+// is none, and Fill must be called. The element is valid until then.
+// xmpp.ErrStreamEnd is the peer's closing tag.
+func (x *Conn) Next(st *xmpp.Stanza) (ok bool, err error) {
+	if x.next == len(x.in) {
+		return false, nil
+	}
+	n, err := x.lexer.Next(x.in[x.next:], st)
+	x.next += n
+	if err == xmpp.ErrIncomplete {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Read waits for the next element, for the steps of a negotiation.
+func (x *Conn) Read(st *xmpp.Stanza) error {
+	for {
+		if ok, err := x.Next(st); ok || err != nil {
+			return err
+		}
+		if err := x.Fill(); err != nil {
+			return err
+		}
+	}
+}
+
+var inputs = sync.Pool{New: func() any { b := make([]byte, inputSize); return &b }}
+
+const inputSize = 16 << 10 // a TLS record
+
+// Fill waits for input and makes Next go on. Elements that Next returned are
+// no longer valid. A connection at rest holds no buffer: it waits with a few
+// bytes of its own, and takes a pooled buffer when something has come.
+func (x *Conn) Fill() error {
+	rest := len(x.in) - x.next
+	if rest == 0 {
+		x.release()
+		n, err := x.read(x.small[:])
+		if n > 0 {
+			x.in, x.next = x.small[:n], 0
+			return nil
+		}
+		return err
+	}
+	if x.pooled == nil || len(*x.pooled) < 2*rest {
+		size := inputSize
+		for size < 2*rest {
+			size *= 2
+		}
+		var b *[]byte
+		if size == inputSize {
+			b = inputs.Get().(*[]byte)
+		} else {
+			fresh := make([]byte, size)
+			b = &fresh
+		}
+		copy(*b, x.in[x.next:])
+		x.release()
+		x.pooled = b
+	} else {
+		copy(*x.pooled, x.in[x.next:])
+	}
+	buf := *x.pooled
+	n, err := x.read(buf[rest:])
+	x.in, x.next = buf[:rest+n], 0
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+func (x *Conn) read(b []byte) (int, error) {
+	var r io.Reader = x.raw
+	if x.tls != nil {
+		r = x.tls
+	}
+	for {
+		n, err := r.Read(b)
+		if n > 0 {
+			x.opts.Stats.BytesIn.Add(int64(n))
+			if x.bucket.spendBytes(n) {
+				x.opts.Stats.Throttled.Add(1)
+			}
+			return n, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+// Stanza charges one stanza to the peer's rate and waits if it sends too many.
+func (x *Conn) Stanza() {
+	if x.bucket.spendStanza() {
+		x.opts.Stats.Throttled.Add(1)
+	}
+}
+
+// release gives the input buffer back.
+func (x *Conn) release() {
+	if x.pooled != nil && len(*x.pooled) == inputSize {
+		inputs.Put(x.pooled)
+	}
+	x.pooled, x.in, x.next = nil, nil, 0
+}
+
+// IsTimeout reports whether a read ended because of its deadline.
+func IsTimeout(err error) bool {
+	var t net.Error
+	return errors.As(err, &t) && t.Timeout()
+}
