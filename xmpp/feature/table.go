@@ -142,7 +142,6 @@ func (t *Table) End(s *router.Session) {
 	}
 }
 
-// Replaced tells the features of a session that Router.Bind has replaced.
 func (t *Table) ended(s *router.Session, lost router.Unacknowledged) {
 	for i := range t.features {
 		if f := t.features[i].Ended; f != nil {
@@ -162,9 +161,19 @@ type Batch struct {
 	reply   []byte
 }
 
-// NewBatch makes the batch of a session's connection; nil for stanzas of the
-// server itself.
-func NewBatch(s *router.Session) *Batch { return &Batch{session: s} }
+// NewBatch makes the batch of a session's connection.
+func (t *Table) NewBatch(s *router.Session) *Batch { return &Batch{session: s} }
+
+// Pending is how many messages wait to be stored.
+func (b *Batch) Pending() int { return len(b.pending) }
+
+// Answer sends the batch's session the answer to a stanza that was handled
+// elsewhere, in its turn, and counts the stanza.
+func (t *Table) Answer(b *Batch, answer []byte) {
+	b.count++
+	t.Commit(b)
+	b.session.Send(nil, answer)
+}
 
 func (b *Batch) take() *Dispatch {
 	if n := len(b.spare); n > 0 {

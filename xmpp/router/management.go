@@ -48,6 +48,7 @@ type management struct {
 	// The unacknowledged stanzas, oldest first: their bytes one after the
 	// other in data, what is known of each in sent.
 	acked uint32 // the client's last h
+	total uint64 // the same, not modulo 2³²
 	data  []byte
 	sent  []sentStanza
 
@@ -159,14 +160,15 @@ var (
 	ErrNotResumable = errors.New("no such session to resume")
 )
 
-// EnableManagement turns stream management on. With a max above zero the
-// session can be resumed, by the token that is returned, for that long after
-// its connection was lost.
-func (s *Session) EnableManagement(max time.Duration) (token string, err error) {
+// EnableManagement turns stream management on and sends the element that
+// enabled makes, before anything that counts. With a max above zero the session
+// can be resumed, by the token that enabled gets, for that long after its
+// connection was lost.
+func (s *Session) EnableManagement(max time.Duration, enabled func(token string) []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sm.on {
-		return "", ErrManaged
+	if s.sm.on || s.ended || s.conn == nil {
+		return ErrManaged
 	}
 	s.sm.on = true
 	if max > 0 {
@@ -174,8 +176,18 @@ func (s *Session) EnableManagement(max time.Duration) (token string, err error) 
 		s.sm.token = s.router.opts.Node + "-" + rand.Text()
 		s.router.resumable.Store(s.sm.token, s)
 	}
+	if s.conn.Append(enabled(s.sm.token)) {
+		defer s.conn.Flush()
+	}
 	s.armAsk()
-	return s.sm.token, nil
+	return nil
+}
+
+// Conn returns the session's connection, nil if it has none.
+func (s *Session) Conn() Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn
 }
 
 // Managed reports whether stream management is on, and the token by which the
@@ -209,13 +221,14 @@ func (s *Session) acknowledge(h uint32) error {
 	if n > uint32(len(s.sm.sent)) {
 		// COMPAT(@xmpp/client 0.14): it does not count IQs, so its h may go
 		// back behind an earlier one; only an h ahead of us is an error.
-		if int32(n) < 0 {
+		if uint64(s.sm.acked-h) <= s.sm.total {
 			return nil
 		}
 		return ErrAcknowledged
 	}
 	s.sm.drop(int(n))
 	s.sm.acked = h
+	s.sm.total += uint64(n)
 	s.sm.asking = false
 	return nil
 }
@@ -309,29 +322,23 @@ func (r *Router) Resumable(token string) *Session {
 	return nil
 }
 
-// Resume gives the session connection c: header is written first (with the
-// count of handled stanzas, by which it is made), then everything that the
-// client has not acknowledged, once. The connection that the session had
-// before, if any, is returned for the caller to close with <conflict/>.
-func (s *Session) Resume(c Conn, h uint32, header func(handled uint32) []byte) (old Conn, err error) {
+// Resume gives a hibernating session connection c: header is written first
+// (with the count of handled stanzas, by which it is made), then everything
+// that the client has not acknowledged, once.
+func (s *Session) Resume(c Conn, h uint32, header func(handled uint32) []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended || s.sm.token == "" || s.sm.full || s.conn == nil && s.sm.expired == nil {
-		return nil, ErrNotResumable
+	if s.ended || s.conn != nil || s.sm.full || s.sm.expired == nil {
+		return ErrNotResumable
 	}
 	if err := s.acknowledge(h); err != nil {
-		return nil, err
+		return err
 	}
-	old = s.conn
 	s.conn = c
-	if old == nil {
-		s.router.Stats.Hibernating.Add(-1)
-	}
-	if s.sm.expiry != nil {
-		s.sm.expiry.Stop()
-		s.sm.expiry, s.sm.expired = nil, nil
-	}
+	s.router.Stats.Hibernating.Add(-1)
 	s.router.Stats.Resumed.Add(1)
+	s.sm.expiry.Stop()
+	s.sm.expiry, s.sm.expired = nil, nil
 	c.Append(header(s.sm.handled))
 	if len(s.sm.data) > 0 {
 		c.Append(s.sm.data)
@@ -340,7 +347,15 @@ func (s *Session) Resume(c Conn, h uint32, header func(handled uint32) []byte) (
 	}
 	s.armAsk()
 	c.Flush()
-	return old, nil
+	return nil
+}
+
+// SentCount returns how many stanzas were sent since stream management was
+// turned on, modulo 2³².
+func (s *Session) SentCount() uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sm.acked + uint32(len(s.sm.sent))
 }
 
 // overflowed ends what can no longer be resumed: a connected session is

@@ -90,10 +90,20 @@ func (x *Conn) Abort() {
 func (x *Conn) Done() <-chan struct{} { return x.closed }
 
 // Finish is called by the reader when it stops reading: what waits is written,
-// and the connection goes. It returns when that is done.
+// the peer may say its last words, and the connection goes.
 func (x *Conn) Finish() {
 	x.Close(nil)
 	<-x.closed
-	x.raw.Close()
 	x.release()
+	if x.failed == errClosed {
+		// Closing a socket with unread input resets it, and the reset can
+		// overtake what we wrote.
+		x.raw.SetReadDeadline(time.Now().Add(closeTimeout))
+		for {
+			if _, err := x.raw.Read(x.small[:]); err != nil {
+				break
+			}
+		}
+	}
+	x.raw.Close()
 }

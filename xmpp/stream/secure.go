@@ -110,4 +110,4 @@ func (x *Conn) EndPoint() []byte {
 
 // closeTimeout bounds the end of a stream: writing our last words, and waiting
 // for the peer's.
-const closeTimeout = 5 * time.Second
+const closeTimeout = 2 * time.Second

@@ -272,3 +272,9 @@ func IsTimeout(err error) bool {
 	var t net.Error
 	return errors.As(err, &t) && t.Timeout()
 }
+
+// Buffered is how many bytes have arrived that no element was made of yet.
+func (x *Conn) Buffered() int { return len(x.in) - x.next }
+
+// Interrupt wakes the reader: its read ends with a timeout.
+func (x *Conn) Interrupt() { x.raw.SetReadDeadline(time.Unix(1, 0)) }

@@ -1,0 +1,315 @@
+// Package server puts a confab server together: settings become stores, a
+// router, features and listeners. features.go is the list of what it can do.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"confab/archive"
+	"confab/cmd/internal/admin"
+	"confab/cmd/internal/config"
+	"confab/xmpp"
+	"confab/xmpp/auth"
+	"confab/xmpp/c2s"
+	"confab/xmpp/directory"
+	"confab/xmpp/feature"
+	"confab/xmpp/router"
+	"confab/xmpp/store"
+	"confab/xmpp/stream"
+)
+
+// Options are what a server needs besides its settings. The zero value will do.
+type Options struct {
+	Log     *slog.Logger
+	Level   *slog.LevelVar // of Log, followed by a reload; may be nil
+	Clock   xmpp.Clock
+	Version string
+
+	// Reload reads the settings again, for Server.Reload.
+	Reload func() (*config.Loaded, error)
+
+	// Wrap, in tests, puts an engine around the archive's store.
+	Wrap func(store.DB) store.DB
+}
+
+// Server is a running confab.
+type Server struct {
+	opts     Options
+	settings atomic.Pointer[config.Loaded]
+	certs    atomic.Pointer[config.Certificates]
+
+	state, history store.DB
+	directory      *directory.Directory
+	auth           *auth.Auth
+	archive        *archive.Archive
+	router         *router.Router
+	table          *feature.Table
+	host           *feature.Host
+	streams        stream.Stats
+	c2s            *c2s.Server
+	admin          *admin.Admin
+
+	started time.Time
+	stop    chan struct{}
+	once    sync.Once
+
+	listeners map[string][]net.Listener
+	control   *admin.Socket
+}
+
+// New opens the data and the listeners of a server; nobody is served until Run.
+func New(ctx context.Context, settings *config.Loaded, o Options) (s *Server, err error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Clock == nil {
+		o.Clock = xmpp.SystemClock
+	}
+	s = &Server{opts: o, started: o.Clock.Now(), stop: make(chan struct{}), listeners: map[string][]net.Listener{}}
+	s.settings.Store(settings)
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if err := s.loadCertificates(settings); err != nil {
+		return nil, err
+	}
+	if err := s.open(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.assemble(); err != nil {
+		return nil, err
+	}
+	return s, s.listen()
+}
+
+func (s *Server) loadCertificates(settings *config.Loaded) error {
+	certs, err := config.LoadCertificates(settings.Settings)
+	if err != nil {
+		return err
+	}
+	s.certs.Store(certs)
+	return nil
+}
+
+// open opens the stores and what lives in them.
+func (s *Server) open(ctx context.Context) error {
+	set := s.settings.Load()
+	stores, err := admin.OpenStores(set.Settings)
+	if err != nil {
+		return err
+	}
+	s.state, s.history = stores.State, stores.History
+	if s.opts.Wrap != nil {
+		s.history = s.opts.Wrap(s.history)
+	}
+	if s.directory, err = directory.Open(ctx, s.state, directory.Options{Domains: set.Domains, Clock: s.opts.Clock}); err != nil {
+		return err
+	}
+	if s.auth, err = auth.Open(ctx, auth.Options{Store: s.state, Directory: s.directory, Iterations: set.Auth.Iterations, Clock: s.opts.Clock}); err != nil {
+		return err
+	}
+	s.archive, err = archive.Open(ctx, s.history, archive.Options{Clock: s.opts.Clock, Log: s.opts.Log})
+	return err
+}
+
+// assemble makes the way of the stanzas, from the streams to the store.
+func (s *Server) assemble() error {
+	set := s.settings.Load()
+	s.router = router.New(router.Options{Clock: s.opts.Clock, Queue: router.QueueLimits{Stanzas: set.Limits.ResumeStanzas}})
+	s.host = &feature.Host{
+		Clock: s.opts.Clock, Directory: s.directory, Router: s.router, State: s.state, Log: s.opts.Log,
+		Keeper: s.archive.Keeper(),
+	}
+	var err error
+	if s.table, err = feature.NewTable(s.host, s.features()...); err != nil {
+		return err
+	}
+	s.c2s = c2s.New(c2s.Options{
+		Directory: s.directory, Auth: s.auth, Router: s.router, Table: s.table,
+		Stream: s.streamOptions(set), TLS: s.tlsConfig(),
+		Clock: s.opts.Clock, Log: s.opts.Log,
+		Handled:      s.handled,
+		LoginTimeout: set.Limits.Login.Duration,
+		Attempts:     set.Limits.LoginTries,
+		Resume:       set.Session.Resume.Duration,
+		Guard:        c2s.Guard{Failures: set.Limits.LoginFailures, Window: time.Minute},
+	})
+	s.admin = &admin.Admin{
+		Data: set.Data, Directory: s.directory, Auth: s.auth, Archive: s.archive, Clock: s.opts.Clock,
+		Audit: &admin.Audit{Path: set.AuditLog()},
+		Live: &admin.Live{
+			Router: s.router, Started: s.started, Version: s.opts.Version,
+			Kick: func(session *router.Session, text string) {
+				s.c2s.Kick(session.JID(), &xmpp.StreamError{Condition: xmpp.StreamPolicyViolation, Text: text})
+			},
+			Listening: s.Listening, Counters: s.counters, Warnings: s.warnings, Reload: s.Reload, Stop: s.Stop,
+		},
+	}
+	return nil
+}
+
+func (s *Server) streamOptions(set *config.Loaded) *stream.Options {
+	o := &stream.Options{
+		BeforeLogin: xmpp.Limits{Bytes: int(set.Limits.StanzaBeforeLogin)},
+		AfterLogin:  xmpp.Limits{Bytes: int(set.Limits.Stanza)},
+		OutLimit:    int(set.Limits.OutBuffer),
+		OutTotal:    int64(set.Limits.OutBuffers),
+		TLSTimeout:  set.Limits.TLSHandshake.Duration,
+		Rate:        stream.Rate{Bytes: int(set.Limits.ByteRate), Stanzas: set.Limits.StanzaRate},
+		Log:         s.opts.Log,
+		Stats:       &s.streams,
+	}
+	o.Prepare()
+	return o
+}
+
+func (s *Server) tlsConfig() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12, // RFC 7590 §3.2 with RFC 8996
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			name := hello.ServerName
+			if name == "" {
+				name = s.settings.Load().Domains[0]
+			}
+			c := s.certs.Load().For(name)
+			if c == nil {
+				return nil, errors.New("no certificate")
+			}
+			stream.Certificate(hello, c)
+			return c, nil
+		},
+	}
+}
+
+func (s *Server) handled(token string) (uint32, bool) {
+	h, ok, err := s.archive.Count(context.Background(), token)
+	if err != nil {
+		s.opts.Log.Error("the count of a session could not be read", "error", err)
+	}
+	return h, ok
+}
+
+// listen opens all listeners, so that a port that is taken is told at once.
+func (s *Server) listen() error {
+	set := s.settings.Load()
+	for _, l := range []struct {
+		name      string
+		addresses []string
+	}{{"starttls", set.Listen.StartTLS}, {"tls", set.Listen.TLS}} {
+		for _, a := range l.addresses {
+			n, err := net.Listen("tcp", a)
+			if err != nil {
+				return fmt.Errorf("listen.%s: %w", l.name, err)
+			}
+			s.listeners[l.name] = append(s.listeners[l.name], n)
+		}
+	}
+	var err error
+	s.control, err = admin.Listen(set.ControlSocket())
+	return err
+}
+
+// Listening tells the addresses that are listened on, by the name of their setting.
+func (s *Server) Listening() map[string][]string {
+	m := map[string][]string{}
+	for name, list := range s.listeners {
+		for _, l := range list {
+			m[name] = append(m[name], l.Addr().String())
+		}
+	}
+	return m
+}
+
+// Admin is the table of operations on this server.
+func (s *Server) Admin() *admin.Admin { return s.admin }
+
+// Run serves until ctx is done or Stop is called, and closes everything.
+func (s *Server) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	failed := make(chan error, 8)
+	serve := func(what string, fn func() error) {
+		wg.Go(func() {
+			if err := fn(); err != nil && !errors.Is(err, net.ErrClosed) {
+				failed <- fmt.Errorf("%s: %w", what, err)
+			}
+		})
+	}
+	for name, list := range s.listeners {
+		for _, l := range list {
+			serve("listen."+name, func() error { return s.c2s.Serve(l, name == "tls") })
+		}
+	}
+	serve("control socket", func() error { return s.control.Serve(s.admin) })
+	s.housekeeping()
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case <-s.stop:
+	case err = <-failed:
+	}
+	s.opts.Log.Info("stopping")
+	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	s.c2s.Shutdown(grace)
+	s.control.Close(grace)
+	wg.Wait()
+	return errors.Join(err, s.close())
+}
+
+// Stop ends Run.
+func (s *Server) Stop() { s.once.Do(func() { close(s.stop) }) }
+
+// Close ends a server that was never run.
+func (s *Server) Close() error { return s.close() }
+
+func (s *Server) close() error {
+	var errs []error
+	for _, list := range s.listeners {
+		for _, l := range list {
+			l.Close()
+		}
+	}
+	if s.control != nil {
+		s.control.Close(context.Background())
+		s.control = nil
+	}
+	if s.history != nil {
+		errs = append(errs, s.history.Close())
+		s.history = nil
+	}
+	if s.state != nil {
+		errs = append(errs, s.state.Close())
+		s.state = nil
+	}
+	return errors.Join(errs...)
+}
+
+// housekeeping does once a day what need not be done sooner.
+func (s *Server) housekeeping() {
+	const every = 24 * time.Hour
+	s.opts.Clock.AfterFunc(time.Minute, func() { s.clean(every) })
+}
+
+func (s *Server) clean(every time.Duration) {
+	select {
+	case <-s.stop:
+		return
+	default:
+	}
+	ctx := context.Background()
+	if err := s.archive.DropCountsBefore(ctx, s.opts.Clock.Now().Add(-7*24*time.Hour)); err != nil {
+		s.opts.Log.Error("old counts could not be dropped", "error", err)
+	}
+	s.opts.Clock.AfterFunc(every, func() { s.clean(every) })
+}

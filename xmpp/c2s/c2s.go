@@ -1,0 +1,312 @@
+// Package c2s drives the sessions of clients: stream negotiation (RFC 6120
+// §4-§7), SASL, resource binding and stream management (XEP-0198), and hands
+// the stanzas of bound sessions to the feature table.
+//
+// Each connection has one goroutine, which reads, runs every stanza to
+// completion, and waits only for the commit of its own messages.
+package c2s
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"confab/xmpp"
+	"confab/xmpp/auth"
+	"confab/xmpp/directory"
+	"confab/xmpp/feature"
+	"confab/xmpp/router"
+	"confab/xmpp/stream"
+)
+
+// Options are the settings of a Server. All but the numbers are required.
+type Options struct {
+	Directory *directory.Directory
+	Auth      *auth.Auth
+	Router    *router.Router
+	Table     *feature.Table
+	Stream    *stream.Options // prepared
+	TLS       *tls.Config     // certificates by name; ALPN is set here
+	Clock     xmpp.Clock
+	Log       *slog.Logger
+
+	// Handled returns the XEP-0198 count that is on disk for the token of a
+	// session that a crash has ended.
+	Handled func(token string) (h uint32, ok bool)
+
+	LoginTimeout time.Duration // from accept to a bound session; 0: 30 s
+	Attempts     int           // failed logins on a stream; 0: 8
+	Resume       time.Duration // how long a lost session can be resumed; 0: 10 min
+	Waiting      int           // connections that have not logged in, at a time; 0: 4096
+	Guard        Guard
+}
+
+// Stats counts what happens at the door.
+type Stats struct {
+	Logins         atomic.Int64
+	RefusedLogins  atomic.Int64 // wrong password, no such user, disabled
+	Throttled      atomic.Int64 // attempts from addresses that failed too often
+	RefusedStreams atomic.Int64 // connections beyond Options.Waiting
+	StreamErrors   atomic.Int64
+}
+
+// Server takes connections and makes them sessions.
+type Server struct {
+	opts  Options
+	Stats Stats
+
+	tlsDirect, tlsUpgrade atomic.Pointer[tls.Config]
+	stream                atomic.Pointer[stream.Options]
+	guard                 guard
+	ended                 endedSessions
+	waiting               atomic.Int64
+
+	mu        sync.Mutex
+	listeners map[net.Listener]struct{}
+	clients   map[*client]struct{}
+	stopping  atomic.Bool
+	running   sync.WaitGroup
+}
+
+// New makes a server. It follows the directory: people who are disabled or
+// deleted lose their sessions at once.
+func New(o Options) *Server {
+	if o.LoginTimeout == 0 {
+		o.LoginTimeout = 30 * time.Second
+	}
+	if o.Attempts == 0 {
+		o.Attempts = 8
+	}
+	if o.Resume == 0 {
+		o.Resume = 10 * time.Minute
+	}
+	if o.Waiting == 0 {
+		o.Waiting = 4096
+	}
+	s := &Server{
+		opts:      o,
+		listeners: map[net.Listener]struct{}{},
+		clients:   map[*client]struct{}{},
+	}
+	s.guard.init(o.Guard, o.Clock)
+	s.SetTLS(o.TLS)
+	s.SetStream(o.Stream)
+	o.Directory.OnChange(s.changed)
+	return s
+}
+
+// SetTLS replaces the TLS settings for connections to come.
+func (s *Server) SetTLS(config *tls.Config) {
+	direct, upgrade := config.Clone(), config.Clone()
+	direct.NextProtos = []string{"xmpp-client"} // XEP-0368 §3
+	upgrade.NextProtos = nil
+	s.tlsDirect.Store(direct)
+	s.tlsUpgrade.Store(upgrade)
+}
+
+// Serve accepts connections until the listener is closed. With direct they
+// begin with TLS (XEP-0368), else with STARTTLS.
+func (s *Server) Serve(l net.Listener, direct bool) error {
+	s.mu.Lock()
+	if s.stopping.Load() {
+		s.mu.Unlock()
+		return net.ErrClosed
+	}
+	s.listeners[l] = struct{}{}
+	s.mu.Unlock()
+	pause := 5 * time.Millisecond
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			if s.stopping.Load() || errors.Is(err, net.ErrClosed) {
+				return net.ErrClosed
+			}
+			// Out of file descriptors, most likely: others may leave.
+			s.opts.Log.Warn("cannot accept a connection", "error", err)
+			time.Sleep(pause)
+			pause = min(2*pause, time.Second)
+			continue
+		}
+		pause = 5 * time.Millisecond
+		s.take(nc, direct)
+	}
+}
+
+func (s *Server) take(nc net.Conn, direct bool) {
+	if s.waiting.Load() >= int64(s.opts.Waiting) {
+		s.Stats.RefusedStreams.Add(1)
+		nc.Close()
+		return
+	}
+	if tc, ok := nc.(*net.TCPConn); ok {
+		tc.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 5 * time.Minute, Interval: time.Minute, Count: 4})
+	}
+	c := &client{srv: s, Conn: stream.New(nc, s.stream.Load()), left: make(chan struct{})}
+	s.mu.Lock()
+	if s.stopping.Load() {
+		s.mu.Unlock()
+		nc.Close()
+		return
+	}
+	s.clients[c] = struct{}{}
+	s.running.Add(1)
+	s.mu.Unlock()
+	s.waiting.Add(1)
+	go c.run(direct)
+}
+
+func (s *Server) forget(c *client) {
+	s.mu.Lock()
+	delete(s.clients, c)
+	s.mu.Unlock()
+	s.running.Done()
+}
+
+// Shutdown stops taking connections and closes the streams with
+// <system-shutdown/>. It returns when all have ended, or ctx is done.
+func (s *Server) Shutdown(ctx context.Context) {
+	s.mu.Lock()
+	s.stopping.Store(true)
+	for l := range s.listeners {
+		l.Close()
+	}
+	clients := make([]*client, 0, len(s.clients))
+	for c := range s.clients {
+		clients = append(clients, c)
+	}
+	s.mu.Unlock()
+	for _, c := range clients {
+		c.Close(&xmpp.StreamError{Condition: xmpp.StreamSystemShutdown})
+		c.Interrupt()
+	}
+	done := make(chan struct{})
+	go func() { s.running.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		for _, c := range clients {
+			c.Abort()
+		}
+		<-done
+	}
+	// What waits to be resumed cannot wait any longer.
+	s.opts.Router.Sessions(s.opts.Table.End)
+}
+
+// changed ends the sessions of users who may no longer log in.
+func (s *Server) changed(c directory.Change) {
+	if c.Old == nil || c.New != nil && !c.New.Disabled && c.New.JID == c.Old.JID {
+		return
+	}
+	s.Kick(c.Old.JID, &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized, Text: "this account was disabled, renamed or removed"})
+}
+
+// Kick ends sessions for good: of a full address one, of a bare address all of
+// the account's. It returns how many.
+func (s *Server) Kick(j xmpp.JID, err *xmpp.StreamError) int {
+	a := s.opts.Router.Account(j)
+	if a == nil {
+		return 0
+	}
+	n := 0
+	for _, session := range a.Sessions(nil) {
+		if j.IsFull() && session.JID() != j {
+			continue
+		}
+		session.Close(err)
+		s.opts.Table.End(session)
+		n++
+	}
+	return n
+}
+
+// client is one connection. It is what its session writes to.
+type client struct {
+	*stream.Conn
+	srv     *Server
+	domain  *directory.Domain // set by the first stream header
+	user    *directory.User   // set by SASL
+	session *router.Session   // set by bind or resume
+	batch   *feature.Batch
+	info    router.Info
+	left    chan struct{} // closed when the reader has let go of the session
+	known   bool          // counted as logged in
+}
+
+// errDone ends the reader without an error for the peer: everything has been said.
+var errDone = errors.New("done")
+
+func (c *client) run(direct bool) {
+	s := c.srv
+	defer s.forget(c)
+	defer c.Finish()
+	defer close(c.left)
+	defer c.loggedIn() // the connection no longer counts as waiting
+	defer func() {
+		if p := recover(); p != nil {
+			s.opts.Log.Error("a stream panicked", "panic", p, "stack", string(debug.Stack()))
+			c.Close(&xmpp.StreamError{Condition: xmpp.StreamInternalServerError})
+			if c.session != nil {
+				s.opts.Table.End(c.session)
+			}
+		}
+	}()
+	c.SetReadDeadline(time.Now().Add(s.opts.LoginTimeout))
+	c.info = router.Info{Remote: c.RemoteAddr().String(), Transport: "tcp"}
+	err := c.negotiate(direct)
+	if err == nil {
+		err = c.serve()
+	}
+	var se *xmpp.StreamError
+	switch {
+	case errors.As(err, &se):
+		s.Stats.StreamErrors.Add(1)
+		c.fail(se)
+	case stream.IsTimeout(err) && c.session == nil && !c.Closing():
+		c.fail(&xmpp.StreamError{Condition: xmpp.StreamConnectionTimeout, Text: "log in sooner"})
+	}
+	if c.session != nil {
+		c.leave(err == xmpp.ErrStreamEnd)
+	}
+}
+
+// leave parts from the session. A closed stream ends it, unless the server is
+// stopping; a lost connection lets it wait for a resumption.
+func (c *client) leave(closed bool) {
+	t := c.srv.opts.Table
+	t.Commit(c.batch)
+	if closed && !c.srv.stopping.Load() {
+		c.srv.ended.note(c.session)
+		t.End(c.session)
+		return
+	}
+	s := c.session
+	waits, mine := s.Hibernate(c, func() {
+		c.srv.ended.note(s)
+		t.End(s)
+	})
+	switch {
+	case waits:
+		t.Inactive(s)
+	case mine:
+		c.srv.ended.note(s)
+		t.End(s)
+	}
+}
+
+// loggedIn ends the counting of the connection among those at the door.
+func (c *client) loggedIn() {
+	if !c.known {
+		c.known = true
+		c.srv.waiting.Add(-1)
+	}
+}
+
+// SetStream replaces the bounds for connections to come.
+func (s *Server) SetStream(o *stream.Options) { s.stream.Store(o) }

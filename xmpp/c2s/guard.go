@@ -1,0 +1,88 @@
+package c2s
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"confab/xmpp"
+)
+
+// Guard bounds guessing: an address that failed to log in Failures times
+// within Window is refused until the window has passed.
+type Guard struct {
+	Failures int           // 0: 50, since a whole office may share an address
+	Window   time.Duration // 0: 10 min
+}
+
+type guard struct {
+	Guard
+	clock xmpp.Clock
+
+	mu    sync.Mutex
+	peers map[netip.Addr]failures
+}
+
+type failures struct {
+	count int
+	since time.Time
+}
+
+// guardPeers bounds the memory that strangers can take.
+const guardPeers = 100_000
+
+func (g *guard) init(o Guard, clock xmpp.Clock) {
+	if o.Failures == 0 {
+		o.Failures = 50
+	}
+	if o.Window == 0 {
+		o.Window = 10 * time.Minute
+	}
+	g.Guard, g.clock, g.peers = o, clock, map[netip.Addr]failures{}
+}
+
+func (g *guard) allow(a netip.Addr) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f, ok := g.peers[a]
+	if ok && g.clock.Now().Sub(f.since) > g.Window {
+		delete(g.peers, a)
+		return true
+	}
+	return f.count < g.Failures
+}
+
+func (g *guard) failed(a netip.Addr) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.clock.Now()
+	f, ok := g.peers[a]
+	if !ok || now.Sub(f.since) > g.Window {
+		f = failures{since: now}
+		if len(g.peers) >= guardPeers {
+			for old := range g.peers {
+				delete(g.peers, old)
+				break
+			}
+		}
+	}
+	f.count++
+	g.peers[a] = f
+}
+
+// addressOf names who is behind an address: of IPv6, the /64 that one
+// subscriber has.
+func addressOf(a net.Addr) netip.Addr {
+	ap, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	ip := ap.Addr().Unmap()
+	if ip.Is6() {
+		if p, err := ip.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return ip
+}

@@ -1,0 +1,237 @@
+package c2s
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+
+	"confab/xmpp"
+	"confab/xmpp/auth"
+	"confab/xmpp/router"
+)
+
+// negotiate takes a connection up to a bound or resumed session.
+func (c *client) negotiate(direct bool) error {
+	if direct {
+		if err := c.secure(c.srv.tlsDirect.Load()); err != nil {
+			return err
+		}
+	} else if err := c.upgrade(); err != nil {
+		return err
+	}
+	if err := c.open(); err != nil {
+		return err
+	}
+	if err := c.authenticate(); err != nil {
+		return err
+	}
+	c.LoggedIn()
+	c.Restart()
+	if err := c.open(); err != nil {
+		return err
+	}
+	return c.bind()
+}
+
+func (c *client) secure(config *tls.Config) error {
+	if err := c.StartTLS(config); err != nil {
+		c.Abort()
+		return errDone
+	}
+	state := c.TLS()
+	c.info.TLS = tls.VersionName(state.Version) + " " + tls.CipherSuiteName(state.CipherSuite)
+	return nil
+}
+
+// upgrade is the first stream, on which nothing but STARTTLS is to be had (RFC 6120 §5).
+func (c *client) upgrade() error {
+	if err := c.open(); err != nil {
+		return err
+	}
+	c.Send([]byte("<stream:features><starttls xmlns='" + xmpp.NSTLS + "'><required/></starttls></stream:features>"))
+	var st xmpp.Stanza
+	for {
+		if err := c.Read(&st); err != nil {
+			return err
+		}
+		switch {
+		case string(st.Space) == xmpp.NSTLS && string(st.Local) == "starttls":
+			c.Send([]byte("<proceed xmlns='" + xmpp.NSTLS + "'/>"))
+			return c.secure(c.srv.tlsUpgrade.Load())
+		case string(st.Space) == xmpp.NSSASL && string(st.Local) == "auth":
+			// RFC 6120 §6.5.4; the password may be lost, but no session comes of it.
+			c.Send([]byte("<failure xmlns='" + xmpp.NSSASL + "'><encryption-required/></failure>"))
+		case st.Kind != xmpp.KindOther: // §5.3.1
+			return &xmpp.StreamError{Condition: xmpp.StreamPolicyViolation, Text: "STARTTLS comes first"}
+		default:
+			return &xmpp.StreamError{Condition: xmpp.StreamUnsupportedStanzaType}
+		}
+	}
+}
+
+// open reads the client's stream header and answers it (RFC 6120 §4.7).
+func (c *client) open() error {
+	h, err := c.ReadHeader()
+	var se *xmpp.StreamError
+	if err != nil && !errors.As(err, &se) {
+		return err
+	}
+	if se == nil {
+		se = c.check(&h)
+	}
+	c.Send(c.header(&h))
+	if se != nil {
+		return se
+	}
+	return nil
+}
+
+// check is what a stream header must fulfil (RFC 6120 §4.7, §4.8, §4.9).
+func (c *client) check(h *xmpp.Header) *xmpp.StreamError {
+	switch {
+	case h.StreamSpace != xmpp.NSStream, h.Space != xmpp.NSClient:
+		return &xmpp.StreamError{Condition: xmpp.StreamInvalidNamespace}
+	case !supported(h.Version):
+		return &xmpp.StreamError{Condition: xmpp.StreamUnsupportedVersion, Text: "this server speaks version 1.0"}
+	case h.To == "":
+		return &xmpp.StreamError{Condition: xmpp.StreamHostUnknown, Text: "'to' must name the domain"}
+	}
+	to, err := xmpp.ParseJID(h.To)
+	if err != nil || !to.IsDomain() {
+		return &xmpp.StreamError{Condition: xmpp.StreamHostUnknown}
+	}
+	d := c.srv.opts.Directory.Domain(to.String())
+	switch {
+	case d == nil:
+		return &xmpp.StreamError{Condition: xmpp.StreamHostUnknown}
+	case c.user != nil && c.domain != d:
+		return &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized, Text: "logged in to another domain"}
+	}
+	c.domain = d
+	if c.user != nil && h.From != "" { // §4.7.1
+		if from, err := xmpp.ParseJID(h.From); err != nil || from.Bare() != c.user.JID {
+			return &xmpp.StreamError{Condition: xmpp.StreamInvalidFrom}
+		}
+	}
+	return nil
+}
+
+// supported reports whether a version is at least 1.0 (RFC 6120 §4.7.5).
+func supported(version string) bool {
+	major, ok := 0, false
+	for _, r := range version {
+		if r == '.' {
+			break
+		}
+		if r < '0' || r > '9' || major > 1000 {
+			return false
+		}
+		major, ok = major*10+int(r-'0'), true
+	}
+	return ok && major >= 1
+}
+
+func (c *client) header(h *xmpp.Header) []byte {
+	b := append([]byte(nil), "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0' xml:lang='en'"...)
+	b = xmpp.AppendAttr(b, "id", rand.Text())
+	switch {
+	case c.domain != nil:
+		b = xmpp.AppendAttr(b, "from", c.domain.Name())
+	case h.To != "": // whatever was asked for, since the peer expects an answer from there
+		b = xmpp.AppendAttr(b, "from", h.To)
+	}
+	if h.From != "" {
+		b = xmpp.AppendAttr(b, "to", h.From)
+	}
+	return append(b, '>')
+}
+
+// fail tells the peer why its stream ends. The caller has opened our stream by
+// then, or this does: an error needs a stream to stand in (RFC 6120 §4.9.1.2).
+func (c *client) fail(err *xmpp.StreamError) { c.Close(err) }
+
+// bind is the stream after login, up to an address (RFC 6120 §7) or an old
+// session (XEP-0198 §5).
+func (c *client) bind() error {
+	b := append([]byte(nil), "<stream:features><bind xmlns='"+xmpp.NSBind+"'/>"+
+		"<session xmlns='"+xmpp.NSSession+"'><optional/></session><sm xmlns='"+xmpp.NSSM+"'/>"...)
+	b = c.srv.opts.Table.StreamFeatures(c.domain.Name(), b)
+	c.Send(append(b, "</stream:features>"...))
+	var st xmpp.Stanza
+	for {
+		if err := c.Read(&st); err != nil {
+			return err
+		}
+		if string(st.Space) == xmpp.NSSM {
+			done, err := c.resumeOrFail(&st)
+			if done || err != nil {
+				return err
+			}
+			continue
+		}
+		if st.Kind == xmpp.KindOther {
+			return &xmpp.StreamError{Condition: xmpp.StreamUnsupportedStanzaType}
+		}
+		p := st.Payload()
+		if st.Kind != xmpp.KindIQ || st.Type != xmpp.TypeSet || p == nil || !p.Is(xmpp.NSBind, "bind") {
+			// RFC 6120 §7.1: nothing else before an address is bound.
+			return &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized, Text: "bind a resource first"}
+		}
+		done, err := c.bindResource(&st, p)
+		if done || err != nil {
+			return err
+		}
+	}
+}
+
+func (c *client) bindResource(st *xmpp.Stanza, p *xmpp.Element) (done bool, err error) {
+	refuse := func(e *xmpp.Error) (bool, error) {
+		c.Send(xmpp.AppendError(nil, st, e))
+		return false, nil
+	}
+	var resource string
+	if r := p.Node().Child(xmpp.NSBind, "resource"); r != nil {
+		resource = r.Text
+	}
+	if resource == "" {
+		resource = rand.Text()[:16]
+	}
+	full, err := c.user.JID.WithResource(resource)
+	if err != nil { // §7.7.2.1
+		return refuse(xmpp.NewError(xmpp.BadRequest, "the resource is not valid"))
+	}
+	// Between login and binding the account may have been disabled.
+	if u := c.srv.opts.Directory.ByID(c.user.ID); u == nil || u.Disabled {
+		return false, &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized}
+	}
+	s, replaced, err := c.srv.opts.Router.Bind(c.user, full, c)
+	if err != nil {
+		var e *xmpp.Error
+		errors.As(err, &e)
+		return refuse(e)
+	}
+	if replaced != nil { // §7.7.2.2, the first of its choices
+		replaced.Close(&xmpp.StreamError{Condition: xmpp.StreamConflict})
+		c.srv.opts.Table.End(replaced)
+	}
+	c.begin(s)
+	c.srv.opts.Table.Bound(s)
+	b := append([]byte(nil), "<bind xmlns='"+xmpp.NSBind+"'><jid>"...)
+	b = append(xmpp.AppendText(b, full.String()), "</jid></bind>"...)
+	c.Send(xmpp.AppendResult(nil, st, b))
+	return true, nil
+}
+
+// begin makes the connection that of a session.
+func (c *client) begin(s *router.Session) {
+	s.SetInfo(c.info)
+	c.session, c.batch = s, c.srv.opts.Table.NewBatch(s)
+	c.loggedIn()
+	c.srv.Stats.Logins.Add(1)
+	c.SetReadDeadline(noDeadline)
+}
+
+// binding gathers what SASL may bind to.
+func (c *client) binding() auth.Binding {
+	return auth.Binding{Exporter: c.Exporter(), EndPoint: c.EndPoint(), Secure: c.TLS() != nil}
+}

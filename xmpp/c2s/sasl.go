@@ -1,0 +1,146 @@
+package c2s
+
+import (
+	"encoding/base64"
+	"errors"
+	"net/netip"
+
+	"confab/xmpp"
+	"confab/xmpp/auth"
+)
+
+// authenticate offers the mechanisms and lets the client try them (RFC 6120 §6).
+func (c *client) authenticate() error {
+	s := c.srv
+	binding := c.binding()
+	offered := s.opts.Auth.Mechanisms(binding)
+	b := append([]byte(nil), "<stream:features><mechanisms xmlns='"+xmpp.NSSASL+"'>"...)
+	for _, m := range offered {
+		b = append(append(append(b, "<mechanism>"...), m...), "</mechanism>"...)
+	}
+	b = append(b, "</mechanisms>"...)
+	if types := s.opts.Auth.ChannelBindings(binding); len(types) > 0 { // XEP-0440 §3
+		b = append(b, "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>"...)
+		for _, t := range types {
+			b = append(xmpp.AppendAttr(append(b, "<channel-binding"...), "type", t), "/>"...)
+		}
+		b = append(b, "</sasl-channel-binding>"...)
+	}
+	c.Send(append(b, "</stream:features>"...))
+
+	peer := addressOf(c.RemoteAddr())
+	for range s.opts.Attempts {
+		done, err := c.attempt(binding, offered, peer)
+		if done || err != nil {
+			return err
+		}
+	}
+	return &xmpp.StreamError{Condition: xmpp.StreamPolicyViolation, Text: "too many failed logins"} // §6.4.5
+}
+
+// attempt is one exchange, from <auth/> to its end.
+func (c *client) attempt(binding auth.Binding, offered []string, peer netip.Addr) (done bool, err error) {
+	s := c.srv
+	var st xmpp.Stanza
+	var x *auth.Exchange
+	for {
+		if err := c.Read(&st); err != nil {
+			return false, err
+		}
+		if string(st.Space) != xmpp.NSSASL {
+			if st.Kind != xmpp.KindOther { // §4.9.3.12: no stanza before login
+				return false, &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized, Text: "log in first"}
+			}
+			return false, &xmpp.StreamError{Condition: xmpp.StreamUnsupportedStanzaType}
+		}
+		element := st.Node()
+		var challenge []byte
+		switch name := string(st.Local); {
+		case name == "auth" && x == nil:
+			if !s.guard.allow(peer) {
+				s.Stats.Throttled.Add(1)
+				return false, c.saslFailure(&auth.Failure{Condition: auth.TemporaryAuthFailure, Text: "too many failed logins from this address; wait some minutes"})
+			}
+			initial, decodeErr := decode(element.Text)
+			if decodeErr != nil {
+				return false, c.saslFailure(&auth.Failure{Condition: auth.IncorrectEncoding})
+			}
+			x, challenge, done, err = s.opts.Auth.Start(auth.Request{
+				Domain: c.domain.Name(), Mechanism: element.Attr("mechanism"), Initial: initial, Binding: binding, Offered: offered,
+			})
+		case name == "response" && x != nil:
+			response, decodeErr := decode(element.Text)
+			if decodeErr != nil {
+				return false, c.saslFailure(&auth.Failure{Condition: auth.IncorrectEncoding})
+			}
+			challenge, done, err = x.Step(response)
+		case name == "abort":
+			return false, c.saslFailure(&auth.Failure{Condition: auth.Aborted})
+		default:
+			return false, c.saslFailure(&auth.Failure{Condition: auth.MalformedRequest})
+		}
+		if err != nil {
+			return false, c.refused(err, peer)
+		}
+		if done {
+			c.user = x.User()
+			c.info.Mechanism = x.Mechanism()
+			c.sendSASL("success", challenge)
+			return true, nil
+		}
+		c.sendSASL("challenge", challenge)
+	}
+}
+
+// refused counts a failed attempt and tells the client.
+func (c *client) refused(err error, peer netip.Addr) error {
+	var f *auth.Failure
+	if !errors.As(err, &f) {
+		c.srv.opts.Log.Error("a login could not be checked", "error", err)
+		f = &auth.Failure{Condition: auth.TemporaryAuthFailure}
+	}
+	if f.WrongPassword() {
+		c.srv.Stats.RefusedLogins.Add(1)
+		c.srv.guard.failed(peer)
+	}
+	return c.saslFailure(f)
+}
+
+// saslFailure ends one attempt; the client may try again.
+func (c *client) saslFailure(f *auth.Failure) error {
+	b := append([]byte(nil), "<failure xmlns='"+xmpp.NSSASL+"'><"...)
+	b = append(append(b, f.Condition...), "/>"...)
+	if f.Text != "" {
+		b = append(xmpp.AppendText(append(b, "<text xml:lang='en'>"...), f.Text), "</text>"...)
+	}
+	c.Send(append(b, "</failure>"...))
+	return nil
+}
+
+// sendSASL sends a challenge or the success. Data that is there and empty is
+// written as "=" (RFC 6120 §6.4.2).
+func (c *client) sendSASL(name string, data []byte) {
+	b := append(append([]byte{'<'}, name...), " xmlns='"+xmpp.NSSASL+"'"...)
+	switch {
+	case data == nil:
+		c.Send(append(b, "/>"...))
+		return
+	case len(data) == 0:
+		b = append(b, ">="...)
+	default:
+		b = base64.StdEncoding.AppendEncode(append(b, '>'), data)
+	}
+	c.Send(append(append(append(b, "</"...), name...), '>'))
+}
+
+// decode reads what a client sent: nil if there was nothing, empty for "=".
+func decode(text string) ([]byte, error) {
+	switch text {
+	case "":
+		return nil, nil
+	case "=":
+		return []byte{}, nil
+	}
+	// RFC 6120 §13.9.1 leaves no room for white space or missing padding.
+	return base64.StdEncoding.Strict().DecodeString(text)
+}
