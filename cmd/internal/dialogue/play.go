@@ -1,0 +1,558 @@
+package dialogue
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Patience is how long an expected stanza may take. Only failures take that long.
+const Patience = 10 * time.Second
+
+// Extension is that of scripts.
+const Extension = ".txt"
+
+// Run plays every script below dir, each against a server of its own, as a subtest named after it.
+func Run(t *testing.T, dir string, start Start) {
+	var files []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && filepath.Ext(path) == Extension {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) == 0 {
+		t.Fatalf("no scripts in %s", dir)
+	}
+	for _, file := range files {
+		name, err := filepath.Rel(dir, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(strings.TrimSuffix(filepath.ToSlash(name), Extension), func(t *testing.T) {
+			t.Parallel()
+			s, err := readScript(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := newPlay(s, start(t, s.scene), Patience).run(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// play is a script being played.
+type play struct {
+	script   *script
+	server   Server
+	patience time.Duration
+	env      *env
+	conns    map[string]*conn
+	cast     []string // the speakers in the order of their first words
+	ignored  map[string]map[string]bool
+	pings    int
+	output   string   // of the operator's last command
+	heard    []string // the last stanzas that the script expected, for messages
+}
+
+func newPlay(s *script, server Server, patience time.Duration) *play {
+	return &play{
+		script: s, server: server, patience: patience,
+		env:     &env{vars: map[string]string{}, now: server.Now},
+		conns:   map[string]*conn{},
+		ignored: map[string]map[string]bool{},
+	}
+}
+
+func (p *play) run() error {
+	defer func() {
+		for _, c := range p.conns {
+			c.sock.Close()
+		}
+	}()
+	for _, at := range p.script.steps {
+		if err := at.do(p); err != nil {
+			return p.failure(at, err)
+		}
+	}
+	if err := p.end(); err != nil {
+		return &scriptError{p.script.file, p.script.steps[len(p.script.steps)-1].line, fmt.Errorf("at the end: %w", err)}
+	}
+	return nil
+}
+
+// failure adds to an error where it happened, and what else was on its way.
+func (p *play) failure(at step, err error) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n%s", at.text, indent(err.Error(), "  "))
+	if len(p.heard) > 0 {
+		fmt.Fprintf(&b, "\n  before that:\n%s", indent(strings.Join(p.heard, "\n"), "    "))
+	}
+	for _, who := range p.cast {
+		if left := p.conns[who].unread(func(event) bool { return false }); len(left) > 0 {
+			fmt.Fprintf(&b, "\n  not yet received by %s:\n%s", who, indent(list(left), "    "))
+		}
+	}
+	return &scriptError{p.script.file, at.line, errors.New(b.String())}
+}
+
+func list(events []event) string {
+	var lines []string
+	for _, e := range events {
+		if e.end != nil {
+			lines = append(lines, fmt.Sprintf("(end of the connection: %v)", e.end))
+			continue
+		}
+		lines = append(lines, e.n.String())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// base is the user's part of a speaker's name.
+func (p *play) base(who string) string {
+	name, _, _ := strings.Cut(who, "/")
+	return name
+}
+
+func (p *play) account(who string) (local, domain string) {
+	return p.script.scene.account(p.base(who))
+}
+
+func (p *play) conn(who string) (*conn, error) {
+	c := p.conns[who]
+	if c == nil {
+		return nil, fmt.Errorf("%s is not connected", who)
+	}
+	return c, nil
+}
+
+func (p *play) open(who string, port Port, version string) error {
+	if c := p.conns[who]; c != nil {
+		c.sock.Close()
+	}
+	c, err := dial(p.server.Addr(port), p.patience)
+	if err != nil {
+		return err
+	}
+	if p.conns[who] == nil {
+		p.cast = append(p.cast, who)
+	}
+	p.conns[who] = c
+	c.port = port
+	_, c.domain = p.account(who)
+	if port == DirectTLS {
+		if err := c.startTLS(p.tlsConfig(c.domain, version, port), p.patience); err != nil {
+			return err
+		}
+	}
+	c.read()
+	return nil
+}
+
+func (p *play) openStream(who, to string) error {
+	c, err := p.conn(who)
+	if err != nil {
+		return err
+	}
+	if to != "" {
+		c.domain = to
+	}
+	c.features = nil
+	return c.write(fmt.Sprintf("<?xml version='1.0'?><stream:stream xmlns='%s' xmlns:stream='%s' to='%s' version='1.0' xml:lang='en'>",
+		nsClient, nsStream, escape(c.domain)), p.patience)
+}
+
+// greeted takes the server's stream header and features.
+func (p *play) greeted(who string) error {
+	c := p.conns[who]
+	h, err := p.next(who)
+	if err != nil {
+		return err
+	}
+	if !h.is(nsStream, "stream") || h.attr("from") != c.domain || h.attr("id") == "" || h.attr("version") != "1.0" {
+		return fmt.Errorf("that is not the header of a stream from %s:\n%s", c.domain, indent(h.String(), "    "))
+	}
+	f, err := p.next(who)
+	if err != nil {
+		return err
+	}
+	if !f.is(nsStream, "features") {
+		return fmt.Errorf("not stream features, RFC 6120 §4.3.2:\n%s", indent(f.String(), "    "))
+	}
+	c.features = f
+	return nil
+}
+
+func (p *play) startTLS(who, version string) error {
+	c, err := p.conn(who)
+	if err != nil {
+		return err
+	}
+	if c.isReading() {
+		return errors.New("there was no <proceed/>")
+	}
+	if err := c.startTLS(p.tlsConfig(c.domain, version, STARTTLS), p.patience); err != nil {
+		return err
+	}
+	c.read()
+	return nil
+}
+
+func (p *play) refusedTLS(who, version string) error {
+	c, err := p.conn(who)
+	if err != nil {
+		return err
+	}
+	defer c.sock.Close()
+	if err := c.startTLS(p.tlsConfig(c.domain, version, STARTTLS), p.patience); err == nil {
+		return fmt.Errorf("the handshake with TLS %s was a success", version)
+	}
+	return nil
+}
+
+// secure brings a connection to the point where a login is offered.
+func (p *play) secure(who string, port Port, version string) error {
+	if err := p.open(who, port, version); err != nil {
+		return err
+	}
+	if err := p.openStream(who, ""); err != nil {
+		return err
+	}
+	if err := p.greeted(who); err != nil || port == DirectTLS {
+		return err
+	}
+	c := p.conns[who]
+	if c.features.child(nsTLS, "starttls") == nil {
+		return fmt.Errorf("STARTTLS is not offered:\n%s", indent(c.features.String(), "    "))
+	}
+	if err := c.write("<starttls xmlns='"+nsTLS+"'/>", p.patience); err != nil {
+		return err
+	}
+	n, err := p.next(who)
+	if err != nil {
+		return err
+	}
+	if !n.is(nsTLS, "proceed") {
+		return fmt.Errorf("STARTTLS was answered by\n%s", indent(n.String(), "    "))
+	}
+	if err := p.startTLS(who, version); err != nil {
+		return err
+	}
+	if err := p.openStream(who, ""); err != nil {
+		return err
+	}
+	return p.greeted(who)
+}
+
+// ask sends an IQ to the account or server and returns its result. head is what follows the id in the tag, and the rest.
+func (p *play) ask(who, head string) (*node, error) {
+	p.pings++
+	id := fmt.Sprintf("dialogue-%d", p.pings)
+	c := p.conns[who]
+	if err := c.write(fmt.Sprintf("<iq id='%s' %s</iq>", id, head), p.patience); err != nil {
+		return nil, err
+	}
+	e, err := c.find(p.patience, func(e event) bool { return e.n != nil && e.n.is(nsClient, "iq") && e.n.attr("id") == id })
+	if err != nil {
+		return nil, err
+	}
+	if e.n.attr("type") == "error" && !strings.Contains(head, "urn:xmpp:ping") {
+		return nil, fmt.Errorf("refused:\n%s", indent(e.n.String(), "    "))
+	}
+	return e.n, nil
+}
+
+// fence returns when the server has worked off what the speaker said, and what it then had to say to
+// him is in the queue.
+func (p *play) fence(who string) error {
+	c := p.conns[who]
+	c.mu.Lock()
+	managed := c.managed
+	c.mu.Unlock()
+	if !managed {
+		_, err := p.ask(who, fmt.Sprintf("type='get' to='%s'><ping xmlns='urn:xmpp:ping'/>", c.domain))
+		return err
+	}
+	if err := c.write("<r xmlns='"+nsSM+"'/>", p.patience); err != nil {
+		return err
+	}
+	c.asked++
+	_, err := c.find(p.patience, func(e event) bool { return e.ack == c.asked })
+	return err
+}
+
+// fenceAll fences everyone, and again: what the last one said may have reached the first.
+func (p *play) fenceAll() error {
+	for range 2 {
+		for _, who := range p.cast {
+			if c := p.conns[who]; c.bound && !c.ended() {
+				if err := p.fence(who); err != nil {
+					return fmt.Errorf("while waiting for %s: %w", who, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (p *play) settle() error {
+	err := p.fenceAll()
+	for _, c := range p.conns {
+		c.forget()
+	}
+	return err
+}
+
+// end looks for what the script did not expect.
+func (p *play) end() error {
+	if err := p.fenceAll(); err != nil {
+		return err
+	}
+	for _, who := range p.cast {
+		if err := p.nothingFor(who); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// skipped are events that a script may leave out: requests for acknowledgement, and what the speaker ignores.
+func (p *play) skipped(who string) func(event) bool {
+	ignored := p.ignored[who]
+	return func(e event) bool {
+		return e.n != nil && (e.n.is(nsSM, "r") || ignored[e.n.local] && e.n.space == nsClient)
+	}
+}
+
+func (p *play) nothingFor(who string) error {
+	left := p.conns[who].unread(p.skipped(who))
+	if n := len(left); n > 0 && left[n-1].end != nil && !p.conns[who].bound {
+		left = left[:n-1]
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("%s heard\n%s", who, indent(list(left), "    "))
+	}
+	return nil
+}
+
+// next takes the next stanza or other element that the speaker does not ignore.
+func (p *play) next(who string) (*node, error) { return p.nextBut(who, p.skipped(who)) }
+
+func (p *play) nextBut(who string, skip func(event) bool) (*node, error) {
+	c, err := p.conn(who)
+	if err != nil {
+		return nil, err
+	}
+	e, err := c.find(p.patience, func(e event) bool { return e.end == nil && !skip(e) })
+	return e.n, err
+}
+
+// peek waits for the next element and leaves it where it is.
+func (c *conn) peek(patience time.Duration) (event, error) {
+	e, err := c.find(patience, func(e event) bool { return e.end == nil })
+	if err == nil {
+		c.mu.Lock()
+		c.queue = slices.Insert(c.queue, 0, e)
+		c.mu.Unlock()
+	}
+	return e, err
+}
+
+// send sends stanzas, which must be such: a slip of the script shall not look like a test of the server.
+func (p *play) send(who, block string) error {
+	text, err := p.env.expandXML(block)
+	if err != nil {
+		return err
+	}
+	nodes, err := parse(text)
+	if err != nil {
+		return fmt.Errorf("what is to be sent is not well-formed: %w", err)
+	}
+	c, err := p.conn(who)
+	if err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		if n.is(nsSM, "r") {
+			c.asked++
+		}
+	}
+	return c.write(text, p.patience)
+}
+
+func (p *play) sendRaw(who, block string) error {
+	text, err := p.env.expand(block)
+	if err != nil {
+		return err
+	}
+	c, err := p.conn(who)
+	if err != nil {
+		return err
+	}
+	err = c.write(text, p.patience)
+	if c.ended() {
+		return nil // the server had enough before all was written; the script says what it heard
+	}
+	return err
+}
+
+func (p *play) remember(who string, n *node) {
+	p.heard = append(p.heard, who+": "+n.String())
+	if len(p.heard) > 4 {
+		p.heard = p.heard[1:]
+	}
+}
+
+func (p *play) receive(who string, ps []*pattern) error {
+	for _, want := range ps {
+		skip := p.skipped(who)
+		if want.n.is(nsSM, "r") {
+			skip = func(event) bool { return false }
+		}
+		n, err := p.nextBut(who, skip)
+		if err != nil {
+			return fmt.Errorf("%w, but expected was\n%s", err, indent(want.String(), "    "))
+		}
+		if err := p.expect(want, n); err != nil {
+			return err
+		}
+		if n.is(nsStream, "features") {
+			p.conns[who].features = n
+		}
+		p.remember(who, n)
+	}
+	return nil
+}
+
+func (p *play) expect(want *pattern, n *node) error {
+	ok, err := p.env.matches(want, n)
+	if ok {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	diff := p.env.differences(want, n)
+	if len(diff) == 0 {
+		diff = []string{"no child by itself: the order, or what {name} stands for"}
+	}
+	return fmt.Errorf("expected\n%s\nreceived\n%s\nthe difference\n%s",
+		indent(want.String(), "    "), indent(n.String(), "    "), indent(strings.Join(diff, "\n"), "    "))
+}
+
+func (p *play) receiveAny(who string, ps []*pattern) error {
+	var got []*node
+	for range ps {
+		n, err := p.next(who)
+		if err != nil {
+			return fmt.Errorf("%w after %d of %d stanzas:\n%s", err, len(got), len(ps), indent(listNodes(got), "    "))
+		}
+		got = append(got, n)
+	}
+	ok, err := p.env.assign(ps, got)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fmt.Errorf("received\n%s\nbut not, in any order,\n%s", indent(listNodes(got), "    "), indent(p.unmatched(ps, got), "    "))
+	}
+	for _, n := range got {
+		p.remember(who, n)
+	}
+	return nil
+}
+
+func listNodes(nodes []*node) string {
+	var lines []string
+	for _, n := range nodes {
+		lines = append(lines, n.String())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// unmatched lists the patterns that no stanza matches, or all if each has one.
+func (p *play) unmatched(ps []*pattern, got []*node) string {
+	var alone, all []string
+	for _, want := range ps {
+		all = append(all, want.String())
+		if !slices.ContainsFunc(got, func(n *node) bool { ok, _ := p.env.matches(want, n); return ok }) {
+			alone = append(alone, want.String())
+		}
+	}
+	if len(alone) > 0 {
+		return strings.Join(alone, "\n")
+	}
+	return strings.Join(all, "\n")
+}
+
+// currentFeatures are those of the latest stream; if they were not received yet, they are now.
+func (p *play) currentFeatures(who string) (*node, error) {
+	c, err := p.conn(who)
+	if err != nil {
+		return nil, err
+	}
+	if c.features == nil {
+		if err := p.greeted(who); err != nil {
+			return nil, err
+		}
+	}
+	return c.features, nil
+}
+
+func (p *play) offered(who string, ps []*pattern) error {
+	features, err := p.currentFeatures(who)
+	if err != nil {
+		return err
+	}
+	ok, err := p.env.assign(ps, features.elements())
+	if err == nil && !ok {
+		err = fmt.Errorf("offered is\n%s\nbut not\n%s", indent(features.String(), "    "), indent(p.unmatched(ps, features.elements()), "    "))
+	}
+	return err
+}
+
+func (p *play) notOffered(who string, ps []*pattern) error {
+	features, err := p.currentFeatures(who)
+	if err != nil {
+		return err
+	}
+	for _, unwanted := range ps {
+		for _, n := range features.elements() {
+			if ok, err := p.env.matches(unwanted, n); ok || err != nil {
+				return errors.Join(err, fmt.Errorf("offered is\n%s", indent(n.String(), "    ")))
+			}
+		}
+	}
+	return nil
+}
+
+func (p *play) hearNothing(who string) error {
+	c, err := p.conn(who)
+	if err != nil {
+		return err
+	}
+	if !c.bound {
+		return fmt.Errorf("%s has bound no resource: nothing can be waited for", who)
+	}
+	if err := p.fenceAll(); err != nil {
+		return err
+	}
+	return p.nothingFor(who)
+}
+
+func (p *play) ignore(who, what string) error {
+	if p.ignored[who] == nil {
+		p.ignored[who] = map[string]bool{}
+	}
+	p.ignored[who][strings.TrimSuffix(what, "s")] = true
+	return nil
+}
