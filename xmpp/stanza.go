@@ -3,7 +3,10 @@
 // I/O, starts no goroutine and logs nothing.
 package xmpp
 
-import "bytes"
+import (
+	"bytes"
+	"sync"
+)
 
 // Kind tells the three kinds of stanzas from other first-level elements.
 type Kind uint8
@@ -68,6 +71,9 @@ type Stanza struct {
 	FromErr      error     // 'from' is there but malformed (*Error)
 	ToErr        error     // 'to' is there but malformed (*Error)
 	Children     []Element // first-level children
+
+	head  head
+	scope []nsDecl // declarations in force inside of it, the outermost first
 }
 
 // MessageType is the type that a message is to be treated as: an absent or unknown one is normal (RFC 6121 §5.2.2).
@@ -78,8 +84,13 @@ func (s *Stanza) MessageType() Type {
 	return s.Type
 }
 
-// Child returns the first child with that name, nil if there is none. An empty space stands for the
-// namespace of the stanza.
+// Is reports whether the stanza has that name.
+func (s *Stanza) Is(space, local string) bool {
+	return string(s.Local) == local && string(s.Space) == space
+}
+
+// Child returns the first child with that name, nil if there is none. An empty space stands for the namespace of the
+// stanza.
 func (s *Stanza) Child(space, local string) *Element {
 	for i := range s.Children {
 		e := &s.Children[i]
@@ -98,11 +109,38 @@ func (s *Stanza) Payload() *Element {
 	return &s.Children[0]
 }
 
-// Clone returns a copy that shares nothing with the buffer.
-func (s *Stanza) Clone() *Stanza { return nil }
+// Attr returns an attribute of the stanza without prefix, unescaped.
+func (s *Stanza) Attr(name string) (value string, ok bool) { return attrOf(s.Raw, name) }
 
 // Node returns the whole stanza as a tree.
-func (s *Stanza) Node() *Node { return nil }
+func (s *Stanza) Node() *Node { return newNode(s.Raw, outer(s.scope)) }
+
+// outer is the part of a scope that is not declared in the stanza itself.
+func outer(scope []nsDecl) []nsDecl {
+	for i := range scope {
+		if !scope[i].outer {
+			return scope[:i]
+		}
+	}
+	return scope
+}
+
+// Clone returns a copy that shares nothing with the buffer.
+func (s *Stanza) Clone() *Stanza {
+	c := *s
+	c.Raw = bytes.Clone(s.Raw)
+	c.Local = s.head.name.of(c.Raw)
+	c.Space, c.ID, c.Lang = bytes.Clone(s.Space), bytes.Clone(s.ID), bytes.Clone(s.Lang)
+	c.scope = make([]nsDecl, len(s.scope))
+	for i, d := range s.scope {
+		c.scope[i] = nsDecl{prefix: bytes.Clone(d.prefix), uri: bytes.Clone(d.uri), outer: d.outer}
+	}
+	c.Children = make([]Element, len(s.Children))
+	for i := range s.Children {
+		c.Children[i] = newElement(c.Raw, s.Children[i].at, bytes.Clone(s.Children[i].Space), c.scope)
+	}
+	return &c
+}
 
 // Parse reads one whole element from storage or from our own code. The default namespace is jabber:client if none is
 // declared; the validation is the same as on a stream. The stanza points into raw.
@@ -115,13 +153,63 @@ func Parse(raw []byte) (*Stanza, error) {
 }
 
 // ParseInto is Parse into a stanza that is used again.
-func ParseInto(st *Stanza, raw []byte) error { return ErrIncomplete }
+func ParseInto(st *Stanza, raw []byte) error {
+	x := parsers.Get().(*Lexer)
+	defer parsers.Put(x)
+	n, err := x.Next(raw, st)
+	if err == nil && len(bytes.TrimSpace(raw[n:])) > 0 {
+		err = errTrailing
+	}
+	if err != nil {
+		x.Restart()
+		x.stored = true
+	}
+	if err == ErrIncomplete {
+		return errTruncated
+	}
+	return err
+}
 
-// Element is a first-level child of a stanza.
+var (
+	errTrailing  = wellFormed("more than one element")
+	errTruncated = wellFormed("the element is not complete")
+)
+
+// parseLimits bound what is read from storage. They leave room for what edits add to a stanza that was within the
+// limits of its stream.
+var parseLimits = Limits{Bytes: 64 << 20, Depth: 1 << 10, Attrs: 1 << 10, Children: 1 << 20, NameBytes: 1 << 10}
+
+var parsers = sync.Pool{New: func() any {
+	x := NewLexer(parseLimits)
+	x.stored = true
+	return x
+}}
+
+// Element is a first-level child of a stanza. Its slices are valid as long as those of the stanza.
 type Element struct {
 	Space, Local []byte
 	Raw          []byte // the element as sent
 	Inner        []byte // what is between its tags
+
+	at    place
+	scope []nsDecl // declarations in force outside of it
+}
+
+// place says where an element stands in its stanza.
+type place struct {
+	raw, inner, name span
+}
+
+func newElement(b []byte, at place, space []byte, scope []nsDecl) Element {
+	// The capacities are cut so that an append can not write into the buffer.
+	return Element{
+		Space: space,
+		Local: b[at.name.from:at.name.to:at.name.to],
+		Raw:   b[at.raw.from:at.raw.to:at.raw.to],
+		Inner: b[at.inner.from:at.inner.to:at.inner.to],
+		at:    at,
+		scope: scope,
+	}
 }
 
 // Is reports whether the element has that name.
@@ -130,10 +218,27 @@ func (e *Element) Is(space, local string) bool {
 }
 
 // Attr returns an attribute without prefix, unescaped.
-func (e *Element) Attr(name string) (value string, ok bool) { return "", false }
+func (e *Element) Attr(name string) (value string, ok bool) { return attrOf(e.Raw, name) }
 
-// Text returns the character data directly inside the element.
-func (e *Element) Text() string { return "" }
+// Text returns the character data directly inside the element, unescaped.
+func (e *Element) Text() string {
+	if bytes.IndexByte(e.Inner, '<') < 0 && isPlain(e.Inner, false) {
+		return string(e.Inner)
+	}
+	var dst []byte
+	depth := 0
+	for c := (cursor{b: e.Inner}); c.next(); {
+		switch {
+		case c.kind == tokOpen:
+			depth++
+		case c.kind == tokClose:
+			depth--
+		case depth == 0:
+			dst = c.appendText(dst)
+		}
+	}
+	return string(dst)
+}
 
 // Node returns the element as a tree.
-func (e *Element) Node() *Node { return nil }
+func (e *Element) Node() *Node { return newNode(e.Raw, e.scope) }

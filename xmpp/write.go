@@ -80,12 +80,6 @@ func decodeRune[S []byte | string](s S, i int) (rune, int) {
 	return utf8.DecodeRune(b[:n])
 }
 
-// isChar tells the characters that XML can carry (XML 1.0 §2.2).
-func isChar(r rune) bool {
-	return r == '\t' || r == '\n' || r == '\r' ||
-		r >= 0x20 && r <= 0xD7FF || r >= 0xE000 && r <= 0xFFFD || r >= 0x10000 && r <= 0x10FFFF
-}
-
 // AppendResult appends the result of an IQ request (RFC 6120 §8.2.3): addresses swapped, id kept. The payload
 // is self-contained XML and may be empty.
 func AppendResult(dst []byte, req *Stanza, payload []byte) []byte {

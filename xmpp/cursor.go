@@ -1,0 +1,171 @@
+package xmpp
+
+import "bytes"
+
+// cursor walks over XML that the lexer accepted; it checks nothing, but it does not panic on other input either.
+type cursor struct {
+	b        []byte
+	from, to int // the token; the next one begins at to
+	kind     token
+}
+
+type token uint8
+
+const (
+	tokText  token = iota // character data
+	tokCDATA              // a CDATA section
+	tokOpen               // <name>
+	tokEmpty              // <name/>
+	tokClose              // </name>
+)
+
+const (
+	openCDATA  = "<![CDATA["
+	closeCDATA = "]]>"
+)
+
+// next goes on to the next token and reports whether there is one.
+func (c *cursor) next() bool {
+	c.from = c.to
+	rest := c.b[c.from:]
+	if len(rest) == 0 {
+		return false
+	}
+	n := 0
+	switch {
+	case rest[0] != '<':
+		c.kind = tokText
+		n = bytes.IndexByte(rest, '<')
+	case bytes.HasPrefix(rest, []byte(openCDATA)):
+		c.kind = tokCDATA
+		n = bytes.Index(rest, []byte(closeCDATA))
+		if n >= 0 {
+			n += len(closeCDATA)
+		}
+	case len(rest) > 1 && rest[1] == '/':
+		c.kind = tokClose
+		n = bytes.IndexByte(rest, '>') + 1
+	default:
+		n = tagEnd(rest)
+		c.kind = tokOpen
+		if n > 1 && rest[n-2] == '/' {
+			c.kind = tokEmpty
+		}
+	}
+	if n <= 0 {
+		n = len(rest)
+	}
+	c.to = c.from + n
+	return true
+}
+
+// raw returns the token as it was sent.
+func (c *cursor) raw() []byte { return c.b[c.from:c.to] }
+
+// appendText appends what text or a CDATA section stands for; nothing for tags.
+func (c *cursor) appendText(dst []byte) []byte {
+	switch c.kind {
+	case tokText:
+		return appendUnescaped(dst, c.raw(), false)
+	case tokCDATA:
+		return appendLines(dst, cdataInner(c.raw()))
+	}
+	return dst
+}
+
+// cdataInner returns the characters of a CDATA section.
+func cdataInner(b []byte) []byte {
+	return bytes.TrimSuffix(bytes.TrimPrefix(b, []byte(openCDATA)), []byte(closeCDATA))
+}
+
+// appendLines appends b with its line ends normalized (XML 1.0 §2.11).
+func appendLines(dst, b []byte) []byte {
+	for i, c := range b {
+		switch {
+		case c != '\r':
+			dst = append(dst, c)
+		case i+1 == len(b) || b[i+1] != '\n':
+			dst = append(dst, '\n')
+		}
+	}
+	return dst
+}
+
+// tagEnd returns the length of the start tag at the beginning of b, 0 if it does not end.
+func tagEnd(b []byte) int {
+	var q byte
+	for i, c := range b {
+		switch {
+		case q == 0 && c == '>':
+			return i + 1
+		case q == 0 && (c == '\'' || c == '"'):
+			q = c
+		case c == q:
+			q = 0
+		}
+	}
+	return 0
+}
+
+// attrs walks over the attributes of a start tag.
+type attrs struct {
+	tag         []byte
+	i           int
+	name, value []byte // as sent, without quotes
+	from, to    int    // the value's place in the tag
+}
+
+// attrsOf begins with the first attribute of the start tag at the beginning of b.
+func attrsOf(b []byte) attrs {
+	tag := b[:tagEnd(b)]
+	return attrs{tag: tag, i: len(tagName(tag)) + 1}
+}
+
+// tagName returns the qualified name in a tag.
+func tagName(tag []byte) []byte {
+	i := 1
+	for i < len(tag) && !isSpace(tag[i]) && tag[i] != '>' && tag[i] != '/' {
+		i++
+	}
+	return tag[min(1, len(tag)):min(i, len(tag))]
+}
+
+// next goes on to the next attribute and reports whether there is one.
+func (a *attrs) next() bool {
+	if a.i >= len(a.tag) {
+		return false
+	}
+	rest := a.tag[a.i:]
+	eq := bytes.IndexByte(rest, '=')
+	if eq < 0 {
+		return false
+	}
+	a.name = trimSpace(rest[:eq])
+	open := bytes.IndexAny(rest[eq:], `'"`)
+	if open < 0 {
+		return false
+	}
+	open += eq
+	n := bytes.IndexByte(rest[open+1:], rest[open])
+	if n < 0 {
+		return false
+	}
+	a.from, a.to = a.i+open+1, a.i+open+1+n
+	a.value = a.tag[a.from:a.to]
+	a.i = a.to + 1
+	return true
+}
+
+// attrOf returns an attribute of the start tag at the beginning of raw by its name as sent.
+func attrOf(raw []byte, name string) (value string, ok bool) {
+	for a := attrsOf(raw); a.next(); {
+		if string(a.name) != name {
+			continue
+		}
+		if isPlain(a.value, true) {
+			return string(a.value), true
+		}
+		return string(appendUnescaped(nil, a.value, true)), true
+	}
+	return "", false
+}
