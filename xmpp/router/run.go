@@ -1,0 +1,61 @@
+package router
+
+// SendRun sends many whole stanzas that lie one after the other in b, each
+// ending where ends says: a login's presences cost one lock and one append.
+// Otherwise it is Send.
+func (s *Session) SendRun(out *Batch, b []byte, ends []int) {
+	if len(ends) == 0 {
+		return
+	}
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		return
+	}
+	s.router.Stats.Sent.Add(int64(len(ends)))
+	overflow, start := false, 0
+	if s.sm.on {
+		for _, end := range ends {
+			if !s.sm.push(b[start:end], 0, s.conn != nil, &s.router.opts.Queue) {
+				overflow = true
+			}
+			start = end
+		}
+	}
+	c, idle := s.conn, false
+	if c != nil {
+		idle = c.Append(b)
+		if s.sm.wantsAck() {
+			c.Append(requestAck)
+			s.sm.asked(s.router.opts.Clock.Now())
+		}
+	}
+	s.mu.Unlock()
+	if overflow {
+		s.router.overflowed(s)
+	}
+	s.flush(out, c, idle)
+}
+
+func (s *Session) flush(out *Batch, c Conn, idle bool) {
+	switch {
+	case c == nil || !idle:
+	case out == nil:
+		c.Flush()
+	default:
+		out.conns = append(out.conns, c)
+	}
+}
+
+// Drain waits until no more than n bytes wait to be written to the session's
+// client, if its connection can tell. Only the session's own reader may call
+// it: nobody waits for somebody else's socket.
+func (s *Session) Drain(n int) {
+	s.mu.Lock()
+	c := s.conn
+	s.mu.Unlock()
+	if d, ok := c.(interface{ Drain(n int) error }); ok {
+		// A connection that failed is its reader's business.
+		_ = d.Drain(n)
+	}
+}
