@@ -75,6 +75,7 @@ func (x *Conn) write() {
 	for x.out != nil && x.failed == nil {
 		b := x.out
 		x.out = nil
+		x.flying = len(*b)
 		w, timeout := x.net, x.opts.WriteTimeout
 		if x.closing {
 			timeout = min(timeout, closeTimeout)
@@ -86,6 +87,7 @@ func (x *Conn) write() {
 		x.opts.Stats.Waiting.Add(-int64(len(*b)))
 		putOutput(b)
 		x.mu.Lock()
+		x.flying = 0
 		if err != nil {
 			x.fail(err)
 		}
@@ -104,7 +106,7 @@ func (x *Conn) write() {
 func (x *Conn) Drain(n int) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for x.failed == nil && !x.closing && x.out != nil && len(*x.out) > n {
+	for x.failed == nil && !x.closing && x.waiting() > n {
 		x.flush()
 		x.drained.Wait()
 	}
@@ -115,6 +117,14 @@ func (x *Conn) Drain(n int) error {
 		return errClosed
 	}
 	return nil
+}
+
+// waiting is how many bytes the peer has not taken; with x.mu held.
+func (x *Conn) waiting() int {
+	if x.out == nil {
+		return x.flying
+	}
+	return x.flying + len(*x.out)
 }
 
 // settle waits until all is written: before the layers below change.
