@@ -49,9 +49,9 @@ type Lexer struct {
 	stored  bool     // reading from storage: stanzas of any stream
 
 	// The element being read; offsets count from its '<'.
-	pos    int    // the token to read next
-	scan   int    // how far that token was searched for its end; 0: not yet
-	quote  byte   // the open quote at scan
+	pos    int  // the token to read next
+	scan   int  // how far that token was searched for its end; 0: not yet
+	quote  byte // the open quote at scan
 	frames []frame
 	binds  []binding
 	used   uint64 // the header's declarations that it needs
