@@ -1,6 +1,7 @@
 package c2s
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"net/netip"
@@ -19,9 +20,10 @@ func (c *client) authenticate() error {
 		b = append(append(append(b, "<mechanism>"...), m...), "</mechanism>"...)
 	}
 	b = append(b, "</mechanisms>"...)
-	if types := s.opts.Auth.ChannelBindings(binding); len(types) > 0 { // XEP-0440 §3
+	announced := s.opts.Auth.ChannelBindings(binding)
+	if len(announced) > 0 { // XEP-0440 §3
 		b = append(b, "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>"...)
-		for _, t := range types {
+		for _, t := range announced {
 			b = append(xmpp.AppendAttr(append(b, "<channel-binding"...), "type", t), "/>"...)
 		}
 		b = append(b, "</sasl-channel-binding>"...)
@@ -30,7 +32,7 @@ func (c *client) authenticate() error {
 
 	peer := addressOf(c.RemoteAddr())
 	for range s.opts.Attempts {
-		done, err := c.attempt(binding, offered, peer)
+		done, err := c.attempt(auth.Attempt{Domain: c.domain.Name(), Binding: binding, Offered: offered, Announced: announced}, peer)
 		if done || err != nil {
 			return err
 		}
@@ -39,7 +41,7 @@ func (c *client) authenticate() error {
 }
 
 // attempt is one exchange, from <auth/> to its end.
-func (c *client) attempt(binding auth.Binding, offered []string, peer netip.Addr) (done bool, err error) {
+func (c *client) attempt(at auth.Attempt, peer netip.Addr) (done bool, err error) {
 	s := c.srv
 	var st xmpp.Stanza
 	var x *auth.Exchange
@@ -65,15 +67,17 @@ func (c *client) attempt(binding auth.Binding, offered []string, peer netip.Addr
 			if decodeErr != nil {
 				return false, c.saslFailure(&auth.Failure{Condition: auth.IncorrectEncoding})
 			}
-			x, challenge, done, err = s.opts.Auth.Start(auth.Request{
-				Domain: c.domain.Name(), Mechanism: element.Attr("mechanism"), Initial: initial, Binding: binding, Offered: offered,
-			})
+			at.Mechanism = element.Attr("mechanism")
+			x, err = s.opts.Auth.Start(at)
+			if err == nil {
+				challenge, done, err = x.Step(context.Background(), initial)
+			}
 		case name == "response" && x != nil:
 			response, decodeErr := decode(element.Text)
 			if decodeErr != nil {
 				return false, c.saslFailure(&auth.Failure{Condition: auth.IncorrectEncoding})
 			}
-			challenge, done, err = x.Step(response)
+			challenge, done, err = x.Step(context.Background(), response)
 		case name == "abort":
 			return false, c.saslFailure(&auth.Failure{Condition: auth.Aborted})
 		default:
@@ -84,7 +88,7 @@ func (c *client) attempt(binding auth.Binding, offered []string, peer netip.Addr
 		}
 		if done {
 			c.user = x.User()
-			c.info.Mechanism = x.Mechanism()
+			c.info.Mechanism = at.Mechanism
 			c.sendSASL("success", challenge)
 			return true, nil
 		}
@@ -99,7 +103,10 @@ func (c *client) refused(err error, peer netip.Addr) error {
 		c.srv.opts.Log.Error("a login could not be checked", "error", err)
 		f = &auth.Failure{Condition: auth.TemporaryAuthFailure}
 	}
-	if f.WrongPassword() {
+	if f.Err != nil {
+		c.srv.opts.Log.Error("a login could not be checked", "error", f.Err)
+	}
+	if f.Cause == auth.Credentials {
 		c.srv.Stats.RefusedLogins.Add(1)
 		c.srv.guard.failed(peer)
 	}

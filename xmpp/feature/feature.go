@@ -26,7 +26,7 @@
 //	Amend    adds to the Edit that every receiver's copy is made with
 //	Keep     names the archives that have it (Dispatch.Copies)
 //	         — then the batch is stored, and it is on disk —
-//	Deliver  by address: the router's rules for accounts, or the service
+//	Deliver  by address: the router's rules for accounts, or the Target's own
 //	After    sees who got it: carbons, push, markers
 //
 // A message without Copies skips the store. Deliver and After of a stored
@@ -127,8 +127,8 @@ type Feature struct {
 	// reports handled ends the way. Accept is asked before.
 	Presence func(d *Dispatch) (handled bool, err error)
 
-	// Services answer for domains of their own below the mail domains.
-	Services []ServiceHandler
+	// Targets answer for addresses that are no accounts.
+	Targets []Target
 
 	// StreamFeatures appends to <stream:features/> after login.
 	StreamFeatures func(domain string, dst []byte) []byte
@@ -166,14 +166,26 @@ func Set(space, local string, where Where, h Handler) IQ {
 	return IQ{space, local, xmpp.TypeSet, where, h}
 }
 
-// ServiceHandler is a service at a domain of its own, such as
-// conference.example.com: everything sent to it or below it is its own to
-// handle. IQs that IQ handlers of features with Where Service do not answer
-// come to Handle too.
-type ServiceHandler struct {
-	Label  string // first label of the domain: "conference"
-	Name   string // in disco#items of the domain
-	Handle func(d *Dispatch) error
+// Target answers for addresses that are no accounts: a service at a domain of
+// its own, such as conference.example.com and everything below it, or the
+// aliases of a domain. Requests are answered by IQ handlers with Where Service
+// or Alias; those that none of them answers come to Target.IQ.
+type Target struct {
+	Where Where  // Service or Alias
+	Label string // of a service: the first label of its domain, "conference"
+	Name  string // of a service, in disco#items of the domain
+
+	// Message decides on a message: an error refuses it, Copies on the
+	// Dispatch name the archives that have it. Nothing is sent yet.
+	Message func(d *Dispatch) error
+	// Deliver hands out a message that Message let pass, after it was stored if
+	// it has Copies; then on the committer's goroutine, in the order of ids.
+	Deliver func(d *Dispatch, out *router.Batch)
+
+	Presence func(d *Dispatch) error
+	// IQ takes requests that no handler answers, and results and errors; nil:
+	// requests get <service-unavailable/>.
+	IQ func(d *Dispatch) error
 }
 
 // Query is a request on its way to its handler.
@@ -204,7 +216,7 @@ type Dispatch struct {
 	To      xmpp.JID        // never zero: the sender's own bare address if the stanza names none
 	Where   Where           // what To is; one bit
 	User    *directory.User // of To: Self, Account and Full only
-	Service string          // the service's label, where Where is Service
+	Target  *Target         // of Service and Alias
 
 	Edit    xmpp.Edit // what receivers' copies are made with; From is stamped
 	Private bool      // no carbons (XEP-0280 §6.2)

@@ -25,7 +25,8 @@ type Table struct {
 	hold     []func(*Dispatch) bool
 	after    []func(*Dispatch, *router.Batch)
 	presence []func(*Dispatch) (bool, error)
-	services map[string]*ServiceHandler
+	services map[string]*Target // by label
+	alias    *Target
 }
 
 type iqKey struct {
@@ -36,7 +37,7 @@ type iqKey struct {
 // NewTable makes the table of a list of features. An error names the feature
 // that is wrong: two handlers of the same request for the same kind of address.
 func NewTable(h *Host, features ...Feature) (*Table, error) {
-	t := &Table{host: h, features: features, iq: map[iqKey][]IQ{}, services: map[string]*ServiceHandler{}}
+	t := &Table{host: h, features: features, iq: map[iqKey][]IQ{}, services: map[string]*Target{}}
 	for i := range features {
 		f := &features[i]
 		for _, q := range f.IQ {
@@ -48,12 +49,16 @@ func NewTable(h *Host, features ...Feature) (*Table, error) {
 			}
 			t.iq[k] = append(t.iq[k], q)
 		}
-		for j := range f.Services {
-			s := &f.Services[j]
-			if t.services[s.Label] != nil {
-				return nil, fmt.Errorf("%v: there is a service %q already", f, s.Label)
+		for j := range f.Targets {
+			x := &f.Targets[j]
+			switch {
+			case x.Where == Alias && t.alias == nil:
+				t.alias = x
+			case x.Where == Service && t.services[x.Label] == nil:
+				t.services[x.Label] = x
+			default:
+				return nil, fmt.Errorf("%v: another feature answers for %q already", f, x.Label)
 			}
-			t.services[s.Label] = s
 		}
 		if f.Accept != nil {
 			t.accept = append(t.accept, f.Accept)
@@ -89,10 +94,12 @@ func NewTable(h *Host, features ...Feature) (*Table, error) {
 func (t *Table) Features() []Feature { return t.features }
 
 // Services calls fn for every service.
-func (t *Table) Services(fn func(*ServiceHandler)) {
+func (t *Table) Services(fn func(*Target)) {
 	for i := range t.features {
-		for j := range t.features[i].Services {
-			fn(&t.features[i].Services[j])
+		for j := range t.features[i].Targets {
+			if x := &t.features[i].Targets[j]; x.Where == Service {
+				fn(x)
+			}
 		}
 	}
 }
@@ -253,7 +260,7 @@ func (t *Table) locate(d *Dispatch) {
 		label, parent, ok := strings.Cut(domain, ".")
 		if ok && t.services[label] != nil && t.host.Directory.Domain(parent) != nil &&
 			(d.Session == nil || parent == d.Session.JID().Domain()) {
-			d.Where, d.Service = Service, label
+			d.Where, d.Target = Service, t.services[label]
 		}
 		return
 	}
@@ -305,11 +312,10 @@ func (t *Table) passMessage(b *Batch, d *Dispatch) (kept bool, err error) {
 		case router.Ignore:
 			return false, nil
 		}
-	case Service:
-		for _, f := range t.amend {
-			f(d)
+	case Service, Alias:
+		if d.Target.Message == nil {
+			return false, unavailable
 		}
-		return false, t.services[d.Service].Handle(d)
 	case Remote:
 		return false, xmpp.NewError(xmpp.RemoteServerNotFound, "")
 	default: // RFC 6121 §8.5.1; a message to the domain itself has no meaning yet
@@ -317,6 +323,11 @@ func (t *Table) passMessage(b *Batch, d *Dispatch) (kept bool, err error) {
 	}
 	for _, f := range t.amend {
 		f(d)
+	}
+	if d.Target != nil {
+		if err := d.Target.Message(d); err != nil {
+			return false, err
+		}
 	}
 	for _, f := range t.keep {
 		if err := f(d); err != nil {
@@ -370,29 +381,38 @@ func (t *Table) store(b *Batch) error {
 // goroutine if it was stored.
 func (t *Table) deliver(d *Dispatch, out *router.Batch) {
 	defer t.recovered(d)
+	if d.Target != nil {
+		d.Target.Deliver(d, out)
+	} else {
+		t.deliverToAccount(d, out)
+	}
+	for _, f := range t.after {
+		f(d, out)
+	}
+}
+
+func (t *Table) deliverToAccount(d *Dispatch, out *router.Batch) {
 	held := d.Fate == router.Later
 	for _, f := range t.hold {
 		if f(d) {
 			held = true
 		}
 	}
-	if !held {
-		edit := d.Edit
-		var scratch [192]byte
-		for i := range d.Copies {
-			if c := &d.Copies[i]; c.Owner == d.User.ID {
-				edit.Add = t.AppendStanzaID(append(scratch[:0], edit.Add...), c.OwnerJID, d.ID)
-				break
-			}
+	if held {
+		return
+	}
+	edit := d.Edit
+	var scratch [192]byte
+	for i := range d.Copies {
+		if c := &d.Copies[i]; c.Owner == d.User.ID {
+			edit.Add = t.AppendStanzaID(append(scratch[:0], edit.Add...), c.OwnerJID, d.ID)
+			break
 		}
-		buf := xmpp.GetBuffer()
-		*buf = xmpp.Apply((*buf)[:0], d.Stanza, &edit)
-		d.Got = t.host.Router.DeliverMessage(out, &router.Message{To: d.To, Bytes: *buf, ID: d.ID, Not: t.notBack(d)}, d.Got[:0])
-		xmpp.PutBuffer(buf)
 	}
-	for _, f := range t.after {
-		f(d, out)
-	}
+	buf := xmpp.GetBuffer()
+	*buf = xmpp.Apply((*buf)[:0], d.Stanza, &edit)
+	d.Got = t.host.Router.DeliverMessage(out, &router.Message{To: d.To, Bytes: *buf, ID: d.ID, Not: t.notBack(d)}, d.Got[:0])
+	xmpp.PutBuffer(buf)
 }
 
 // notBack names the session that does not get its own message: somebody who
@@ -420,8 +440,8 @@ func (t *Table) passPresence(d *Dispatch) error {
 			return err
 		}
 	}
-	if d.Where == Service {
-		return t.services[d.Service].Handle(d)
+	if d.Target != nil && d.Target.Presence != nil {
+		return d.Target.Presence(d)
 	}
 	return nil
 }
@@ -447,8 +467,8 @@ func (t *Table) passIQ(b *Batch, d *Dispatch) error {
 		return nil
 	}
 	if !request {
-		if d.Where == Service {
-			return t.services[d.Service].Handle(d)
+		if d.Target != nil && d.Target.IQ != nil {
+			return d.Target.IQ(d)
 		}
 		return nil // the answer to a push; nothing waits for it
 	}
@@ -467,8 +487,8 @@ func (t *Table) passIQ(b *Batch, d *Dispatch) error {
 		}
 		return nil
 	}
-	if d.Where == Service {
-		return t.services[d.Service].Handle(d)
+	if d.Target != nil && d.Target.IQ != nil {
+		return d.Target.IQ(d)
 	}
 	return xmpp.NewError(xmpp.ServiceUnavailable, "")
 }
