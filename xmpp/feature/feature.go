@@ -13,8 +13,8 @@
 //	func New() feature.Feature { return feature.Feature{
 //		Name:       "ping",
 //		Implements: []feature.XEP{feature.Implements(199, "2.0.1", feature.Complete, "")},
-//		Advertise:  []feature.Advert{{NS, feature.Server | feature.Account}},
-//		IQ:         []feature.IQ{feature.Get(NS, "ping", feature.Server|feature.Account, pong)},
+//		Advertise:  []feature.Advert{{Var: xmpp.NSPing, Where: feature.Server | feature.Self}},
+//		IQ:         []feature.IQ{feature.Get(xmpp.NSPing, "ping", feature.Server|feature.Self, pong)},
 //	} }
 //
 // # The way of a stanza
@@ -141,6 +141,9 @@ type Feature struct {
 
 	// Start is called once when all is assembled, before the first connection.
 	Start func(h *Host) error
+	// Stop is called once when the last session has ended, before the stores
+	// are closed: what a feature still holds goes to disk.
+	Stop func()
 }
 
 // IQ is a handler of requests whose payload is the element Local of Space.
@@ -149,21 +152,46 @@ type IQ struct {
 	Type         xmpp.Type // get or set
 	Where        Where
 	Handle       Handler
+	// Silent says that disco#info does not name Space: it is negotiated in
+	// another way. All other handlers are announced, see Unannounced.
+	Silent bool
 }
 
-// Handler answers a request: it appends the payload of the result to dst, or
-// returns an error. An *xmpp.Error goes to the sender as it is; any other is
+// Handler answers a request: it appends the payload of the result to dst (and
+// returns no other slice, since the next answer is written over it), or returns
+// an error. An *xmpp.Error goes to the sender as it is; any other is
 // logged and becomes <internal-server-error/>.
 type Handler func(q *Query, dst []byte) ([]byte, error)
 
 // Get makes the handler of a request of type get.
 func Get(space, local string, where Where, h Handler) IQ {
-	return IQ{space, local, xmpp.TypeGet, where, h}
+	return IQ{Space: space, Local: local, Type: xmpp.TypeGet, Where: where, Handle: h}
 }
 
 // Set makes the handler of a request of type set.
 func Set(space, local string, where Where, h Handler) IQ {
-	return IQ{space, local, xmpp.TypeSet, where, h}
+	return IQ{Space: space, Local: local, Type: xmpp.TypeSet, Where: where, Handle: h}
+}
+
+// Unannounced lists the requests that features answer at an address whose
+// disco#info does not announce them, although they are not marked Silent
+// (XEP-0030 §3.1). An address that belongs to nobody announces nothing.
+func Unannounced(features []Feature) []string {
+	announced := map[string]Where{}
+	for i := range features {
+		for _, a := range features[i].Advertise {
+			announced[a.Var] |= a.Where
+		}
+	}
+	var missing []string
+	for i := range features {
+		for _, q := range features[i].IQ {
+			if where := q.Where &^ (announced[q.Space] | Nobody | Full | Remote); where != 0 && !q.Silent {
+				missing = append(missing, fmt.Sprintf("%v: {%s}%s", &features[i], q.Space, q.Local))
+			}
+		}
+	}
+	return missing
 }
 
 // Target answers for addresses that are no accounts: a service at a domain of

@@ -90,6 +90,16 @@ func NewTable(h *Host, features ...Feature) (*Table, error) {
 	return t, nil
 }
 
+// Stop ends the features, in the reverse of their order. It is called once,
+// when no session is left.
+func (t *Table) Stop() {
+	for i := len(t.features) - 1; i >= 0; i-- {
+		if f := t.features[i].Stop; f != nil {
+			f()
+		}
+	}
+}
+
 // Features returns the list that the table was made of, read-only.
 func (t *Table) Features() []Feature { return t.features }
 
