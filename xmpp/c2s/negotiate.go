@@ -231,7 +231,5 @@ func (c *client) begin(s *router.Session) {
 	c.SetReadDeadline(noDeadline)
 }
 
-// binding gathers what SASL may bind to.
-func (c *client) binding() auth.Binding {
-	return auth.Binding{Exporter: c.Exporter(), EndPoint: c.EndPoint(), Secure: c.TLS() != nil}
-}
+// binding is what SASL may bind to.
+func (c *client) binding() auth.Binding { return auth.BindTLS(*c.TLS(), c.Sent()) }

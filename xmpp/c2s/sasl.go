@@ -14,13 +14,13 @@ import (
 func (c *client) authenticate() error {
 	s := c.srv
 	binding := c.binding()
-	offered := s.opts.Auth.Mechanisms(binding)
+	offered := s.opts.Auth.Mechanisms(c.domain.Name(), binding)
 	b := append([]byte(nil), "<stream:features><mechanisms xmlns='"+xmpp.NSSASL+"'>"...)
 	for _, m := range offered {
 		b = append(append(append(b, "<mechanism>"...), m...), "</mechanism>"...)
 	}
 	b = append(b, "</mechanisms>"...)
-	announced := s.opts.Auth.ChannelBindings(binding)
+	announced := binding.Types()
 	if len(announced) > 0 { // XEP-0440 §3
 		b = append(b, "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>"...)
 		for _, t := range announced {

@@ -2,9 +2,6 @@ package stream
 
 import (
 	"context"
-	"crypto"
-	"crypto/sha256"
-	_ "crypto/sha512" // hashes of certificate signatures
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -70,43 +67,8 @@ func (x *Conn) TLS() *tls.ConnectionState {
 	return &s
 }
 
-// Exporter returns the tls-exporter channel binding (RFC 9266): nil without
-// TLS, or over TLS 1.2 without the extended master secret.
-func (x *Conn) Exporter() []byte {
-	s := x.TLS()
-	if s == nil {
-		return nil
-	}
-	b, err := s.ExportKeyingMaterial("EXPORTER-Channel-Binding", []byte{}, 32)
-	if err != nil {
-		return nil
-	}
-	return b
-}
-
-// EndPoint returns the tls-server-end-point channel binding (RFC 5929 §4) of
-// the certificate that this connection sent, or nil.
-func (x *Conn) EndPoint() []byte {
-	if x.tls == nil || x.raw.sent == nil {
-		return nil
-	}
-	hash := crypto.SHA256
-	switch x.raw.sent.SignatureAlgorithm {
-	case x509.SHA384WithRSA, x509.ECDSAWithSHA384, x509.SHA384WithRSAPSS:
-		hash = crypto.SHA384
-	case x509.SHA512WithRSA, x509.ECDSAWithSHA512, x509.SHA512WithRSAPSS:
-		hash = crypto.SHA512
-	case x509.PureEd25519:
-		return nil // RFC 5929 §4.1: no single hash function, so undefined
-	}
-	if hash == crypto.SHA256 {
-		sum := sha256.Sum256(x.raw.sent.Raw)
-		return sum[:]
-	}
-	h := hash.New()
-	h.Write(x.raw.sent.Raw)
-	return h.Sum(nil)
-}
+// Sent returns the certificate that TLS sent on this connection, or nil.
+func (x *Conn) Sent() *x509.Certificate { return x.raw.sent }
 
 // closeTimeout bounds the end of a stream: writing our last words, and waiting
 // for the peer's.

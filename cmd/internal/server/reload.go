@@ -23,13 +23,14 @@ func (s *Server) Reload(ctx context.Context) (admin.Reloaded, error) {
 		return r, err
 	}
 	old := s.settings.Load()
-	r.Applied, r.Waiting = config.Changes(old.Settings, fresh.Settings)
+	r.Changed, r.Restart = config.Changes(old.Settings, fresh.Settings)
 	if s.opts.Level != nil {
-		s.opts.Level.Set(fresh.Log.Level.Slog())
+		s.opts.Level.Set(fresh.Log.Level.Level())
 	}
 	s.settings.Store(fresh)
 	s.c2s.SetStream(s.streamOptions(fresh))
 	s.c2s.SetTLS(s.tlsConfig())
+	r.Warnings = s.warnings()
 	return r, nil
 }
 

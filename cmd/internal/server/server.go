@@ -115,7 +115,7 @@ func (s *Server) open(ctx context.Context) error {
 	if s.directory, err = directory.Open(ctx, s.state, directory.Options{Domains: set.Domains, Clock: s.opts.Clock}); err != nil {
 		return err
 	}
-	if s.auth, err = auth.Open(ctx, auth.Options{Store: s.state, Directory: s.directory, Iterations: set.Auth.Iterations, Clock: s.opts.Clock}); err != nil {
+	if s.auth, err = auth.Open(ctx, auth.Options{Store: s.state, Directory: s.directory, Iterations: set.Auth.Iterations}); err != nil {
 		return err
 	}
 	s.archive, err = archive.Open(ctx, s.history, archive.Options{Clock: s.opts.Clock, Log: s.opts.Log})
