@@ -1,6 +1,9 @@
 package xmpp
 
-import "bytes"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // cursor walks over XML that the lexer accepted; it checks nothing, but it does not panic on other input either.
 type cursor struct {
@@ -156,16 +159,108 @@ func (a *attrs) next() bool {
 	return true
 }
 
+// rawAttr returns an attribute of the start tag at the beginning of raw as it was sent; nil if it is absent.
+func rawAttr(raw []byte, name string) []byte {
+	for a := attrsOf(raw); a.next(); {
+		if string(a.name) == name {
+			return a.value
+		}
+	}
+	return nil
+}
+
 // attrOf returns an attribute of the start tag at the beginning of raw by its name as sent.
 func attrOf(raw []byte, name string) (value string, ok bool) {
-	for a := attrsOf(raw); a.next(); {
-		if string(a.name) != name {
-			continue
-		}
-		if isPlain(a.value, true) {
-			return string(a.value), true
-		}
-		return string(appendUnescaped(nil, a.value, true)), true
+	v := rawAttr(raw, name)
+	if v == nil {
+		return "", false
 	}
-	return "", false
+	if isPlain(v, true) {
+		return string(v), true
+	}
+	return string(appendUnescaped(nil, v, true)), true
+}
+
+// localName returns the name in a tag without its prefix.
+func localName(tag []byte) []byte {
+	name := tagName(tag)
+	return name[bytes.IndexByte(name, ':')+1:]
+}
+
+// runes reads the character data at the start of b, up to the end of the element that it is in; elements inside of it
+// are left out. It allocates nothing.
+type runes struct {
+	b      []byte
+	i, end int // what is left of the section that is being read
+	token  int // where the next one is looked for
+	mode   mode
+}
+
+type mode uint8
+
+const (
+	modeText mode = iota
+	modeCDATA
+	modeAttr // b is the value of an attribute
+)
+
+// attrRunes reads the value of an attribute.
+func attrRunes(value []byte) runes { return runes{b: value, end: len(value), mode: modeAttr} }
+
+// next returns the next rune; ok is false at the end.
+func (t *runes) next() (r rune, ok bool) {
+	for t.i >= t.end {
+		if t.mode == modeAttr || !t.section() {
+			return 0, false
+		}
+	}
+	rest := t.b[t.i:t.end]
+	n := 1
+	switch c := rest[0]; {
+	case c == '&' && t.mode != modeCDATA:
+		var err error
+		if r, n, err = parseRef(rest); err != nil {
+			r, n = '&', 1
+		}
+	case t.mode == modeAttr && isSpace(c):
+		r = ' '
+		if c == '\r' && len(rest) > 1 && rest[1] == '\n' {
+			n = 2
+		}
+	case c == '\r':
+		r = '\n'
+		if len(rest) > 1 && rest[1] == '\n' {
+			n = 2
+		}
+	default:
+		r, n = utf8.DecodeRune(rest)
+	}
+	t.i += n
+	return r, true
+}
+
+// section finds the next section of character data.
+func (t *runes) section() bool {
+	depth := 0
+	for c := (cursor{b: t.b, to: t.token}); c.next(); {
+		t.token = c.to
+		switch {
+		case c.kind == tokOpen:
+			depth++
+		case c.kind == tokClose:
+			if depth--; depth < 0 {
+				t.token = len(t.b)
+				return false
+			}
+		case depth > 0 || c.kind == tokEmpty:
+		case c.kind == tokText:
+			t.i, t.end, t.mode = c.from, c.to, modeText
+			return true
+		case c.kind == tokCDATA:
+			t.i = c.from + len(openCDATA)
+			t.end, t.mode = t.i+len(cdataInner(c.raw())), modeCDATA
+			return true
+		}
+	}
+	return false
 }

@@ -106,6 +106,7 @@ type head struct {
 	ns                       nsRef
 	end                      uint32 // behind '>'
 	binds                    uint32 // declarations on it
+	close                    uint32 // where the end tag begins; 0: the element is empty
 	id, lang, from, to, kind attr
 	xmlns                    attr
 }
@@ -294,7 +295,10 @@ func (x *Lexer) endTag(b []byte, i int) error {
 	}
 	x.binds = x.binds[:x.frames[n-1].binds]
 	x.frames = x.frames[:n-1]
-	if n == 2 {
+	switch n {
+	case 1:
+		x.head.close = uint32(i)
+	case 2:
 		k := &x.kids[len(x.kids)-1]
 		k.inner.to = uint32(i)
 		k.raw.to = uint32(end + 1)
