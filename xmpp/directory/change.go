@@ -66,30 +66,42 @@ func (d *Directory) AddAll(ctx context.Context, users []NewUser, b Batch) error 
 
 func (d *Directory) add(ctx context.Context, users []NewUser, refused func(NewUser, error) error) error {
 	return d.make(ctx, func() ([]edit, error) {
-		taken := make(map[string]bool, len(users))
+		taken := make(map[xmpp.JID]bool, len(users))
 		edits := make([]edit, 0, len(users))
 		id, now := d.nextID, d.now()
 		for _, n := range users {
-			u := &User{
-				ID: id, Domain: n.Domain, Local: n.Local, Name: n.Name, Groups: n.Groups,
-				Hidden: n.Hidden, Disabled: n.Disabled, Admin: n.Admin, Created: now,
-			}
-			err := d.admit(u)
-			if err == nil && taken[u.JID.String()] {
-				err = refuse(ErrExists, "%s is in the list twice", u.JID)
-			}
-			if err != nil {
+			u := n.user()
+			u.ID, u.Created = id, now
+			if err := d.admitOnce(u, taken); err != nil {
 				if err := refused(n, err); err != nil {
 					return nil, err
 				}
 				continue
 			}
-			taken[u.JID.String()] = true
 			edits = append(edits, edit{Change: Change{New: u}, record: u, also: n.Also})
 			id++
 		}
 		return edits, nil
 	})
+}
+
+// Check tells what Add would refuse, without adding anybody: refused is called
+// with the place in the list and the reason.
+func (d *Directory) Check(users []NewUser, refused func(i int, err error)) {
+	taken := make(map[xmpp.JID]bool, len(users))
+	for i := range users {
+		u := users[i].user()
+		if err := d.admitOnce(u, taken); err != nil {
+			refused(i, err)
+		}
+	}
+}
+
+func (n *NewUser) user() *User {
+	return &User{
+		Domain: n.Domain, Local: n.Local, Name: n.Name, Groups: n.Groups,
+		Hidden: n.Hidden, Disabled: n.Disabled, Admin: n.Admin,
+	}
 }
 
 // Update changes what fn changes in the copy that it is given. A new Local
@@ -175,6 +187,19 @@ func (d *Directory) admit(u *User) error {
 	if other := d.User(u.JID); other != nil && other.ID != u.ID {
 		return refuse(ErrExists, "there is a user %s already", u.JID)
 	}
+	return nil
+}
+
+// admitOnce is admit for one of several who are added together; taken are the
+// addresses of those before.
+func (d *Directory) admitOnce(u *User, taken map[xmpp.JID]bool) error {
+	if err := d.admit(u); err != nil {
+		return err
+	}
+	if taken[u.JID] {
+		return refuse(ErrExists, "%s is in the list twice", u.JID)
+	}
+	taken[u.JID] = true
 	return nil
 }
 

@@ -169,15 +169,15 @@ func (d *Directory) Tombstone(id ID) *User {
 // localpart, escaped or as in the mail address (XEP-0106), or all of the
 // address. It is nil if there is no such user.
 func (d *Directory) Login(domain, name string) *User {
-	j, err := d.loginJID(domain, name)
+	j, err := d.LoginJID(domain, name)
 	if err != nil {
 		return nil
 	}
 	return d.Resolve(j)
 }
 
-// loginJID is the address that somebody means by name, whether it exists or not.
-func (d *Directory) loginJID(domain, name string) (xmpp.JID, error) {
+// LoginJID is the address that somebody means by name, whether it exists or not.
+func (d *Directory) LoginJID(domain, name string) (xmpp.JID, error) {
 	if local, host, ok := cutLast(name, "@"); ok {
 		if h, err := xmpp.NewJID("", host, ""); err == nil && h.Domain() == domain {
 			name = local

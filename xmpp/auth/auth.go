@@ -1,0 +1,131 @@
+// Package auth decides who somebody is: it keeps the credentials of the users
+// and speaks the server's side of SASL (RFC 4422), with PLAIN (RFC 4616) and the
+// SCRAM family (RFC 5802, RFC 7677), bound to the TLS channel where there is one.
+//
+// No password is kept, and nothing that would do in its place: for each hash
+// there is a salt, a count of iterations, StoredKey and ServerKey. So what other
+// servers export can be taken over, and a stolen file logs nobody in.
+//
+// Who tries names learns nothing: an unknown user has a salt that is always the
+// same, iterations as others of the domain have them, and fails by the same
+// code at the same step as a wrong password. That a user is disabled is told to
+// those alone who know the password.
+//
+// The frame of an attempt is the Negotiator of mellium.im/sasl, as are PLAIN and
+// the salting; its SCRAM is not used on this side since it wants
+// SaltedPassword, which is as good as the password, and knows no -PLUS.
+//
+// Messages are as SASL has them; base64 is what XMPP wraps around them, see
+// Decode.
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"confab/xmpp/directory"
+	"confab/xmpp/store"
+)
+
+// Options are the settings of an Auth.
+type Options struct {
+	Store     store.DB // where the credentials are, state.db
+	Directory *directory.Directory
+
+	// Iterations is how often new passwords are hashed, 10,000 if zero. It is
+	// the client that has the work with SCRAM.
+	Iterations int
+
+	// Hashes are those by which one can log in, whatever keys the users have. It
+	// is left to what they have if it is nil.
+	Hashes []Hash
+
+	// NoPlain leaves PLAIN out.
+	NoPlain bool
+}
+
+// Stats count what happened since the start.
+type Stats struct {
+	Succeeded atomic.Uint64
+	Wrong     atomic.Uint64 // Cause Credentials
+	Unbound   atomic.Uint64 // Cause ChannelBinding
+	Other     atomic.Uint64 // any other failure
+	Upgraded  atomic.Uint64 // users who got keys they lacked
+}
+
+// Auth is the credentials of all users. Its methods may be called by many
+// goroutines at once.
+type Auth struct {
+	db         store.DB
+	directory  *directory.Directory
+	iterations int
+	noPlain    bool
+	hashes     []Hash // nil: see offered
+	secret     []byte // what unknown users' salts are made of
+	stats      Stats
+
+	// hashing holds a value for each password that is being hashed, so that
+	// PLAIN leaves processors to the rest of the server.
+	hashing chan struct{}
+
+	mu     sync.Mutex
+	shapes map[string]map[shape]int // by domain: how many users have credentials like that
+}
+
+// Open reads what it needs of the credentials in o.Store, and sees to it that
+// they go when their user is deleted.
+func Open(ctx context.Context, o Options) (*Auth, error) {
+	if o.Iterations == 0 {
+		o.Iterations = 10_000
+	}
+	if err := checkIterations(o.Iterations); err != nil {
+		return nil, err
+	}
+	a := &Auth{
+		db: o.Store, directory: o.Directory, iterations: o.Iterations, noPlain: o.NoPlain, hashes: o.Hashes,
+		hashing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
+		shapes:  make(map[string]map[shape]int),
+	}
+	if err := a.load(ctx); err != nil {
+		return nil, fmt.Errorf("reading the credentials: %w", err)
+	}
+	o.Directory.OnDelete(a.forget)
+	return a, nil
+}
+
+// Stats returns the counters.
+func (a *Auth) Stats() *Stats { return &a.stats }
+
+// Mechanisms returns what is offered on a channel to those who log in to a
+// domain, the strongest first.
+//
+// A client picks the strongest that it knows, and takes a refusal for a wrong
+// password. So after users have come from elsewhere with keys for one hash, the
+// others are not offered. The offer cannot depend on who it is for, and clients
+// that have seen a stronger mechanism before may refuse to use another. So a
+// hash is offered if nine of ten who have credentials have its key, and what
+// is offered changes with many users, not with one.
+func (a *Auth) Mechanisms(domain string, b Binding) []string {
+	hashes := a.offered(domain)
+	var names []string
+	if len(b.Types()) > 0 {
+		for _, h := range hashes {
+			names = append(names, h.mechanism()+plus)
+		}
+	}
+	for _, h := range hashes {
+		names = append(names, h.mechanism())
+	}
+	if b.Secure && !a.noPlain {
+		names = append(names, plain)
+	}
+	return names
+}
+
+// NewPassword makes a password with 130 random bits: such a one needs no slow
+// hash.
+func NewPassword() string { return rand.Text() }
