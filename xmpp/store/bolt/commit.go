@@ -86,35 +86,24 @@ func (db *DB) signal() {
 func (db *DB) commitLoop() {
 	defer close(db.done)
 	debug.SetPanicOnFault(true)
-	var spare []*job
+	var queue []*job
 	for {
 		db.mu.Lock()
-		jobs := db.pending
-		db.pending = spare
-		ended := db.closed && len(jobs) == 0
+		queue = append(queue, db.pending...)
+		clear(db.pending)
+		db.pending = db.pending[:0]
+		ended := db.closed && len(queue) == 0
 		db.mu.Unlock()
 		if ended {
 			return
 		}
-		if len(jobs) == 0 {
+		if len(queue) == 0 {
 			<-db.wake
 			continue
 		}
-		for rest := jobs; len(rest) > 0; {
-			rest = db.commitGroup(rest)
-			if len(rest) == 0 {
-				break
-			}
-			// Whoever came meanwhile fills up the next group.
-			db.mu.Lock()
-			rest = append(rest, db.pending...)
-			jobs = rest
-			clear(db.pending)
-			db.pending = db.pending[:0]
-			db.mu.Unlock()
-		}
-		clear(jobs)
-		spare = jobs[:0]
+		n := copy(queue, db.commitGroup(queue))
+		clear(queue[n:])
+		queue = queue[:n]
 	}
 }
 

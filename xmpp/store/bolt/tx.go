@@ -125,7 +125,7 @@ func (t *tx) Scan(s store.Space, r store.Range) iter.Seq2[[]byte, []byte] {
 				panic("store: Scan went on after its transaction ended")
 			}
 			if writes == t.writes {
-				k, v = step(c, r.Reverse)
+				k, v = step(c, k, r.Reverse)
 			} else {
 				// A write may move what a cursor stands on: look for the next key anew.
 				c = b.Cursor()
@@ -147,7 +147,7 @@ func first(c *bbolt.Cursor, lo, hi []byte, reverse bool) (k, v []byte) {
 	case !reverse:
 		return c.Seek(lo)
 	case hi == nil:
-		return c.Last()
+		return last(c)
 	}
 	return beyond(c, hi, true)
 }
@@ -161,14 +161,36 @@ func beyond(c *bbolt.Cursor, key []byte, reverse bool) (k, v []byte) {
 	case !reverse:
 		return k, v
 	case k == nil:
-		return c.Last()
+		return last(c)
 	}
-	return c.Prev()
+	return prev(c, key)
 }
 
-func step(c *bbolt.Cursor, reverse bool) (k, v []byte) {
+func step(c *bbolt.Cursor, k []byte, reverse bool) (_, _ []byte) {
 	if reverse {
-		return c.Prev()
+		return prev(c, k)
 	}
 	return c.Next()
+}
+
+// Pages that a transaction emptied stay in the tree until it is committed, and bbolt's way back is not prepared for
+// them: Last goes round for ever if there is nothing else, and Prev reports the beginning at each.
+
+func last(c *bbolt.Cursor) (k, v []byte) {
+	if k, _ := c.First(); k == nil {
+		return nil, nil
+	}
+	return c.Last()
+}
+
+// prev moves the cursor from where it stands, at key or behind it, to the nearest key before.
+func prev(c *bbolt.Cursor, key []byte) (k, v []byte) {
+	if k, v = c.Prev(); k != nil || !c.Bucket().Writable() {
+		return k, v
+	}
+	lowest, _ := c.Bucket().Cursor().First()
+	for k == nil && lowest != nil && bytes.Compare(lowest, key) < 0 {
+		k, v = c.Prev()
+	}
+	return k, v
 }

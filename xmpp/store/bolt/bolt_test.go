@@ -1,0 +1,344 @@
+package bolt_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"confab/xmpp/store"
+	"confab/xmpp/store/bolt"
+	"confab/xmpp/store/storetest"
+)
+
+const space store.Space = "test"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv("BOLT_TEST_CHILD") {
+	case "kill":
+		writeUntilKilled(os.Getenv("BOLT_TEST_FILE"))
+	case "full":
+		os.Exit(fillDisk(os.Getenv("BOLT_TEST_FILE")))
+	}
+	os.Exit(m.Run())
+}
+
+// child runs the test binary again in another role.
+func child(role, path string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "BOLT_TEST_CHILD="+role, "BOLT_TEST_FILE="+path)
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+func quiet(o bolt.Options) bolt.Options {
+	o.Log = slog.New(slog.DiscardHandler)
+	return o
+}
+
+func open(t testing.TB, path string, o bolt.Options) *bolt.DB {
+	t.Helper()
+	db, err := bolt.Open(path, quiet(o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func path(t testing.TB) string { return filepath.Join(t.TempDir(), "test.db") }
+
+func key(n int) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
+
+func TestConformance(t *testing.T) {
+	for name, o := range map[string]bolt.Options{
+		"defaults": {},
+		"other":    {NoSync: true, InitialMmapSize: 16 << 20, Readers: 4, Append: []store.Space{"test.a"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			storetest.Run(t, func(t testing.TB, dir string) store.DB {
+				return open(t, filepath.Join(dir, "test.db"), o)
+			})
+		})
+	}
+}
+
+func TestSecondProcessIsTold(t *testing.T) {
+	p := path(t)
+	db := open(t, p, bolt.Options{})
+	defer db.Close()
+	_, err := bolt.Open(p, bolt.Options{Timeout: 20 * time.Millisecond})
+	if !errors.Is(err, store.ErrInUse) || !strings.Contains(err.Error(), p) {
+		t.Errorf("the second to open got %v", err)
+	}
+}
+
+func TestOpenWhatIsNoStore(t *testing.T) {
+	p := path(t)
+	if err := os.WriteFile(p, bytes.Repeat([]byte("no store\n"), 2000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if db, err := bolt.Open(p, bolt.Options{}); err == nil {
+		db.Close()
+		t.Error("a file that is no store was opened")
+	}
+	if db, err := bolt.Open(filepath.Join(p, "below a file"), bolt.Options{}); err == nil {
+		db.Close()
+		t.Error("a path below a file was opened")
+	}
+}
+
+// TestGrowWithOpenView lets the file grow far beyond its first size while a View is open.
+func TestGrowWithOpenView(t *testing.T) {
+	db := open(t, path(t), bolt.Options{NoSync: true, Readers: 2})
+	defer db.Close()
+	write := func(n int) error {
+		return db.Update(context.Background(), func(tx store.Tx) error { return tx.Put(space, key(n), make([]byte, 1<<20)) })
+	}
+	if err := write(0); err != nil {
+		t.Fatal(err)
+	}
+	err := db.View(t.Context(), func(tx store.Tx) error {
+		grown := make(chan error)
+		go func() {
+			for n := 1; n < 64; n++ {
+				if err := write(n); err != nil {
+					grown <- err
+					return
+				}
+			}
+			grown <- db.View(context.Background(), func(store.Tx) error { return nil })
+		}()
+		select {
+		case err := <-grown:
+			return err
+		case <-time.After(20 * time.Second):
+			return errors.New("growing, or a new View, waits for the View that is open")
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestGroups fills more than one group while the committer is busy.
+func TestGroups(t *testing.T) {
+	db := open(t, path(t), bolt.Options{NoSync: true})
+	defer db.Close()
+	const n = 5000 // more than one group holds
+	began, release := make(chan struct{}), make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		_ = db.Update(context.Background(), func(tx store.Tx) error { close(began); <-release; return nil })
+	})
+	<-began
+	errs := make(chan error, n)
+	for i := range n {
+		all.Go(func() {
+			errs <- db.Update(context.Background(), func(tx store.Tx) error { return tx.Put(space, key(i), nil) })
+		})
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for db.Stats().Waiting < n+1 {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d wait", db.Stats().Waiting)
+		}
+		<-time.After(time.Millisecond)
+	}
+	close(release)
+	all.Wait()
+	for range n {
+		if err := <-errs; err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := db.Stats()
+	if s.Commits == 0 || s.Commits > 4 || s.Updates < n || s.LargestGroup > 4096 || s.Waiting != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestCrashImage opens a copy of the file as it was at one moment, while the store goes on.
+func TestCrashImage(t *testing.T) {
+	p := path(t)
+	db := open(t, p, bolt.Options{})
+	defer db.Close()
+	for i := range 50 {
+		if err := db.Update(t.Context(), func(tx store.Tx) error { return tx.Put(space, key(i), []byte("x")) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A transaction that has written and is not committed must not be in the image.
+	began, release := make(chan struct{}), make(chan struct{})
+	done := make(chan error)
+	go func() {
+		done <- db.Update(context.Background(), func(tx store.Tx) error {
+			err := tx.Put(space, key(50), []byte("x"))
+			close(began)
+			<-release
+			return err
+		})
+	}()
+	<-began
+	image, err := os.ReadFile(p)
+	close(release)
+	if err := errors.Join(err, <-done); err != nil {
+		t.Fatal(err)
+	}
+	copied := path(t)
+	if err := os.WriteFile(copied, image, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	old := open(t, copied, bolt.Options{})
+	defer old.Close()
+	if n := count(t, old); n != 50 {
+		t.Errorf("the image has %d keys, want 50", n)
+	}
+	if n := count(t, db); n != 51 {
+		t.Errorf("the store has %d keys, want 51", n)
+	}
+}
+
+func count(t testing.TB, db store.DB) (n int) {
+	t.Helper()
+	err := db.View(t.Context(), func(tx store.Tx) error {
+		for k := range tx.Scan(space, store.Range{}) {
+			if !bytes.Equal(k, key(n)) {
+				return fmt.Errorf("key %d is %x", n, k)
+			}
+			n++
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// writeUntilKilled writes and says what is durable.
+func writeUntilKilled(path string) {
+	db, err := bolt.Open(path, quiet(bolt.Options{}))
+	if err != nil {
+		panic(err)
+	}
+	for i := 0; ; i++ {
+		err := db.Update(context.Background(), func(tx store.Tx) error { return tx.Put(space, key(i), make([]byte, 3000)) })
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(i)
+	}
+}
+
+func TestKill(t *testing.T) {
+	p := path(t)
+	cmd := child("kill", p)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said := -1
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		fmt.Sscan(lines.Text(), &said)
+		if said == 40 {
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_ = cmd.Wait()
+	if said < 40 {
+		t.Fatalf("the child ended after %d", said)
+	}
+	db := open(t, p, bolt.Options{})
+	defer db.Close()
+	if n := count(t, db); n <= said {
+		t.Errorf("%d was said to be durable, %d keys are there", said, n)
+	}
+}
+
+func TestDiskFull(t *testing.T) {
+	p := path(t)
+	cmd := child("full", p)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if strings.HasPrefix(string(out), "skip") {
+		t.Skip("no limit on the size of files here")
+	}
+	db := open(t, p, bolt.Options{})
+	defer db.Close()
+	var want int
+	fmt.Sscan(string(out), &want)
+	if n := count(t, db); n != want {
+		t.Errorf("%d keys are there, %d were durable", n, want)
+	}
+}
+
+// fillDisk writes until the file may not grow any more, checks that only then writes fail, and goes on when there is
+// room again. It prints how many keys it wrote.
+func fillDisk(path string) int {
+	db, err := bolt.Open(path, quiet(bolt.Options{}))
+	if err != nil {
+		panic(err)
+	}
+	written := 0
+	write := func() error {
+		err := db.Update(context.Background(), func(tx store.Tx) error { return tx.Put(space, key(written), make([]byte, 100<<10)) })
+		if err == nil {
+			written++
+		}
+		return err
+	}
+	for range 10 {
+		if err := write(); err != nil {
+			panic(err)
+		}
+	}
+	lift, ok := limitFileSize(db.Size() + 1<<20)
+	if !ok {
+		fmt.Println("skip")
+		return 0
+	}
+	for range 1000 {
+		if err = write(); err != nil {
+			break
+		}
+	}
+	if err == nil || errors.Is(err, store.ErrBroken) {
+		fmt.Fprintln(os.Stderr, "on a full disk:", err)
+		return 1
+	}
+	if err := write(); err == nil {
+		fmt.Fprintln(os.Stderr, "the disk is full no more")
+		return 1
+	}
+	lift()
+	for range 10 {
+		if err := write(); err != nil {
+			fmt.Fprintln(os.Stderr, "with room again:", err)
+			return 1
+		}
+	}
+	if err := db.Close(); err != nil {
+		panic(err)
+	}
+	_, _ = io.WriteString(os.Stdout, fmt.Sprintln(written))
+	return 0
+}
