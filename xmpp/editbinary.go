@@ -92,7 +92,9 @@ func (e *Edit) UnmarshalBinary(b []byte) error {
 		}
 	}
 	if fields&editAdd != 0 {
-		e.Add = []byte(d.text())
+		if s := d.text(); s != "" {
+			e.Add = []byte(s)
+		}
 	}
 	if fields&editDeclare != 0 {
 		e.Declare = d.text()

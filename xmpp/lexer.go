@@ -308,12 +308,12 @@ func (x *Lexer) endTag(b []byte, i int) error {
 
 // cdata reads the CDATA section at b[i]. Nothing else may begin with "<!" (RFC 6120 §11.1).
 func (x *Lexer) cdata(b []byte, i int) error {
-	const open, end = "<![CDATA[", "]]>"
-	if n := min(len(b)-i, len(open)); string(b[i:i+n]) != open[:n] {
+	const open, end = openCDATA, closeCDATA
+	n := min(len(b)-i, len(open))
+	if len(x.frames) == 0 || string(b[i:i+n]) != open[:n] {
 		return errMarkup
-	} else if len(x.frames) == 0 {
-		return errStrayText
-	} else if n < len(open) {
+	}
+	if n < len(open) {
 		return errMore
 	}
 	from := max(i+len(open), x.scan-len(end)+1)
