@@ -46,6 +46,15 @@ func (k *keeper) Keep(batch []*feature.Dispatch, c feature.Count, deliver func(*
 	})
 }
 
+// New is the history as a feature: what is kept of messages between people, and the queries of clients (XEP-0313).
+func New(h *feature.Host, a *Archive) feature.Feature {
+	return feature.Feature{
+		Name:  "archive",
+		Amend: amend,
+		Keep:  keep,
+	}
+}
+
 // amend takes away what would pass for ids of ours (XEP-0359 §6, trap: forged stanza-ids).
 func amend(d *feature.Dispatch) {
 	by := d.From.Bare()

@@ -71,6 +71,7 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	clients   map[*client]struct{}
 	stopping  atomic.Bool
+	crashed   atomic.Bool
 	running   sync.WaitGroup
 }
 
@@ -195,6 +196,9 @@ func (s *Server) Shutdown(ctx context.Context) {
 		}
 		<-done
 	}
+	if s.crashed.Load() {
+		return
+	}
 	// What waits to be resumed cannot wait any longer.
 	s.opts.Router.Sessions(s.opts.Table.End)
 }
@@ -237,6 +241,7 @@ type client struct {
 	info    router.Info
 	left    chan struct{} // closed when the reader has let go of the session
 	known   bool          // counted as logged in
+	logged  func() bool   // stops the timer of the login
 }
 
 // errDone ends the reader without an error for the peer: everything has been said.
@@ -247,6 +252,8 @@ func (c *client) run(direct bool) {
 	defer s.forget(c)
 	defer c.Finish()
 	defer close(c.left)
+	late := s.opts.Clock.AfterFunc(s.opts.LoginTimeout, c.Interrupt)
+	c.logged = late.Stop
 	defer c.loggedIn() // the connection no longer counts as waiting
 	defer func() {
 		if p := recover(); p != nil {
@@ -257,7 +264,6 @@ func (c *client) run(direct bool) {
 			}
 		}
 	}()
-	c.SetReadDeadline(time.Now().Add(s.opts.LoginTimeout))
 	c.info = router.Info{Remote: c.RemoteAddr().String(), Transport: "tcp"}
 	err := c.negotiate(direct)
 	if err == nil {
@@ -281,6 +287,9 @@ func (c *client) run(direct bool) {
 func (c *client) leave(closed bool) {
 	t := c.srv.opts.Table
 	t.Commit(c.batch)
+	if c.srv.crashed.Load() {
+		return
+	}
 	if closed && !c.srv.stopping.Load() {
 		c.srv.ended.note(c.session)
 		t.End(c.session)
@@ -304,9 +313,30 @@ func (c *client) leave(closed bool) {
 func (c *client) loggedIn() {
 	if !c.known {
 		c.known = true
+		c.logged()
 		c.srv.waiting.Add(-1)
 	}
 }
 
 // SetStream replaces the bounds for connections to come.
 func (s *Server) SetStream(o *stream.Options) { s.stream.Store(o) }
+
+// Crash ends all connections without a word and forgets the sessions, as the
+// end of the process would. It is for tests.
+func (s *Server) Crash() {
+	s.mu.Lock()
+	s.stopping.Store(true)
+	s.crashed.Store(true)
+	for l := range s.listeners {
+		l.Close()
+	}
+	clients := make([]*client, 0, len(s.clients))
+	for c := range s.clients {
+		clients = append(clients, c)
+	}
+	s.mu.Unlock()
+	for _, c := range clients {
+		c.Abort()
+	}
+	s.running.Wait()
+}

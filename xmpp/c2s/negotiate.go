@@ -35,7 +35,7 @@ func (c *client) negotiate(direct bool) error {
 
 func (c *client) secure(config *tls.Config) error {
 	if err := c.StartTLS(config); err != nil {
-		c.Abort()
+		c.Hangup()
 		return errDone
 	}
 	state := c.TLS()

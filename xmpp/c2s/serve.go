@@ -82,6 +82,7 @@ func (c *client) take(st *xmpp.Stanza) error {
 	if st.FromErr != nil || !st.From.IsZero() && st.From != c.session.JID() && st.From != c.session.JID().Bare() {
 		return &xmpp.StreamError{Condition: xmpp.StreamInvalidFrom}
 	}
+	st.From = c.session.JID() // to whom answers go
 	if st.Kind == xmpp.KindIQ && st.Type == xmpp.TypeSet {
 		if p := st.Payload(); p != nil && c.rebind(st, p) {
 			return nil

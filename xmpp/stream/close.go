@@ -86,6 +86,16 @@ func (x *Conn) Abort() {
 	x.fail(errors.New("aborted"))
 }
 
+// Hangup ends the connection without a word, where none would be understood:
+// what was appended is written, and the peer sees the end of input.
+func (x *Conn) Hangup() {
+	x.settle()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.closing = true
+	x.fail(errClosed)
+}
+
 // Done is closed when the connection has ended.
 func (x *Conn) Done() <-chan struct{} { return x.closed }
 

@@ -73,11 +73,12 @@ func New(ctx context.Context, settings *config.Loaded, o Options) (s *Server, er
 	if o.Clock == nil {
 		o.Clock = xmpp.SystemClock
 	}
-	s = &Server{opts: o, started: o.Clock.Now(), stop: make(chan struct{}), listeners: map[string][]net.Listener{}}
+	made := &Server{opts: o, started: o.Clock.Now(), stop: make(chan struct{}), listeners: map[string][]net.Listener{}}
+	s = made
 	s.settings.Store(settings)
 	defer func() {
 		if err != nil {
-			s.close()
+			made.close()
 		}
 	}()
 	if err := s.loadCertificates(settings); err != nil {
@@ -312,4 +313,11 @@ func (s *Server) clean(every time.Duration) {
 		s.opts.Log.Error("old counts could not be dropped", "error", err)
 	}
 	s.opts.Clock.AfterFunc(every, func() { s.clean(every) })
+}
+
+// Crash ends a server as the end of its process would: nobody is told, nothing
+// is written, and what the stores have is what there is. It is for tests.
+func (s *Server) Crash() {
+	s.c2s.Crash()
+	s.Stop()
 }

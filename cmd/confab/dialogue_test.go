@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"confab/cmd/internal/config"
+	"confab/cmd/internal/dialogue"
+	"confab/cmd/internal/server"
+	"confab/xmpp"
+	"confab/xmpp/directory"
+)
+
+// TestDialogues plays every script of cmd/internal/server/testdata against a
+// server of its own, on real sockets, with the whole command line.
+func TestDialogues(t *testing.T) {
+	dialogue.Run(t, "../internal/server/testdata", startWorld)
+}
+
+// world is a server for a script.
+type world struct {
+	t        testing.TB
+	settings config.Source
+	clock    *clock
+	server   *server.Server
+	ended    chan error
+	loaded   *config.Loaded
+}
+
+func startWorld(t testing.TB, s dialogue.Scene) dialogue.Server {
+	w := &world{t: t, clock: newClock(time.Now())}
+	w.settings = config.Source{Flags: map[string]string{
+		"data":            t.TempDir(),
+		"listen-starttls": "127.0.0.1:0",
+		"listen-tls":      "127.0.0.1:0",
+		"auth-iterations": "4096",
+	}}
+	var domains []string
+	for _, d := range s.Domains {
+		domains = append(domains, d.Name)
+	}
+	w.settings.Flags["domains"] = strings.Join(domains, ",")
+	for _, set := range s.Settings {
+		w.settings.Flags[strings.NewReplacer(".", "-", "_", "-").Replace(set.Key)] = set.Value
+	}
+	if err := w.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if w.server != nil {
+			if err := w.Stop(dialogue.Orderly); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	w.populate(s)
+	return w
+}
+
+func (w *world) populate(s dialogue.Scene) {
+	w.t.Helper()
+	a := w.server.Admin()
+	for _, d := range s.Domains {
+		for _, u := range d.Users {
+			err := a.Directory.Add(context.Background(), directory.NewUser{
+				Domain: d.Name, Local: u.Local, Name: u.Name, Groups: u.Groups, Hidden: u.Hidden, Admin: u.Admin,
+			})
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			user := a.Directory.Login(d.Name, u.Local)
+			if err := a.Auth.SetPassword(context.Background(), user.ID, u.Password); err != nil {
+				w.t.Fatal(err)
+			}
+			if u.Disabled {
+				if err := a.Directory.Update(context.Background(), user.ID, func(u *directory.User) { u.Disabled = true }); err != nil {
+					w.t.Fatal(err)
+				}
+			}
+		}
+	}
+}
+
+func (w *world) Start() error {
+	l, err := w.settings.Load()
+	if err != nil {
+		return err
+	}
+	if _, err := l.Prepare(time.Now()); err != nil {
+		return err
+	}
+	w.loaded = l
+	log := slog.New(slog.NewTextHandler(testLog{w.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	s, err := server.New(context.Background(), l, server.Options{Log: log, Clock: w.clock, Version: "test", Reload: w.settings.Load})
+	if err != nil {
+		return err
+	}
+	w.server, w.ended = s, make(chan error, 1)
+	go func() { w.ended <- s.Run(context.Background()) }()
+	return nil
+}
+
+func (w *world) Stop(how dialogue.How) error {
+	if how == dialogue.Crash {
+		w.server.Crash()
+	} else {
+		w.server.Stop()
+	}
+	w.server = nil
+	select {
+	case err := <-w.ended:
+		return err
+	case <-time.After(30 * time.Second):
+		return errors.New("the server did not stop")
+	}
+}
+
+func (w *world) Addr(p dialogue.Port) string {
+	name := map[dialogue.Port]string{dialogue.STARTTLS: "starttls", dialogue.DirectTLS: "tls"}[p]
+	return w.server.Listening()[name][0]
+}
+
+func (w *world) Roots() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pem, err := os.ReadFile(filepath.Join(w.loaded.Data, "tls", "cert.pem"))
+	if err != nil || !pool.AppendCertsFromPEM(pem) {
+		w.t.Fatalf("no certificate: %v", err)
+	}
+	return pool
+}
+
+func (w *world) Now() time.Time { return w.clock.Now() }
+
+func (w *world) Advance(d time.Duration) { w.clock.advance(d) }
+
+func (w *world) Operate(stdin string, args ...string) (string, error) {
+	var out, errOut bytes.Buffer
+	a := &app{in: strings.NewReader(stdin), out: &out, err: &errOut, env: []string{"CONFAB_DATA=" + w.loaded.Data, "CONFAB_DOMAINS=" + w.settings.Flags["domains"]}}
+	if code := a.run(context.Background(), args); code != exitOK {
+		return out.String(), errors.New(strings.TrimSpace(errOut.String()))
+	}
+	return out.String(), nil
+}
+
+// testLog is where the server's log goes.
+type testLog struct{ t testing.TB }
+
+func (l testLog) Write(b []byte) (int, error) {
+	l.t.Logf("log: %s", bytes.TrimSpace(b))
+	return len(b), nil
+}
+
+// clock stands still until it is advanced.
+type clock struct {
+	mu     sync.Mutex
+	now    time.Time
+	timers []*timer
+}
+
+type timer struct {
+	clock *clock
+	due   time.Time
+	fn    func()
+}
+
+func newClock(now time.Time) *clock { return &clock{now: now} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) AfterFunc(d time.Duration, fn func()) xmpp.Timer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x := &timer{c, c.now.Add(d), fn}
+	if d <= 0 {
+		go fn()
+		return x
+	}
+	c.timers = append(c.timers, x)
+	return x
+}
+
+func (x *timer) Stop() bool {
+	x.clock.mu.Lock()
+	defer x.clock.mu.Unlock()
+	i := slices.Index(x.clock.timers, x)
+	if i < 0 {
+		return false
+	}
+	x.clock.timers = slices.Delete(x.clock.timers, i, i+1)
+	return true
+}
+
+// advance lets d pass: timers run in the order in which they are due, each at
+// its time, those that they start included.
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	end := c.now.Add(d)
+	for {
+		if len(c.timers) == 0 {
+			break
+		}
+		next := slices.MinFunc(c.timers, func(a, b *timer) int { return cmp.Compare(a.due.UnixNano(), b.due.UnixNano()) })
+		if next.due.After(end) {
+			break
+		}
+		c.timers = slices.DeleteFunc(c.timers, func(x *timer) bool { return x == next })
+		c.now = next.due
+		c.mu.Unlock()
+		next.fn()
+		c.mu.Lock()
+	}
+	c.now = end
+	c.mu.Unlock()
+}
+
+var _ dialogue.Server = (*world)(nil)
