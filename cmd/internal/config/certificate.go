@@ -43,7 +43,7 @@ func LoadCertificates(s *Settings) (*Certificates, error) {
 // first of all.
 func (c *Certificates) For(domain string) *tls.Certificate {
 	for _, cert := range c.all {
-		if cert.Leaf.VerifyHostname(ascii(domain)) == nil {
+		if cert.Leaf.VerifyHostname(ASCII(domain)) == nil {
 			return cert
 		}
 	}
@@ -59,7 +59,7 @@ func (c *Certificates) Warnings(domains []string, now time.Time) []string {
 	for _, domain := range domains {
 		leaf := c.For(domain).Leaf
 		switch {
-		case leaf.VerifyHostname(ascii(domain)) != nil:
+		case leaf.VerifyHostname(ASCII(domain)) != nil:
 			list = append(list, fmt.Sprintf("no certificate names %s: clients will refuse to connect or ask (the certificate has to name the mail domain, whatever the server is called)", domain))
 		case now.After(leaf.NotAfter):
 			list = append(list, fmt.Sprintf("the certificate for %s expired on %s: renew it, then 'confab reload'", domain, leaf.NotAfter.Format(time.DateOnly)))
@@ -72,8 +72,8 @@ func (c *Certificates) Warnings(domains []string, now time.Time) []string {
 	return list
 }
 
-// ascii is the form of a domain that certificates and the DNS use.
-func ascii(domain string) string {
+// ASCII is the form of a domain that certificates and the DNS use.
+func ASCII(domain string) string {
 	a, err := idna.Lookup.ToASCII(domain)
 	if err != nil {
 		return domain
@@ -96,7 +96,7 @@ func WriteSelfSigned(s *Settings, now time.Time) error {
 	}
 	names := make([]string, len(s.Domains))
 	for i, domain := range s.Domains {
-		names[i] = ascii(domain)
+		names[i] = ASCII(domain)
 	}
 	template := &x509.Certificate{
 		SerialNumber:          serial,

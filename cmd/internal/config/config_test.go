@@ -289,7 +289,7 @@ func TestPrepare(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, domain := range l.Domains {
-		if err := certs.For(domain).Leaf.VerifyHostname(ascii(domain)); err != nil {
+		if err := certs.For(domain).Leaf.VerifyHostname(ASCII(domain)); err != nil {
 			t.Error(err)
 		}
 	}

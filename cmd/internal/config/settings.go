@@ -80,6 +80,7 @@ type Limits struct {
 	ResumeStanzas     int      `toml:"resume_stanzas" live:"yes" doc:"How many stanzas are kept for a session that waits to be resumed."`
 	TLSHandshake      Duration `toml:"tls_handshake" live:"yes" doc:"How long a TLS handshake may take."`
 	Login             Duration `toml:"login" live:"yes" doc:"How long a connection may take until it has logged in."`
+	Sessions          int      `toml:"sessions" doc:"How many sessions one user may have at a time: one for each device that is connected, or waits to be resumed."`
 	LoginTries        int      `toml:"login_tries" live:"yes" doc:"Login attempts on one connection."`
 	LoginFailures     int      `toml:"login_failures" live:"yes" doc:"Wrong passwords a minute from one network address; further attempts have to wait."`
 }
@@ -118,6 +119,7 @@ func Default() *Settings {
 			ResumeStanzas:     1000,
 			TLSHandshake:      Duration{5 * time.Second},
 			Login:             Duration{30 * time.Second},
+			Sessions:          32,
 			LoginTries:        8,
 			LoginFailures:     60,
 		},

@@ -126,7 +126,7 @@ func (s *Server) open(ctx context.Context) error {
 // assemble makes the way of the stanzas, from the streams to the store.
 func (s *Server) assemble() error {
 	set := s.settings.Load()
-	s.router = router.New(router.Options{Clock: s.opts.Clock, Queue: router.QueueLimits{Stanzas: set.Limits.ResumeStanzas}})
+	s.router = router.New(router.Options{Clock: s.opts.Clock, MaxResources: set.Limits.Sessions, Queue: router.QueueLimits{Stanzas: set.Limits.ResumeStanzas}})
 	s.host = &feature.Host{
 		Clock: s.opts.Clock, Directory: s.directory, Router: s.router, State: s.state, Log: s.opts.Log,
 		Keeper: s.archive.Keeper(),
