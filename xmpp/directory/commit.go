@@ -119,10 +119,11 @@ func (d *Directory) write(ctx context.Context, edits []edit, next map[*Domain]*S
 			}
 			drop = append(drop, keyChange(m.Name(), c.Revision))
 		}
-		for _, c := range s.log {
-			if c.Revision > now.Revision {
-				puts = append(puts, pair{keyChange(m.Name(), c.Revision), appendChange(nil, c)})
+		for _, c := range slices.Backward(s.log) {
+			if c.Revision <= now.Revision {
+				break
 			}
+			puts = append(puts, pair{keyChange(m.Name(), c.Revision), appendChange(nil, c)})
 		}
 	}
 	err = d.db.Update(ctx, func(tx store.Tx) error {
