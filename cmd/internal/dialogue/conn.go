@@ -26,7 +26,8 @@ type conn struct {
 	features *node // of the latest stream
 	loggedIn bool
 	bound    bool
-	asked    int // <r/> sent
+	mayAsk   bool // <enable/> or <resume/> was sent
+	asked    int  // <r/> sent that will be answered
 
 	mu       sync.Mutex
 	queue    []event

@@ -87,7 +87,7 @@ func bindingData(kind string, c *conn) ([]byte, error) {
 	case "nonsense":
 		return []byte("nonsense"), nil
 	case "tls-exporter":
-		return state.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32)
+		return state.ExportKeyingMaterial("EXPORTER-Channel-Binding", []byte{}, 32)
 	case "tls-server-end-point":
 		cert := state.PeerCertificates[0]
 		if !slices.Contains([]string{"SHA256-RSA", "ECDSA-SHA256", "Ed25519"}, cert.SignatureAlgorithm.String()) {
@@ -155,10 +155,17 @@ func (p *play) try(who string, l login) error {
 
 // logIn secures the stream if that was not done, authenticates and opens the stream anew.
 func (p *play) logIn(who, mechanism string, port Port) error {
-	if c := p.conns[who]; c == nil || c.features == nil || c.loggedIn || c.ended() {
-		if err := p.secure(who, port, ""); err != nil {
-			return err
+	var err error
+	switch c := p.conns[who]; {
+	case c == nil || c.loggedIn || c.ended() || c.tls == nil:
+		err = p.secure(who, port, "")
+	case c.features == nil:
+		if err = p.openStream(who, ""); err == nil {
+			err = p.greeted(who)
 		}
+	}
+	if err != nil {
+		return err
 	}
 	c := p.conns[who]
 	if mechanism == "" {
@@ -190,6 +197,14 @@ func (p *play) logIn(who, mechanism string, port Port) error {
 func (p *play) connect(who, mechanism string, port Port) error {
 	if c := p.conns[who]; c == nil || !c.loggedIn || c.bound || c.ended() {
 		if err := p.logIn(who, mechanism, port); err != nil {
+			return err
+		}
+	}
+	if p.conns[who].features == nil { // the script received <success/>
+		if err := p.openStream(who, ""); err != nil {
+			return err
+		}
+		if err := p.greeted(who); err != nil {
 			return err
 		}
 	}

@@ -136,7 +136,7 @@ func TestStoredOnlyByMatch(t *testing.T) {
 func TestPatternMistakes(t *testing.T) {
 	for _, block := range []string{
 		``, `text`, `<a>`, `<a></b>`, `<p:a/>`, `<a b='{nonsense:1}'/>`, `<a b='{'/>`, `<a>{re:(}</a>`, `<a b='1' b='1'/>`,
-		`<a b='{now-1x}'/>`, `<a>{repeat:x:y}</a>`, `<a>{}</a>`,
+		`<a b='{now-1x}'/>`, `<a>{repeat:x:y}</a>`, `<a>{}</a>`, `<a>{hex:1}</a>`,
 	} {
 		if ps, err := parsePatterns(block); err == nil {
 			t.Errorf("%q was taken for %v", block, ps)
@@ -153,6 +153,7 @@ func TestExpand(t *testing.T) {
 		`{base64:\0{sid}\0x}`:   "ADE3AHg=",
 		"{sha1:abc}":            "qZk+NkcGgWq6PiVxeFDCbJzQ2J0=",
 		"{repeat:2:{sid}}":      "1717",
+		"{hex:0d0a}":            "\r\n",
 		"{odd}":                 "&lt;&apos;&amp;",
 	} {
 		if got, err := e.expandXML(in); err != nil || got != want {

@@ -167,7 +167,7 @@ func (p *play) openStream(who, to string) error {
 		c.domain = to
 	}
 	c.features = nil
-	return c.write(fmt.Sprintf("<?xml version='1.0'?><stream:stream xmlns='%s' xmlns:stream='%s' to='%s' version='1.0' xml:lang='en'>",
+	return c.write(fmt.Sprintf("<?xml version='1.0'?><stream:stream xmlns='%s' xmlns:stream='%s' to='%s' version='1.0'>",
 		nsClient, nsStream, escape(c.domain)), p.patience)
 }
 
@@ -382,7 +382,10 @@ func (p *play) send(who, block string) error {
 		return err
 	}
 	for _, n := range nodes {
-		if n.is(nsSM, "r") {
+		switch {
+		case n.is(nsSM, "enable") || n.is(nsSM, "resume"):
+			c.mayAsk = true
+		case n.is(nsSM, "r") && c.mayAsk:
 			c.asked++
 		}
 	}
@@ -425,8 +428,13 @@ func (p *play) receive(who string, ps []*pattern) error {
 		if err := p.expect(want, n); err != nil {
 			return err
 		}
-		if n.is(nsStream, "features") {
-			p.conns[who].features = n
+		switch c := p.conns[who]; {
+		case n.is(nsStream, "features"):
+			c.features = n
+		case n.is(nsSASL, "success"):
+			c.loggedIn, c.features = true, nil
+		case n.is(nsSM, "resumed"):
+			c.bound = true
 		}
 		p.remember(who, n)
 	}

@@ -3,6 +3,7 @@ package dialogue
 import (
 	"crypto/sha1"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -19,7 +20,7 @@ const stampSlack = time.Minute
 
 // part is a piece of a value in a script: literal text (kind "") or a placeholder.
 type part struct {
-	kind string // "", any, store, not, re, time, now, var, base64, sha1, repeat
+	kind string // "", any, store, not, re, time, now, var, base64, sha1, hex, repeat
 	text string // the literal, or what stands after the kind
 }
 
@@ -82,6 +83,9 @@ func placeholder(s string) (part, error) {
 			return part{kind, text}, err
 		case "base64", "sha1":
 			_, err := parts(text)
+			return part{kind, text}, err
+		case "hex":
+			_, err := hex.DecodeString(text)
 			return part{kind, text}, err
 		case "repeat":
 			count, _, ok := strings.Cut(text, ":")
@@ -160,6 +164,9 @@ func (e *env) fixed(p part) (text string, ok bool, err error) {
 			s = string(sum[:])
 		}
 		return base64.StdEncoding.EncodeToString([]byte(s)), true, err
+	case "hex":
+		b, err := hex.DecodeString(p.text)
+		return string(b), true, err
 	case "repeat":
 		count, text, _ := strings.Cut(p.text, ":")
 		n, err := strconv.Atoi(count)
