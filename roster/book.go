@@ -3,28 +3,31 @@ package roster
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/store"
 )
 
-// keepMarks is how many removals a list remembers for those who were away.
-const keepMarks = 200
+// keepMarks is how many removals a list remembers for those who were away: half
+// of them must be no fewer than keepRecent.
+const keepMarks = 2 * keepRecent
 
 // book is the list of one owner inside a transaction.
 type book struct {
 	tx    store.Tx
 	owner directory.ID
+	now   uint64
 	meta  meta
 }
 
-func openBook(tx store.Tx, owner directory.ID) (*book, error) {
+func openBook(tx store.Tx, owner directory.ID, now time.Time) (*book, error) {
 	m, err := parseMeta(tx.Get(space, keyMeta(owner)))
 	if err != nil {
 		return nil, err
 	}
-	return &book{tx: tx, owner: owner, meta: m}, nil
+	return &book{tx, owner, uint64(max(now.UnixMicro(), 1)), m}, nil
 }
 
 // get returns the item of a contact, nil if there is none or only the mark of one.
@@ -47,9 +50,10 @@ func (b *book) record(contact xmpp.JID) (*Item, error) {
 
 // edit is what a change made of a contact.
 type edit struct {
-	item *Item // nil: nothing is kept
-	rev  uint64
-	show bool // the list looks different now
+	jid  xmpp.JID
+	item *Item // nil: nothing is kept; may be the mark of a removal
+	meta meta  // of the list after it
+	show bool  // the list looks different now
 }
 
 // put makes next the item of a contact and gives it a revision if the list
@@ -64,20 +68,22 @@ func (b *book) put(next *Item) (edit, error) {
 		live = nil
 	}
 	if live.equal(next) || live == nil && next.empty() {
-		return edit{item: live, rev: b.meta.rev}, nil
+		return edit{jid: next.JID, item: live, meta: b.meta}, nil
 	}
-	e := edit{item: next, show: !next.looksLike(live)}
+	e := edit{jid: next.JID, item: next, show: !next.looksLike(live)}
 	if e.show {
-		b.meta.rev++
-		next.Rev = b.meta.rev
+		b.meta.next(b.now)
+		next.Rev = b.meta.rev()
+	} else if before != nil {
+		next.Rev = before.Rev // somebody may still have to hear of a removal
 	}
-	e.rev = b.meta.rev
 	record := next
 	if next.empty() {
-		e.item, record = nil, nil
-		if live.Listed {
-			record = &Item{JID: next.JID, Removed: true, Rev: b.meta.rev}
+		record = nil
+		if next.Rev > 0 {
+			record = &Item{JID: next.JID, Removed: true, Rev: next.Rev}
 		}
+		e.item = record
 	}
 	b.count(before, -1)
 	b.count(record, +1)
@@ -93,6 +99,7 @@ func (b *book) put(next *Item) (edit, error) {
 	if err == nil {
 		err = b.tx.Put(space, keyMeta(b.owner), b.meta.append(nil))
 	}
+	e.meta = b.meta
 	return e, err
 }
 
@@ -126,7 +133,6 @@ func (b *book) forget() error {
 		if err := b.tx.Delete(space, keyItem(b.owner, it.JID)); err != nil {
 			return err
 		}
-		b.meta.horizon = it.Rev
 	}
 	b.meta.marks = uint64(len(marks) - len(drop))
 	return nil

@@ -3,6 +3,7 @@ package roster
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
@@ -35,19 +36,53 @@ var errRecord = errors.New("roster: damaged record")
 
 const layout = 1
 
-// meta is what is known of a list as a whole.
+// keepRecent is how many revisions of a list are known one by one.
+const keepRecent = 64
+
+// meta is what is known of a list as a whole. Revisions are times in
+// microseconds, so that a store which went back to a backup does not come again
+// to those that it gave out in between; a revision that is not among the recent
+// ones may be such a lost one, and nothing can be told from it.
 type meta struct {
-	rev      uint64 // counts the changes that the list shows
-	horizon  uint64 // removals up to this revision have no mark any more
-	listed   uint64 // how many contacts the list has
-	marks    uint64 // how many removals are remembered
-	requests uint64 // how many people ask and are not in the list
+	recent   []uint64 // the last revisions, the latest at the end; not changed in place
+	listed   uint64   // how many contacts the list has
+	marks    uint64   // how many removals are remembered
+	requests uint64   // how many people ask and are not in the list
+}
+
+// rev is the list's revision: every change that it shows moves it up.
+func (m *meta) rev() uint64 {
+	if len(m.recent) == 0 {
+		return 0
+	}
+	return m.recent[len(m.recent)-1]
+}
+
+// next moves the revision up.
+func (m *meta) next(now uint64) {
+	keep := m.recent[max(0, len(m.recent)-keepRecent+1):]
+	m.recent = append(append(make([]uint64, 0, len(keep)+1), keep...), max(now, m.rev()+1))
+}
+
+// knows reports whether the changes since a revision can be told.
+func (m *meta) knows(rev uint64) bool {
+	// Revision 0 is a list that was never touched: all there is came later.
+	if rev == 0 {
+		return true
+	}
+	_, found := slices.BinarySearch(m.recent, rev)
+	return found
 }
 
 func (m *meta) append(dst []byte) []byte {
 	dst = append(dst, layout)
-	for _, n := range []uint64{m.rev, m.horizon, m.listed, m.marks, m.requests} {
+	for _, n := range []uint64{m.listed, m.marks, m.requests, uint64(len(m.recent))} {
 		dst = binary.AppendUvarint(dst, n)
+	}
+	last := uint64(0)
+	for _, n := range m.recent {
+		dst = binary.AppendUvarint(dst, n-last)
+		last = n
 	}
 	return dst
 }
@@ -60,7 +95,12 @@ func parseMeta(b []byte) (m meta, err error) {
 	if r.byte() != layout {
 		return meta{}, errRecord
 	}
-	m = meta{r.uint(), r.uint(), r.uint(), r.uint(), r.uint()}
+	m.listed, m.marks, m.requests = r.uint(), r.uint(), r.uint()
+	last := uint64(0)
+	for n := r.uint(); n > 0 && !r.failed; n-- {
+		last += r.uint()
+		m.recent = append(m.recent, last)
+	}
 	if r.failed || len(r.b) > 0 {
 		return meta{}, errRecord
 	}

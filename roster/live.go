@@ -1,0 +1,326 @@
+package roster
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"confab/xmpp"
+	"confab/xmpp/directory"
+	"confab/xmpp/router"
+)
+
+// How fast changes of the directory are pushed: this many pushes at a time, so
+// that an import of 20,000 people keeps neither the server nor the clients from
+// their work. A few changes are pushed at once.
+const (
+	livePushes = 10_000
+	liveEvery  = 50 * time.Millisecond
+)
+
+// live carries what changes in a domain's directory to the clients: the roster
+// pushes, and presence both ways.
+type live struct {
+	r      *Roster
+	domain *directory.Domain
+
+	mu       sync.Mutex
+	queue    []directory.ID
+	before   map[directory.ID]stand // how those in the queue looked when clients last heard of them
+	reach    reach                  // as the directory has it
+	revision uint64                 // of the latest change in the queue
+	told     uint64                 // up to here the clients know everything
+	spent    int                    // pushes since the last pause
+	working  bool
+	paused   bool
+}
+
+func newLive(r *Roster, m *directory.Domain) *live {
+	s := m.Snapshot()
+	return &live{
+		r: r, domain: m, before: make(map[directory.ID]stand),
+		reach: r.reach(s), revision: s.Revision, told: s.Revision,
+	}
+}
+
+// announced is the version of everything but the personal part that all
+// interested clients of a domain know: a push that names a later one would keep
+// a client from hearing what is still in the queue.
+func (r *Roster) announced(domain string) version {
+	l := r.live[domain]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	v := version{view: r.view(l.reach), sources: make([]uint64, 1, 1+len(r.opts.Sources))}
+	if l.reach != nobody {
+		v.sources[0] = l.told
+	}
+	for _, src := range r.opts.Sources {
+		v.sources = append(v.sources, src.Revision(domain))
+	}
+	return v
+}
+
+func (r *Roster) directoryChanged(c directory.Change) {
+	u := c.New
+	if u == nil {
+		u = c.Old
+	}
+	if l := r.live[u.Domain]; l != nil {
+		l.note(u.ID, c)
+		l.work()
+	}
+}
+
+// note puts a change into the queue.
+func (l *live) note(id directory.ID, c directory.Change) {
+	now := l.r.reach(l.domain.Snapshot())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.revision = max(l.revision, c.Revision)
+	if _, ok := l.before[id]; !ok {
+		l.before[id] = stand{c.Old, l.reach}
+		l.queue = append(l.queue, id)
+	}
+	if now != l.reach { // everybody looks different to everybody
+		for _, u := range l.domain.Snapshot().Users {
+			if _, ok := l.before[u.ID]; !ok {
+				l.before[u.ID] = stand{u, l.reach}
+				l.queue = append(l.queue, u.ID)
+			}
+		}
+		l.r.host.Log.Info("the domain roster changes over", "domain", l.domain.Name(), "users", l.domain.Len(),
+			"groups", now == departments)
+		l.reach = now
+	}
+	l.r.Stats.Waiting.Store(int64(len(l.queue)))
+}
+
+// work carries out what is in the queue, up to what may be pushed at a time. One
+// goroutine does it, whichever comes first.
+func (l *live) work() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.working || l.paused {
+		return
+	}
+	l.working = true
+	defer func() { l.working = false }()
+	for len(l.queue) > 0 {
+		if l.spent >= livePushes {
+			l.paused = true
+			return
+		}
+		if l.spent == 0 {
+			l.r.host.Clock.AfterFunc(liveEvery, l.refill)
+		}
+		id := l.queue[0]
+		l.queue = l.queue[1:]
+		change := transition{id: id, old: l.before[id], now: stand{l.r.dir.ByID(id), l.reach}, told: l.told}
+		delete(l.before, id)
+		if len(l.queue) == 0 {
+			change.told = l.revision
+			l.queue = nil
+		}
+		l.r.Stats.Waiting.Store(int64(len(l.queue)))
+		l.spent += 1 + l.outside(func() int { return l.carryOut(&change) })
+		l.told = change.told
+	}
+}
+
+// outside runs fn without the lock.
+func (l *live) outside(fn func() int) int {
+	l.mu.Unlock()
+	defer l.mu.Lock()
+	return fn()
+}
+
+func (l *live) refill() {
+	l.mu.Lock()
+	l.spent, l.paused = 0, false
+	l.mu.Unlock()
+	l.work()
+}
+
+// view returns how clients know a user.
+func (l *live) view(u *directory.User) stand {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if v, ok := l.before[u.ID]; ok {
+		return v
+	}
+	return stand{u, l.reach}
+}
+
+// transition is a change of one user that is being carried out.
+type transition struct {
+	id       directory.ID
+	old, now stand  // user is nil if there is none
+	told     uint64 // the revision that clients have with it
+}
+
+// contactIn is a subject as a viewer's list has it; either may be missing.
+func (r *Roster) contactIn(subject stand, viewer *directory.User) (Contact, bool) {
+	if subject.user == nil || viewer == nil {
+		return Contact{}, false
+	}
+	return r.contact(subject.reach, viewer, subject.user)
+}
+
+// carryOut tells everybody of a change, and returns how many pushes it took.
+// Who goes out of sight goes offline first; who comes into sight is in the list first.
+func (l *live) carryOut(t *transition) (n int) {
+	out := batches.Get().(*router.Batch)
+	defer flush(out)
+	come := l.redraw(out, t)
+	for _, a := range l.r.host.Router.Domain(l.domain.Name()).Accounts() {
+		u := l.r.dir.ByID(a.User)
+		switch {
+		case u == nil:
+		case u.ID == t.id:
+			n += l.ownView(out, a, t)
+		default:
+			viewer := l.view(u).user
+			old, was := l.r.contactIn(t.old, viewer)
+			now, is := l.r.contactIn(t.now, viewer)
+			n += l.tell(out, a, u, t.told, difference(&old, was, &now, is))
+		}
+	}
+	l.greet(out, come)
+	return n
+}
+
+// difference returns the addresses whose items differ between two looks at a
+// contact: none, one, or both if it has another address now.
+func difference(old *Contact, was bool, now *Contact, is bool) (jids []xmpp.JID) {
+	if was && (!is || old.JID != now.JID) {
+		jids = append(jids, old.JID)
+	}
+	if is && (!was || !old.equal(now)) {
+		jids = append(jids, now.JID)
+	}
+	return jids
+}
+
+// ownView tells a user what he sees otherwise because he himself changed.
+func (l *live) ownView(out *router.Batch, a *router.Account, t *transition) (n int) {
+	if t.old.user == nil || t.now.user == nil ||
+		t.old.user.Hidden == t.now.user.Hidden && slices.Equal(t.old.user.Groups, t.now.user.Groups) {
+		return 0
+	}
+	for _, u := range l.domain.Snapshot().Users {
+		if u.ID == t.id {
+			continue
+		}
+		subject := l.view(u)
+		old, was := l.r.contactIn(subject, t.old.user)
+		now, is := l.r.contactIn(subject, t.now.user)
+		n += l.tell(out, a, t.now.user, t.told, difference(&old, was, &now, is))
+	}
+	return n
+}
+
+// tell pushes contacts of a viewer's list as they are now.
+func (l *live) tell(out *router.Batch, a *router.Account, viewer *directory.User, told uint64, contacts []xmpp.JID) int {
+	if len(contacts) == 0 {
+		return 0
+	}
+	c, ok := slot.Peek(a)
+	if !ok {
+		return 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.loaded {
+		return 0
+	}
+	v := l.r.announced(l.domain.Name())
+	v.personal = c.meta.rev()
+	if l.r.opts.Mode != Off {
+		v.sources[0] = told
+	}
+	for _, j := range contacts {
+		l.r.push(out, a, &v, l.r.appendContact(nil, viewer, c, j))
+	}
+	return len(contacts)
+}
+
+// sight is somebody who comes into somebody's sight.
+type sight struct{ viewer, subject *row }
+
+// redraw puts a change into force on the board. Those who go out of sight go
+// offline, in both directions; those who come into sight are returned.
+func (l *live) redraw(out *router.Batch, t *transition) (come []sight) {
+	b := l.r.boards[l.domain.Name()]
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, w := range b.rows {
+		if w.user.ID != t.id {
+			continue
+		}
+		old := w.stand
+		if t.now.user != nil {
+			w.stand = t.now
+		} else {
+			deleted := *w.user
+			deleted.Disabled = true
+			w.user = &deleted
+		}
+		for _, v := range b.rows {
+			if v.user.ID == t.id {
+				continue
+			}
+			come = glance(out, come, v.sees(&old), sight{v, w})
+			come = glance(out, come, old.sees(&v.stand), sight{w, v})
+		}
+	}
+	return come
+}
+
+// glance ends a sight that was, and notes one that begins.
+func glance(out *router.Batch, come []sight, was bool, s sight) []sight {
+	is := s.viewer.sees(&s.subject.stand)
+	switch {
+	case is && !was:
+		come = append(come, s)
+	case was && !is:
+		s.viewer.session.Send(out, appendTo(nil, unavailable(s.subject.session.JID()), s.viewer.to))
+	}
+	return come
+}
+
+// greet shows those to one another who came into sight.
+func (l *live) greet(out *router.Batch, come []sight) {
+	if len(come) == 0 {
+		return
+	}
+	buf := xmpp.GetBuffer()
+	defer xmpp.PutBuffer(buf)
+	b := l.r.boards[l.domain.Name()]
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for _, s := range come {
+		if s.subject.index >= 0 && s.viewer.index >= 0 && s.viewer.sees(&s.subject.stand) {
+			*buf = appendTo((*buf)[:0], s.subject.stanza, s.viewer.to)
+			s.viewer.session.Send(out, *buf)
+		}
+	}
+	l.r.Stats.Presences.Add(int64(len(come)))
+}
+
+// Changed pushes a change of a Source's contact to all of the domain for whom it
+// makes a difference. Presence is the source's own to send.
+func (r *Roster) Changed(domain string, ch Change) {
+	out := batches.Get().(*router.Batch)
+	defer flush(out)
+	for _, a := range r.host.Router.Domain(domain).Accounts() {
+		u := r.dir.ByID(a.User)
+		if u == nil {
+			continue
+		}
+		old, was := look(ch.Old, u)
+		now, is := look(ch.New, u)
+		if len(difference(&old, was, &now, is)) > 0 {
+			r.pushContact(out, u, ch.JID)
+		}
+	}
+}

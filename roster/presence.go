@@ -1,0 +1,477 @@
+package roster
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"confab/xmpp"
+	"confab/xmpp/directory"
+	"confab/xmpp/feature"
+	"confab/xmpp/router"
+)
+
+// presence is the presence stage: everything of type presence comes by here.
+func (r *Roster) presence(d *feature.Dispatch) (handled bool, err error) {
+	if d.Session != nil && d.Stanza.To.IsZero() {
+		return true, r.broadcast(d)
+	}
+	if ev, ok := eventOf(d.Stanza.Type); ok {
+		return r.subscription(d, ev)
+	}
+	switch d.Stanza.Type {
+	case xmpp.TypeNone, xmpp.TypeUnavailable:
+		return r.directed(d)
+	case xmpp.TypeProbe:
+		return r.probe(d)
+	case xmpp.TypeError:
+		return r.bounced(d)
+	}
+	return true, xmpp.NewError(xmpp.BadRequest, "a presence has no such type")
+}
+
+// broadcast handles a presence without an address: it is for all who may see
+// the sender (RFC 6121 §4.2, §4.4, §4.5).
+func (r *Roster) broadcast(d *feature.Dispatch) error {
+	s := d.Session
+	next := router.Presence{Since: r.host.Now()}
+	switch d.Stanza.Type {
+	case xmpp.TypeNone:
+		var err error
+		if next.Priority, err = priority(d.Stanza); err != nil {
+			return err
+		}
+		next.Available, next.Show = true, show(d.Stanza)
+	case xmpp.TypeUnavailable:
+	case xmpp.TypeError:
+		return nil
+	default:
+		return xmpp.NewError(xmpp.BadRequest, "a presence of this type is for somebody: it has a 'to'")
+	}
+	edit := d.Edit
+	edit.To, edit.NoTo = xmpp.JID{}, true
+	stanza := xmpp.Apply(nil, d.Stanza, &edit)
+	if next.Available {
+		next.Stanza = stanza
+	}
+	c, err := r.contacts(s.Account())
+	if err != nil {
+		return err
+	}
+	out := batches.Get().(*router.Batch)
+	defer flush(out)
+	r.announce(out, s, c, next, stanza)
+	return nil
+}
+
+// priority reads the priority (RFC 6121 §4.7.2.3).
+func priority(st *xmpp.Stanza) (int8, error) {
+	e := st.Child("", "priority")
+	if e == nil {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(e.Text()), 10, 8)
+	if err != nil {
+		return 0, xmpp.NewError(xmpp.BadRequest, "a priority is a number from -128 to 127")
+	}
+	return int8(n), nil
+}
+
+// show reads the availability; what RFC 6121 §4.7.2.1 does not name is none.
+func show(st *xmpp.Stanza) string {
+	e := st.Child("", "show")
+	if e == nil {
+		return ""
+	}
+	switch text := e.Text(); text {
+	case "away", "chat", "dnd", "xa":
+		return text
+	}
+	return ""
+}
+
+// announce makes next the presence of a session and tells all who see it. One
+// that comes online hears of them, too.
+func (r *Roster) announce(out *router.Batch, s *router.Session, c *contacts, next router.Presence, stanza []byte) {
+	user := r.dir.ByID(s.User())
+	if user == nil {
+		// Deleted, while this session is being ended.
+		user = &directory.User{ID: s.User(), JID: s.JID().Bare(), Domain: s.JID().Domain(), Disabled: true}
+	}
+	a := announcement{r: r, out: out, session: s, contacts: c, stanza: stanza}
+	a.now = stand{user, r.reach(r.dir.Domain(user.Domain).Snapshot())}
+	a.mark(next)
+	if a.initial {
+		r.collect(out, s, c, a.row, a.now.user)
+	}
+	for _, j := range a.services {
+		r.inject(s.JID(), j, stanza)
+	}
+}
+
+// announcement is a change of a session's presence on its way to the others.
+type announcement struct {
+	r        *Roster
+	out      *router.Batch
+	session  *router.Session
+	contacts *contacts
+	stanza   []byte
+	now      stand
+
+	row      *row       // on the board
+	initial  bool       // the session was not available before
+	services []xmpp.JID // that are to hear of it, without a lock
+}
+
+// mark makes next the session's presence and tells the others, in one step.
+func (a *announcement) mark(next router.Presence) {
+	r, s := a.r, a.session
+	order := r.orderOf(a.now.user.ID)
+	order.Lock()
+	defer order.Unlock()
+	alive := s.Alive()
+	if next.Available && !alive {
+		return // it has been announced as gone, and stays so
+	}
+	old := s.SetPresence(next)
+	if old.Available || next.Available {
+		b := r.boards[a.now.user.Domain]
+		if next.Available {
+			a.row, a.now = b.set(s, a.now, a.stanza)
+		} else if w, was := b.remove(s); w != nil {
+			a.row, a.now = w, was
+		}
+		if alive || !r.succeeded(s) {
+			a.tell()
+		}
+		a.initial = next.Available && !old.Available
+		for _, fn := range r.observers {
+			fn(s, old, next)
+		}
+	}
+	if !next.Available {
+		a.farewell()
+	}
+}
+
+// succeeded reports whether another session has come online at the address of
+// one that has ended: what others know of the address is newer already.
+func (r *Roster) succeeded(s *router.Session) bool {
+	other := r.host.Router.Session(s.JID())
+	return other != nil && other != s && other.Presence().Available
+}
+
+// tell sends the presence to the user's own sessions, to colleagues and to subscribers.
+func (a *announcement) tell() {
+	a.r.tellOwn(a.out, a.session, a.stanza)
+	n := 0
+	if a.row != nil {
+		n = a.r.boards[a.now.user.Domain].tell(a.out, a.row, a.stanza)
+	}
+	for _, j := range a.contacts.subscribers() {
+		if !a.colleague(j) {
+			n += a.r.deliver(a.out, j, a.stanza)
+		}
+	}
+	a.r.Stats.Presences.Add(int64(n))
+}
+
+// colleague reports whether a subscriber gets the presence by the board.
+func (a *announcement) colleague(contact xmpp.JID) bool {
+	if a.row == nil || contact.Domain() != a.now.user.Domain {
+		return false
+	}
+	u := a.r.dir.User(contact)
+	return u != nil && a.now.reach.sees(u, a.now.user)
+}
+
+// farewell sends unavailable presence to whom the session sent presence
+// directly (RFC 6121 §4.6.3).
+func (a *announcement) farewell() {
+	for _, j := range a.contacts.takeDirected(a.session) {
+		if a.r.dir.Domain(j.Domain()) != nil {
+			a.r.deliverDirectly(a.out, j, a.stanza)
+		} else {
+			a.services = append(a.services, j)
+		}
+	}
+}
+
+// tellOwn sends a session's presence to all available sessions of its account,
+// itself too: everybody is subscribed to oneself (RFC 6121 §4.2.2, §4.5.2).
+func (r *Roster) tellOwn(out *router.Batch, s *router.Session, stanza []byte) {
+	buf := xmpp.GetBuffer()
+	defer xmpp.PutBuffer(buf)
+	*buf = appendTo(*buf, stanza, toAttr(s.JID().Bare()))
+	s.Account().Each(func(x *router.Session) {
+		if x == s || x.PresenceLocked().Available {
+			x.Send(out, *buf)
+		}
+	})
+}
+
+// deliver sends a presence to the available sessions of a user of ours.
+func (r *Roster) deliver(out *router.Batch, to xmpp.JID, stanza []byte) (n int) {
+	a := r.host.Router.Account(to)
+	if a == nil {
+		return 0
+	}
+	buf := xmpp.GetBuffer()
+	defer xmpp.PutBuffer(buf)
+	*buf = appendTo(*buf, stanza, toAttr(to))
+	a.Each(func(s *router.Session) {
+		if s.PresenceLocked().Available {
+			s.Send(out, *buf)
+			n++
+		}
+	})
+	return n
+}
+
+// collect sends a session that has just come online the presences of all whom
+// its user may see, and the requests that wait for an answer (RFC 6121 §4.2.2, §3.1.3).
+func (r *Roster) collect(out *router.Batch, s *router.Session, c *contacts, w *row, user *directory.User) {
+	n := r.boards[user.Domain].show(out, w)
+	for _, j := range c.subscriptions() {
+		if to, _ := r.covered(user, j); !to {
+			n += r.showOnly(out, j, s, nil, w.to)
+		}
+	}
+	n += r.showOnly(out, user.JID, s, s, w.to)
+	for _, src := range r.opts.Sources {
+		src.Presence(user, xmpp.JID{}, func(stanza []byte) {
+			s.Send(out, appendTo(nil, stanza, w.to))
+			n++
+		})
+	}
+	r.Stats.Presences.Add(int64(n))
+	for _, request := range c.requests() {
+		s.Send(out, request)
+	}
+}
+
+// showOnly sends one session the presences of a user's available sessions, but for one.
+func (r *Roster) showOnly(out *router.Batch, owner xmpp.JID, to, but *router.Session, attr []byte) (n int) {
+	a := r.host.Router.Account(owner)
+	if a == nil {
+		return 0
+	}
+	buf := xmpp.GetBuffer()
+	defer xmpp.PutBuffer(buf)
+	order := r.orderOf(a.User)
+	order.Lock()
+	defer order.Unlock()
+	for _, s := range a.Available(nil) {
+		if p := s.Presence(); s != but && p.Available {
+			*buf = appendTo((*buf)[:0], p.Stanza, attr)
+			to.Send(out, *buf)
+			n++
+		}
+	}
+	return n
+}
+
+// showTo shows a contact all of the owner's available sessions, as they are or
+// as gone. Call with the owner's order lock held.
+func (r *Roster) showTo(out *router.Batch, owner *directory.User, contact xmpp.JID, available bool) {
+	if _, from := r.covered(owner, contact); from {
+		return
+	}
+	a := r.host.Router.Account(owner.JID)
+	if a == nil {
+		return
+	}
+	for _, s := range a.Available(nil) {
+		stanza := s.Presence().Stanza
+		if !available {
+			stanza = unavailable(s.JID())
+		}
+		if stanza != nil {
+			r.Stats.Presences.Add(int64(r.deliver(out, contact, stanza)))
+		}
+	}
+}
+
+// unavailable is the presence of a session that is gone, without to.
+func unavailable(from xmpp.JID) []byte {
+	b := xmpp.AppendAttr([]byte("<presence"), "from", from.String())
+	return append(b, " type='unavailable'/>"...)
+}
+
+// ended announces a session that left without saying so (RFC 6121 §4.5.2), and
+// takes back what it told others directly.
+func (r *Roster) ended(s *router.Session, _ router.Unacknowledged) {
+	c, ok := slot.Peek(s.Account())
+	if !ok {
+		return // it never told anybody anything
+	}
+	out := batches.Get().(*router.Batch)
+	defer flush(out)
+	r.announce(out, s, c, router.Presence{Since: r.host.Now()}, unavailable(s.JID()))
+}
+
+// inject sends a stanza on its way to a service of ours.
+func (r *Roster) inject(from, to xmpp.JID, stanza []byte) {
+	st, err := xmpp.Parse(appendTo(nil, stanza, toAttr(to)))
+	if err == nil {
+		err = r.host.Table.Inject(from, st)
+	}
+	if err != nil {
+		r.host.Log.Debug("a presence did not reach a service", "to", to.String(), "error", err)
+	}
+}
+
+// deliverDirectly sends a presence to a full or a bare address of ours
+// (RFC 6121 §8.5.2.1.2, §8.5.3.1).
+func (r *Roster) deliverDirectly(out *router.Batch, to xmpp.JID, stanza []byte) {
+	if to.IsBare() {
+		r.deliver(out, to, stanza)
+		return
+	}
+	if s := r.host.Router.Session(to); s != nil {
+		s.Send(out, appendTo(nil, stanza, toAttr(to)))
+	}
+}
+
+// directed handles a presence that is for one address only (RFC 6121 §4.6).
+func (r *Roster) directed(d *feature.Dispatch) (handled bool, err error) {
+	switch d.Where {
+	case feature.Remote:
+		if d.Stanza.Type == xmpp.TypeNone {
+			err = xmpp.NewError(xmpp.RemoteServerNotFound, "")
+		}
+		return true, err
+	case feature.Self, feature.Account, feature.Full, feature.Service:
+	default:
+		return true, nil // §8.5.1: nothing happens
+	}
+	out := batches.Get().(*router.Batch)
+	defer flush(out)
+	if d.Session != nil {
+		c, err := r.contacts(d.Session.Account())
+		if err != nil {
+			return true, err
+		}
+		order := r.orderOf(d.Session.User())
+		order.Lock()
+		defer order.Unlock()
+		if !d.Session.Alive() {
+			return true, nil
+		}
+		if err := r.note(d, c); err != nil {
+			return true, err
+		}
+	}
+	if d.Where == feature.Service {
+		return false, nil
+	}
+	r.pass(out, d)
+	return true, nil
+}
+
+// note remembers to whom a session sent its presence directly.
+func (r *Roster) note(d *feature.Dispatch, c *contacts) error {
+	if d.Stanza.Type == xmpp.TypeUnavailable {
+		c.undirect(d.Session, d.To)
+		return nil
+	}
+	if d.To.Bare() != d.From.Bare() && !c.direct(d.Session, d.To, r.opts.Limits.Directed) {
+		return xmpp.NewError(xmpp.ResourceConstraint,
+			"presence was sent directly to too many addresses; send them unavailable presence first")
+	}
+	return nil
+}
+
+// pass sends a presence on to the address that it names.
+func (r *Roster) pass(out *router.Batch, d *feature.Dispatch) {
+	edit := d.Edit
+	edit.To, edit.NoTo = xmpp.JID{}, true
+	r.deliverDirectly(out, d.To, xmpp.Apply(nil, d.Stanza, &edit))
+}
+
+// bounced handles a presence error: it is for the client that it names (RFC 6121 §8.5.3.1).
+func (r *Roster) bounced(d *feature.Dispatch) (handled bool, err error) {
+	switch d.Where {
+	case feature.Service:
+		return false, nil
+	case feature.Full:
+		out := batches.Get().(*router.Batch)
+		defer flush(out)
+		r.pass(out, d)
+	}
+	return true, nil
+}
+
+// probe answers the question who of a user's resources is there (RFC 6121 §4.3.2).
+func (r *Roster) probe(d *feature.Dispatch) (handled bool, err error) {
+	switch d.Where {
+	case feature.Service:
+		return false, nil
+	case feature.Self, feature.Account, feature.Full:
+	default:
+		return true, nil // §8.5.1
+	}
+	if d.Session == nil {
+		return true, nil
+	}
+	out := batches.Get().(*router.Batch)
+	defer flush(out)
+	owner, to := d.User, toAttr(d.From)
+	if r.MaySee(d.From, owner.JID) {
+		if r.showOnly(out, owner.JID, d.Session, nil, to) == 0 {
+			d.Session.Send(out, appendTo(nil, unavailable(owner.JID), to))
+		}
+		return true, nil
+	}
+	if s := r.host.Router.Session(d.To); s != nil && r.toldDirectly(s, d.From) {
+		// §4.6.6: whether it is still there, and no more than that.
+		d.Session.Send(out, appendTo(nil, xmpp.AppendAttr([]byte("<presence"), "from", s.JID().String()), to))
+		return true, nil
+	}
+	answer := subscription(owner.JID, d.From.Bare(), Unsubscribed)
+	d.Session.Send(out, answer)
+	// If the sender thinks to be subscribed, that is cleared up too.
+	prober := d.UserOf()
+	if it, err := r.item(prober, owner.JID); err != nil || it == nil || !it.State.HasTo() {
+		return true, err
+	}
+	return true, r.deal(context.Background(), func(dl *deal) error {
+		return dl.inbound(prober, owner.JID, Unsubscribed, answer)
+	})
+}
+
+func (r *Roster) toldDirectly(s *router.Session, viewer xmpp.JID) bool {
+	c, ok := slot.Peek(s.Account())
+	return ok && c.isDirected(s, viewer)
+}
+
+// subscription handles one of the four subscription stanzas (RFC 6121 §3).
+func (r *Roster) subscription(d *feature.Dispatch, ev Event) (handled bool, err error) {
+	switch d.Where {
+	case feature.Service:
+		return false, nil
+	case feature.Self, feature.Server:
+		return true, nil
+	}
+	owner, contact := d.UserOf(), d.To.Bare()
+	if owner == nil || contact == owner.JID {
+		return true, nil
+	}
+	to, from := r.covered(owner, contact)
+	switch {
+	case ev == Subscribe && to:
+		// Nothing is to be asked: the contact is seen anyway.
+		d.Session.Send(nil, subscription(contact, owner.JID, Subscribed))
+		return true, nil
+	case ev == Unsubscribe && to, (ev == Subscribed || ev == Unsubscribed) && from:
+		return true, nil // the domain's rule stands
+	case ev == Subscribe && d.Where == feature.Remote: // §3.1.2
+		return true, xmpp.NewError(xmpp.RemoteServerNotFound, "")
+	}
+	edit := d.Edit
+	edit.From, edit.To = owner.JID, contact
+	stanza := xmpp.Apply(nil, d.Stanza, &edit)
+	return true, r.deal(context.Background(), func(dl *deal) error {
+		return dl.outbound(owner, contact, d.User, ev, stanza)
+	})
+}

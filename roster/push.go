@@ -1,0 +1,71 @@
+package roster
+
+import (
+	"strconv"
+
+	"confab/xmpp"
+	"confab/xmpp/directory"
+	"confab/xmpp/router"
+)
+
+// appendPush appends a roster push (RFC 6121 §2.1.6) of one item.
+func (r *Roster) appendPush(dst []byte, to xmpp.JID, v *version, item []byte) []byte {
+	dst = append(dst, "<iq type='set' id='push"...)
+	dst = strconv.AppendUint(dst, r.pushes.Add(1), 36)
+	dst = append(dst, '\'')
+	dst = xmpp.AppendAttr(dst, "to", to.String())
+	dst = append(dst, "><query xmlns='jabber:iq:roster' ver='"...)
+	dst = v.append(dst)
+	dst = append(dst, "'>"...)
+	dst = append(dst, item...)
+	return append(dst, "</query></iq>"...)
+}
+
+// push sends the item of a contact, or that there is none, to a user's
+// interested sessions. c is the user's list, locked by the caller, so that what
+// a session hears has the order of the revisions.
+func (r *Roster) push(out *router.Batch, a *router.Account, v *version, item []byte) {
+	buf := xmpp.GetBuffer()
+	defer xmpp.PutBuffer(buf)
+	a.Each(func(s *router.Session) {
+		if s.Has(Interested) {
+			r.Stats.Pushes.Add(1)
+			*buf = r.appendPush((*buf)[:0], s.JID(), v, item)
+			s.Send(out, *buf)
+		}
+	})
+}
+
+// pushContact tells a user's interested sessions how a contact looks in the list now.
+func (r *Roster) pushContact(out *router.Batch, owner *directory.User, contact xmpp.JID) {
+	a := r.host.Router.Account(owner.JID)
+	if a == nil {
+		return
+	}
+	c, ok := slot.Peek(a)
+	if !ok {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.loaded {
+		return
+	}
+	v := r.announced(owner.Domain)
+	v.personal = c.meta.rev()
+	r.push(out, a, &v, r.appendContact(nil, owner, c, contact))
+}
+
+// appendContact appends the item of a contact as the owner's list shows it.
+// Call with c.mu held.
+func (r *Roster) appendContact(dst []byte, owner *directory.User, c *contacts, contact xmpp.JID) []byte {
+	var source *Contact
+	if f, ok := r.foreign(owner, contact); ok {
+		source = &f
+	}
+	s, ok := merge(source, c.item(contact))
+	if !ok {
+		return appendRemoved(dst, contact)
+	}
+	return s.append(dst)
+}
