@@ -214,6 +214,7 @@ func (t *Table) Handle(b *Batch, st *xmpp.Stanza) {
 		d.Edit.To = d.To
 	}
 	d.Edit.From = d.From
+	st.From = d.From // RFC 6120 §8.1.2.1; answers are addressed to it
 	t.locate(d)
 	defer t.recovered(d)
 	if st.Kind != xmpp.KindMessage {
@@ -236,7 +237,7 @@ func (t *Table) Inject(from xmpp.JID, st *xmpp.Stanza) error {
 	b := &Batch{}
 	d := b.take()
 	d.Stanza, d.From, d.To, d.host = st, from, st.To, t.host
-	d.Edit.From = from
+	d.Edit.From, st.From = from, from
 	t.locate(d)
 	defer t.recovered(d)
 	kept, err := t.pass(b, d)
@@ -402,7 +403,7 @@ func (t *Table) deliver(d *Dispatch, out *router.Batch) {
 }
 
 func (t *Table) deliverToAccount(d *Dispatch, out *router.Batch) {
-	held := d.Fate == router.Later
+	held := false
 	for _, f := range t.hold {
 		if f(d) {
 			held = true
@@ -411,18 +412,35 @@ func (t *Table) deliverToAccount(d *Dispatch, out *router.Batch) {
 	if held {
 		return
 	}
-	edit := d.Edit
+	// A message that nobody was there for (router.Later) goes this way too:
+	// somebody may have come while it was stored, and has looked through the
+	// history already.
 	var scratch [192]byte
-	for i := range d.Copies {
-		if c := &d.Copies[i]; c.Owner == d.User.ID {
-			edit.Add = t.AppendStanzaID(append(scratch[:0], edit.Add...), c.OwnerJID, d.ID)
-			break
-		}
-	}
+	edit := d.EditFor(d.User.ID, scratch[:0])
 	buf := xmpp.GetBuffer()
 	*buf = xmpp.Apply((*buf)[:0], d.Stanza, &edit)
 	d.Got = t.host.Router.DeliverMessage(out, &router.Message{To: d.To, Bytes: *buf, ID: d.ID, Not: t.notBack(d)}, d.Got[:0])
 	xmpp.PutBuffer(buf)
+}
+
+// EditFor is the edit by which an owner of the message's history sees it, with
+// its id there (XEP-0359 §3) if it is in it: what goes out live, in a carbon and
+// as the result of a query is made by the same edit. The edit is valid as long
+// as scratch and d are.
+func (d *Dispatch) EditFor(owner directory.ID, scratch []byte) xmpp.Edit {
+	for i := range d.Copies {
+		c := &d.Copies[i]
+		if c.Owner != owner {
+			continue
+		}
+		edit := d.Edit
+		if c.Edit != nil {
+			edit = *c.Edit
+		}
+		edit.Add = d.host.Table.AppendStanzaID(append(scratch, edit.Add...), c.OwnerJID, d.ID)
+		return edit
+	}
+	return d.Edit
 }
 
 // notBack names the session that does not get its own message: somebody who

@@ -138,19 +138,8 @@ func share(d *feature.Dispatch, out *router.Batch, dir direction, a *router.Acco
 // appendContent appends what comes behind the attributes: the message as the
 // account has it in its history (§7, §8).
 func appendContent(dst []byte, d *feature.Dispatch, dir direction, a *router.Account) []byte {
-	edit := d.Edit
 	var scratch [192]byte
-	for i := range d.Copies {
-		c := &d.Copies[i]
-		if c.Owner != a.User {
-			continue
-		}
-		if c.Edit != nil {
-			edit = *c.Edit
-		}
-		edit.Add = d.Host().Table.AppendStanzaID(append(scratch[:0], edit.Add...), c.OwnerJID, d.ID)
-		break
-	}
+	edit := d.EditFor(a.User, scratch[:0])
 	edit.Declare = xmpp.NSClient
 	dst = append(append(append(dst, "><"...), dir.String()...), " xmlns='"+xmpp.NSCarbons+"'><forwarded xmlns='"+xmpp.NSForward+"'>"...)
 	dst = xmpp.Apply(dst, d.Stanza, &edit)

@@ -42,8 +42,10 @@ func eligible(d *feature.Dispatch, dir direction, a *router.Account) bool {
 		return true
 	}
 	for i := range st.Children {
-		if slices.Contains(instant, string(st.Children[i].Space)) {
-			return true
+		for _, space := range instant {
+			if string(st.Children[i].Space) == space {
+				return true
+			}
 		}
 	}
 	// A direct invitation, or anything else that the history has: all devices show the same.
