@@ -1,0 +1,111 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+func TestUsageErrors(t *testing.T) {
+	c := newCLI(t)
+	for _, test := range []struct {
+		want string
+		args []string
+	}{
+		{"unknown command", []string{"srve"}},
+		{"'confab user' needs one of: add, ", []string{"user"}},
+		{"there is no command 'confab user ad'", []string{"user", "ad"}},
+		{"unknown flag", []string{"serve", "--port", "1"}},
+		{"accepts 1 arg", []string{"user", "show"}},
+		{"log.level", []string{"serve", "--log-level", "loud"}},
+	} {
+		c.fails(exitUsage, test.want, test.args...)
+	}
+}
+
+func TestConfigShow(t *testing.T) {
+	c := newCLI(t)
+	got := c.ok("", "config", "show", "--log-level", "debug")
+	for _, want := range []string{`domains = ["example.com"]`, "# CONFAB_DOMAINS", `log.level = "debug"`, "# --log-level", "# default"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %s in\n%s", want, got)
+		}
+	}
+}
+
+func TestConfigDNS(t *testing.T) {
+	c := newCLI(t)
+	c.env = []string{"CONFAB_DATA=" + c.dir, "CONFAB_DOMAINS=example.com,bücher.example"}
+	want := `_xmpps-client._tcp.example.com. 3600 IN SRV 5 0 5223 chat.example.com.
+_xmpp-client._tcp.example.com. 3600 IN SRV 10 0 5222 chat.example.com.
+_xmpps-client._tcp.xn--bcher-kva.example. 3600 IN SRV 5 0 5223 chat.example.com.
+_xmpp-client._tcp.xn--bcher-kva.example. 3600 IN SRV 10 0 5222 chat.example.com.
+`
+	if got := c.ok("", "config", "dns", "--host", "chat.example.com"); got != want {
+		t.Errorf("got\n%s", got)
+	}
+	if got := c.ok("", "config", "dns", "--domains", "example.org", "--listen-tls", "off"); got != "_xmpp-client._tcp.example.org. 3600 IN SRV 10 0 5222 example.org.\n" {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+func TestConfigCheck(t *testing.T) {
+	c := initialized(t)
+	r := c.run("", "config", "check")
+	if r.code != exitOK || !strings.Contains(r.err, "self-signed") {
+		t.Errorf("%+v", r)
+	}
+	c.fails(exitUsage, "listen.tls: ", "config", "check", "--listen-tls", "192.0.2.1:5223")
+	c.fails(exitUsage, "none.pem", "config", "check", "--tls-certificate", "none.pem")
+}
+
+// Every command explains itself, and has a page.
+func TestHelpAndManualPages(t *testing.T) {
+	c := newCLI(t)
+	dir := c.TempDir()
+	c.ok("", "man", dir)
+	var visit func(*cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		if cmd.Short == "" {
+			t.Errorf("%s has no help", cmd.CommandPath())
+		}
+		for _, line := range strings.Split(cmd.Long+"\n"+cmd.Example, "\n") {
+			if len(line) > 100 {
+				t.Errorf("%s: a line of %d characters", cmd.CommandPath(), len(line))
+			}
+		}
+		if !cmd.Hidden && cmd.Name() != "help" {
+			page, err := os.ReadFile(filepath.Join(dir, strings.ReplaceAll(cmd.CommandPath(), " ", "-")+".1"))
+			if err != nil || !strings.HasPrefix(string(page), ".TH CONFAB") {
+				t.Errorf("%s: %v, %.80q", cmd.CommandPath(), err, page)
+			}
+		}
+		for _, sub := range cmd.Commands() {
+			visit(sub)
+		}
+	}
+	visit((&app{}).root())
+	if got := c.ok("", "--help"); !strings.Contains(got, "Exit codes:") {
+		t.Errorf("got %s", got)
+	}
+	if got := c.ok("", "completion", "bash"); !strings.Contains(got, "confab") {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	c := newCLI(t)
+	if got := c.ok("", "version"); !strings.HasPrefix(got, "confab ") || !strings.Contains(got, "built with go") {
+		t.Errorf("got %s", got)
+	}
+}
+
+// What somebody wrote in a message does nothing on the administrator's terminal.
+func TestPlain(t *testing.T) {
+	if got := plain("a\x1b[2J\u009b\r\nb\tc"); got != "a\ufffd[2J\ufffd\ufffd\nb\tc" {
+		t.Errorf("got %q", got)
+	}
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"confab/cmd/internal/admin"
+	"confab/cmd/internal/config"
+	"confab/cmd/internal/server"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	var demo bool
+	c := settingFlags(&cobra.Command{
+		Use:   "serve",
+		Short: "Start the server",
+		Long: `Start the server. The first start makes the data folder with a settings file, a key
+with a self-signed certificate, and the account admin; it says what to do next.
+
+SIGTERM and SIGINT stop it cleanly; SIGHUP has it read settings and certificates
+again.
+
+With --demo it serves a throw-away domain 'localhost' with the users alice, bob
+and carol on 127.0.0.1, prints how to connect, and forgets everything at the end.`,
+		Example: `  confab serve --demo
+  confab serve --domains example.com
+  confab serve --demo --listen-starttls 127.0.0.1:15222 --listen-tls 127.0.0.1:15223`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if demo {
+				return a.serveDemo(c.Context(), a.source(c))
+			}
+			return a.serve(c.Context(), a.source(c))
+		},
+	})
+	c.Flags().BoolVar(&demo, "demo", false, "serve a throw-away domain to try things out")
+	return c
+}
+
+// serve runs a server until ctx is done or it is asked to stop.
+func (a *app) serve(ctx context.Context, src config.Source) error {
+	l, err := src.Load()
+	if err != nil {
+		return err
+	}
+	made, err := a.prepare(l)
+	if err != nil {
+		return err
+	}
+	log, level := newLog(a.err, l)
+	for _, text := range l.Warnings {
+		log.Warn(text)
+	}
+	s, err := server.New(ctx, l, server.Options{Log: log, Level: level, Version: readBuild().Version, Reload: src.Load})
+	if err != nil {
+		return err
+	}
+	if made.first {
+		if err := a.addAdmin(ctx, l, s.Admin()); err != nil {
+			return errors.Join(err, s.Close())
+		}
+	}
+	defer reloadOnHangup(ctx, s, log)()
+	log.Info("serving", "version", readBuild().Version, "domains", l.Domains, "data", l.Data, "listening", s.Listening())
+	return s.Run(ctx)
+}
+
+// newLog makes the log that the settings ask for.
+func newLog(w io.Writer, l *config.Loaded) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
+	level.Set(l.Log.Level.Level())
+	options := &slog.HandlerOptions{Level: level}
+	var h slog.Handler = slog.NewTextHandler(w, options)
+	if l.Log.Format == "json" {
+		h = slog.NewJSONHandler(w, options)
+	}
+	log := slog.New(h)
+	slog.SetDefault(log)
+	return log, level
+}
+
+// reloadOnHangup reads settings and certificates again at each SIGHUP, until
+// the function that it returns is called.
+func reloadOnHangup(ctx context.Context, s *server.Server, log *slog.Logger) (stop func()) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-hangup:
+				r, err := s.Reload(ctx)
+				if err != nil {
+					log.Error("nothing was reloaded, the settings or certificates are no good", "error", err)
+					continue
+				}
+				log.Info("reloaded", "changed", r.Changed, "after a restart", r.Restart)
+				for _, text := range r.Warnings {
+					log.Warn(text)
+				}
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(hangup)
+		close(done)
+	}
+}
+
+// prepared says what a first start made.
+type prepared struct {
+	config.Prepared
+	first bool // there were no databases: an account is missing
+}
+
+// prepare makes what a first start needs and says so.
+func (a *app) prepare(l *config.Loaded) (prepared, error) {
+	_, err := os.Stat(l.StateDB())
+	p := prepared{first: errors.Is(err, os.ErrNotExist)}
+	if p.Prepared, err = l.Prepare(time.Now()); err != nil {
+		return p, err
+	}
+	if p.Folder {
+		a.note("made the data folder %s", l.Data)
+	}
+	if p.File {
+		a.note("wrote %s: every setting is explained there", l.File)
+	}
+	if p.Certificate {
+		a.note("made a key and a self-signed certificate, %s: clients will warn of it", l.Path(l.TLS.Certificate[0]))
+	}
+	return p, nil
+}
+
+// addAdmin adds the first account, and says what to do next.
+func (a *app) addAdmin(ctx context.Context, l *config.Loaded, door admin.Door) error {
+	u, err := admin.UserAdd.Call(ctx, door, whoami(a.env), admin.UserAddParams{
+		Address: "admin@" + l.Domains[0], Name: "Administrator", Admin: true, Hidden: true, Generate: true,
+	}, admin.Receiver[admin.None]{})
+	if err != nil {
+		return err
+	}
+	a.note(`added the account %s
+  password: %s   (it is not shown again; 'confab user passwd admin@%s' sets another)
+
+What to do next:
+  1. Add people:             confab user add alice@%s --name 'Alice' --generate
+     or all from a file:     confab user import staff.csv --generate
+  2. Tell the DNS:           confab config dns
+  3. Get a certificate that names %s from an authority, name it under [tls] in
+     %s, then: confab reload
+  4. Log in with any Jabber client. 'confab status' shows how the server is.
+`, u.Address, u.Password, l.Domains[0], l.Domains[0], l.Domains[0], l.File)
+	return nil
+}

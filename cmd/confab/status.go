@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"confab/cmd/internal/admin"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	return a.jsonFlag(&cobra.Command{
+		Use:   "status",
+		Short: "Show how the running server is",
+		Long:  "Show how the running server is. The exit code is 5 if none runs, so this is also a health check.",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := live(a, c, admin.ServerStatus, admin.None{})
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(s)
+			}
+			return a.printStatus(s)
+		},
+	})
+}
+
+func (a *app) printStatus(s admin.Status) error {
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	row(w, "confab", s.Version+", process "+strconv.Itoa(s.PID))
+	row(w, "running", "since "+localTime(s.Started)+", "+time.Since(s.Started).Round(time.Second).String())
+	row(w, "data", s.Data)
+	for _, name := range slices.Sorted(maps.Keys(s.Listening)) {
+		row(w, "listen."+name, strings.Join(s.Listening[name], ", "))
+	}
+	for _, d := range s.Domains {
+		row(w, d.Domain, fmt.Sprintf("%d users, %d online in %d sessions", d.Users, d.Online, d.Sessions))
+	}
+	row(w, "waiting", fmt.Sprintf("%d sessions lost their connection and may come back", s.Hibernating))
+	for _, name := range slices.Sorted(maps.Keys(s.Counters)) {
+		row(w, name, strconv.FormatInt(s.Counters[name], 10))
+	}
+	for _, text := range s.Warnings {
+		row(w, "warning", text)
+	}
+	return w.Flush()
+}
+
+// live carries out an operation that only a running server has. The data is
+// not opened for it.
+func live[P, R any](a *app, c *cobra.Command, op admin.Op[P, admin.None, R], p P) (R, error) {
+	var none R
+	l, err := a.source(c).Load()
+	if err != nil {
+		return none, err
+	}
+	door, err := admin.Dial(c.Context(), l.ControlSocket())
+	if errors.Is(err, admin.ErrNoServer) {
+		return none, &admin.Error{Code: admin.NotRunning, Text: fmt.Sprintf("no server runs on %s: 'confab serve' starts one; --data or CONFAB_DATA names another folder", l.Data)}
+	}
+	if err != nil {
+		return none, err
+	}
+	result, err := op.Call(c.Context(), door, whoami(a.env), p, admin.Receiver[admin.None]{})
+	return result, errors.Join(err, door.Close())
+}
+
+func (a *app) reloadCommand() *cobra.Command {
+	return a.jsonFlag(&cobra.Command{
+		Use:   "reload",
+		Short: "Have the running server read settings and certificates again",
+		Long: `Have the running server read its settings and certificates again, as SIGHUP does,
+and say what changed. If anything is wrong with them, nothing changes.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			r, err := live(a, c, admin.ServerReload, admin.None{})
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(r)
+			}
+			a.printf("certificates read again\n")
+			if len(r.Changed) > 0 {
+				a.printf("changed: %s\n", strings.Join(r.Changed, ", "))
+			}
+			if len(r.Restart) > 0 {
+				a.printf("after the next start: %s\n", strings.Join(r.Restart, ", "))
+			}
+			for _, text := range r.Warnings {
+				a.note("warning: %s", text)
+			}
+			return nil
+		},
+	})
+}
+
+func (a *app) stopCommand() *cobra.Command {
+	return a.jsonFlag(&cobra.Command{
+		Use:   "stop",
+		Short: "Stop the running server",
+		Long:  "Stop the running server, as SIGTERM does, and wait until it has ended.",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			stopping, err := live(a, c, admin.ServerStop, admin.None{})
+			if err != nil {
+				return err
+			}
+			if err := a.awaitEnd(c); err != nil {
+				return fmt.Errorf("process %d was asked to stop, but goes on: %w", stopping.PID, err)
+			}
+			if a.json {
+				return a.printJSON(stopping)
+			}
+			a.printf("stopped\n")
+			return nil
+		},
+	})
+}
+
+// awaitEnd waits until the data can be opened again.
+func (a *app) awaitEnd(c *cobra.Command) error {
+	ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
+	defer cancel()
+	l, err := a.source(c).Load()
+	if err != nil {
+		return err
+	}
+	for {
+		if free, err := admin.Free(l.Settings); free || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,147 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"confab/archive"
+	"confab/cmd/internal/config"
+	"confab/xmpp/auth"
+	"confab/xmpp/directory"
+	"confab/xmpp/store"
+	"confab/xmpp/store/bolt"
+)
+
+// Stores are the open databases of a data folder.
+type Stores struct{ State, History store.DB }
+
+// OpenStores opens the databases. If another process holds them, the error
+// says which.
+func OpenStores(s *config.Settings) (*Stores, error) {
+	state, err := openStore(s.StateDB(), bolt.Options{InitialMmapSize: int(s.Store.StateSpace)})
+	if err != nil {
+		return nil, err
+	}
+	history, err := openStore(s.ArchiveDB(), bolt.Options{InitialMmapSize: int(s.Store.ArchiveSpace)})
+	if err != nil {
+		return nil, errors.Join(err, state.Close())
+	}
+	return &Stores{state, history}, nil
+}
+
+func openStore(path string, o bolt.Options) (store.DB, error) {
+	db, err := bolt.Open(path, o)
+	switch {
+	case errors.Is(err, store.ErrInUse):
+		return nil, &heldError{path: path, holder: holder(path)}
+	case errors.Is(err, os.ErrPermission):
+		return nil, failf(Failed, "%v: run the command as the user that owns the data folder", err)
+	case err != nil:
+		return nil, err
+	}
+	return db, nil
+}
+
+// heldError says that a database is held by another process.
+type heldError struct{ path, holder string }
+
+func (e *heldError) Error() string { return e.path + " is held by " + e.holder }
+
+// Close closes both.
+func (s *Stores) Close() error { return errors.Join(s.State.Close(), s.History.Close()) }
+
+// local is an Admin on databases of its own.
+type local struct {
+	*Admin
+	stores *Stores
+}
+
+func (l *local) Close() error { return l.stores.Close() }
+
+// DoorCloser is a Door that has to be closed.
+type DoorCloser interface {
+	Door
+	io.Closer
+}
+
+// Connect returns a door: to the running server, or if none runs to the data
+// itself.
+func Connect(ctx context.Context, s *config.Settings) (DoorCloser, error) {
+	client, err := Dial(ctx, s.ControlSocket())
+	if err == nil {
+		return client, nil
+	}
+	if !errors.Is(err, ErrNoServer) {
+		return nil, err
+	}
+	door, err := openLocal(ctx, s)
+	var held *heldError
+	if !errors.As(err, &held) {
+		return door, err
+	}
+	// A server that is just starting holds the databases before it listens.
+	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); {
+		if client, err := Dial(ctx, s.ControlSocket()); err == nil {
+			return client, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return nil, failf(Conflict, "%v, but no server answers on %s: stop that process, or wait until it is done", held, s.ControlSocket())
+}
+
+func openLocal(ctx context.Context, s *config.Settings) (DoorCloser, error) {
+	if _, err := os.Stat(s.StateDB()); errors.Is(err, os.ErrNotExist) {
+		return nil, failf(NotFound, "there is no data in %s: 'confab config init' or the first 'confab serve' makes it; --data or CONFAB_DATA names another folder", s.Data)
+	}
+	if len(s.Domains) == 0 {
+		return nil, failf(Usage, "no mail domain is named: set domains in the settings file, or CONFAB_DOMAINS")
+	}
+	stores, err := OpenStores(s)
+	if err != nil {
+		return nil, err
+	}
+	a, err := New(ctx, s, stores)
+	if err != nil {
+		return nil, errors.Join(err, stores.Close())
+	}
+	return &local{a, stores}, nil
+}
+
+// New makes an Admin on open databases, for commands while no server runs. A
+// server makes its own, of the objects that it has.
+func New(ctx context.Context, s *config.Settings, stores *Stores) (*Admin, error) {
+	d, err := directory.Open(ctx, stores.State, directory.Options{Domains: s.Domains})
+	if err != nil {
+		return nil, err
+	}
+	credentials, err := auth.Open(ctx, auth.Options{Store: stores.State, Directory: d, Iterations: s.Auth.Iterations})
+	if err != nil {
+		return nil, err
+	}
+	history, err := archive.Open(ctx, stores.History, archive.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.ArchiveDB(), err)
+	}
+	return &Admin{Data: s.Data, Directory: d, Auth: credentials, Archive: history, Audit: &Audit{Path: s.AuditLog()}}, nil
+}
+
+// Free reports whether nobody holds the databases.
+func Free(s *config.Settings) (bool, error) {
+	stores, err := OpenStores(s)
+	var held *heldError
+	if errors.As(err, &held) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, stores.Close()
+}

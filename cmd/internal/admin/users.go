@@ -1,0 +1,449 @@
+package admin
+
+import (
+	"cmp"
+	"crypto/rand"
+	"slices"
+	"strings"
+	"time"
+
+	"confab/xmpp"
+	"confab/xmpp/directory"
+	"confab/xmpp/router"
+	"confab/xmpp/store"
+)
+
+// User is a user as the administrator sees one.
+type User struct {
+	Address  string    `json:"address"`
+	Name     string    `json:"name,omitempty"`
+	Groups   []string  `json:"groups,omitempty"`
+	Hidden   bool      `json:"hidden,omitempty"`
+	Disabled bool      `json:"disabled,omitempty"`
+	Admin    bool      `json:"admin,omitempty"`
+	Created  time.Time `json:"created"`
+	Sessions int       `json:"sessions,omitempty"`
+
+	// Password is only in the result of an operation that generated it.
+	Password string `json:"password,omitempty"`
+}
+
+func (a *Admin) user(u *directory.User) User {
+	r := User{
+		Address: u.JID.String(), Name: u.Name, Groups: u.Groups,
+		Hidden: u.Hidden, Disabled: u.Disabled, Admin: u.Admin, Created: u.Created,
+	}
+	if a.Live != nil {
+		if account := a.Live.Router.Account(u.JID); account != nil {
+			r.Sessions = len(account.Sessions(nil))
+		}
+	}
+	return r
+}
+
+// split finds localpart and domain of an address that somebody typed. With one
+// domain, the localpart is enough.
+func (a *Admin) split(address string) (local, domain string, err error) {
+	address = strings.TrimPrefix(strings.TrimSpace(address), "xmpp:")
+	if i := strings.LastIndexByte(address, '@'); i >= 0 {
+		local, domain = address[:i], address[i+1:]
+		if j, err := xmpp.NewJID("", domain, ""); err == nil {
+			domain = j.Domain()
+		}
+		return local, domain, nil
+	}
+	domains := a.Directory.Domains()
+	if len(domains) != 1 {
+		return "", "", failf(Usage, "%q: which domain? Write the whole address, as in %s@%s", address, cmp.Or(address, "alice"), a.someDomain())
+	}
+	return address, domains[0].Name(), nil
+}
+
+func (a *Admin) someDomain() string {
+	if domains := a.Directory.Domains(); len(domains) > 0 {
+		return domains[0].Name()
+	}
+	return "example.com"
+}
+
+// find finds the user with an address that somebody typed.
+func (a *Admin) find(address string) (*directory.User, error) {
+	local, domain, err := a.split(address)
+	if err != nil {
+		return nil, err
+	}
+	if a.Directory.Domain(domain) == nil {
+		return nil, failf(NotFound, "%s is not served here, only %s", domain, strings.Join(a.domainNames(), ", "))
+	}
+	u := a.Directory.Login(domain, local)
+	if u == nil {
+		return nil, failf(NotFound, "there is no user %s@%s; 'confab user list' shows all", local, domain)
+	}
+	return u, nil
+}
+
+func (a *Admin) domainNames() []string {
+	var names []string
+	for _, d := range a.Directory.Domains() {
+		names = append(names, d.Name())
+	}
+	return names
+}
+
+// enrol returns what sets a new user's password in the transaction that adds
+// the user.
+func (a *Admin) enrol(domain, password string) (func(store.Tx, directory.ID) error, error) {
+	keys, err := a.Auth.NewKeys(password)
+	if err != nil {
+		return nil, failf(Usage, "%v", err)
+	}
+	return a.Auth.Enrol(domain, keys), nil
+}
+
+// GeneratePassword makes a password that is good to dictate: 20 letters and
+// digits, about 100 bits.
+func GeneratePassword() string {
+	text := strings.ToLower(rand.Text()[:20])
+	return text[:5] + "-" + text[5:10] + "-" + text[10:15] + "-" + text[15:]
+}
+
+// UserAddParams ask for a new user. Either Password or Generate is given, or
+// neither: then nobody can log in until a password is set.
+type UserAddParams struct {
+	Address  string   `json:"address"`
+	Name     string   `json:"name,omitempty"`
+	Groups   []string `json:"groups,omitempty"`
+	Hidden   bool     `json:"hidden,omitempty"`
+	Disabled bool     `json:"disabled,omitempty"`
+	Admin    bool     `json:"admin,omitempty"`
+	Password string   `json:"password,omitempty"`
+	Generate bool     `json:"generate,omitempty"`
+}
+
+func (p UserAddParams) audited() any { p.Password = ""; return p }
+
+// UserAdd adds a user.
+var UserAdd = define(Operation{Name: "user add", Audited: true}, func(c *call[None], p UserAddParams) (User, error) {
+	local, domain, err := c.split(p.Address)
+	if err != nil {
+		return User{}, err
+	}
+	password := p.Password
+	if p.Generate {
+		password = GeneratePassword()
+	}
+	n := directory.NewUser{
+		Domain: domain, Local: local, Name: p.Name, Groups: p.Groups,
+		Hidden: p.Hidden, Disabled: p.Disabled, Admin: p.Admin,
+	}
+	if password != "" {
+		if n.Also, err = c.enrol(domain, password); err != nil {
+			return User{}, err
+		}
+	}
+	if err := c.Directory.Add(c, n); err != nil {
+		return User{}, err
+	}
+	u, err := c.find(p.Address)
+	if err != nil {
+		return User{}, err
+	}
+	result := c.user(u)
+	if p.Generate {
+		result.Password = password
+	}
+	return result, nil
+})
+
+// UserPasswordParams ask for another password.
+type UserPasswordParams struct {
+	Address  string `json:"address"`
+	Password string `json:"password,omitempty"`
+	Generate bool   `json:"generate,omitempty"`
+}
+
+func (p UserPasswordParams) audited() any { p.Password = ""; return p }
+
+// UserPassword sets a user's password. Sessions go on.
+var UserPassword = define(Operation{Name: "user passwd", Audited: true}, func(c *call[None], p UserPasswordParams) (User, error) {
+	u, err := c.find(p.Address)
+	if err != nil {
+		return User{}, err
+	}
+	password := p.Password
+	if p.Generate {
+		password = GeneratePassword()
+	}
+	if password == "" {
+		return User{}, failf(Usage, "the password is empty")
+	}
+	keys, err := c.Auth.NewKeys(password)
+	if err != nil {
+		return User{}, failf(Usage, "%v", err)
+	}
+	if err := c.Auth.SetKeys(c, u.ID, keys); err != nil {
+		return User{}, err
+	}
+	result := c.user(u)
+	if p.Generate {
+		result.Password = password
+	}
+	return result, nil
+})
+
+// UserSetParams change what is not nil.
+type UserSetParams struct {
+	Address      string    `json:"address"`
+	Name         *string   `json:"name,omitempty"`
+	Groups       *[]string `json:"groups,omitempty"`
+	AddGroups    []string  `json:"add_groups,omitempty"`
+	RemoveGroups []string  `json:"remove_groups,omitempty"`
+	Hidden       *bool     `json:"hidden,omitempty"`
+	Admin        *bool     `json:"admin,omitempty"`
+}
+
+// UserSet changes a user.
+var UserSet = define(Operation{Name: "user set", Audited: true}, func(c *call[None], p UserSetParams) (User, error) {
+	return c.update(p.Address, func(u *directory.User) {
+		if p.Name != nil {
+			u.Name = *p.Name
+		}
+		if p.Groups != nil {
+			u.Groups = *p.Groups
+		}
+		u.Groups = append(u.Groups, p.AddGroups...)
+		u.Groups = slices.DeleteFunc(u.Groups, func(g string) bool { return slices.Contains(p.RemoveGroups, g) })
+		if p.Hidden != nil {
+			u.Hidden = *p.Hidden
+		}
+		if p.Admin != nil {
+			u.Admin = *p.Admin
+		}
+	})
+})
+
+func (c *call[I]) update(address string, fn func(*directory.User)) (User, error) {
+	u, err := c.find(address)
+	if err != nil {
+		return User{}, err
+	}
+	if err := c.Directory.Update(c, u.ID, fn); err != nil {
+		return User{}, err
+	}
+	return c.user(c.Directory.ByID(u.ID)), nil
+}
+
+// UserParams name a user.
+type UserParams struct {
+	Address string `json:"address"`
+}
+
+// UserDisable shuts a user out. The server ends the sessions when it hears of
+// the change from the directory.
+var UserDisable = define(Operation{Name: "user disable", Audited: true}, func(c *call[None], p UserParams) (User, error) {
+	return c.update(p.Address, func(u *directory.User) { u.Disabled = true })
+})
+
+// UserEnable lets a user in again.
+var UserEnable = define(Operation{Name: "user enable", Audited: true}, func(c *call[None], p UserParams) (User, error) {
+	return c.update(p.Address, func(u *directory.User) { u.Disabled = false })
+})
+
+// UserDeleteParams ask for the end of a user.
+type UserDeleteParams struct {
+	Address string `json:"address"`
+	Purge   bool   `json:"purge,omitempty"` // the user's own history, too
+}
+
+// UserDeleted is what became of a user that was deleted.
+type UserDeleted struct {
+	User
+	Purged int `json:"purged_messages"`
+}
+
+// UserDelete deletes a user. What others have of the conversations stays.
+var UserDelete = define(Operation{Name: "user delete", Audited: true}, func(c *call[None], p UserDeleteParams) (UserDeleted, error) {
+	u, err := c.find(p.Address)
+	if err != nil {
+		return UserDeleted{}, err
+	}
+	result := UserDeleted{User: c.user(u)}
+	if err := c.Directory.Delete(c, u.ID); err != nil {
+		return UserDeleted{}, err
+	}
+	if p.Purge {
+		result.Purged, err = c.purge(u.ID)
+	}
+	return result, err
+})
+
+// UserListParams choose users.
+type UserListParams struct {
+	Domain   string `json:"domain,omitempty"`
+	Group    string `json:"group,omitempty"`
+	Disabled bool   `json:"disabled,omitempty"` // only these
+	Online   bool   `json:"online,omitempty"`   // only these
+}
+
+// UserListed says how many users there were.
+type UserListed struct {
+	Users int `json:"users"`
+}
+
+// UserList streams users by address.
+var UserList = define(Operation{Name: "user list"}, func(c *call[User], p UserListParams) (UserListed, error) {
+	if p.Domain != "" && c.Directory.Domain(p.Domain) == nil {
+		return UserListed{}, failf(NotFound, "%s is not served here, only %s", p.Domain, strings.Join(c.domainNames(), ", "))
+	}
+	var n UserListed
+	for _, d := range c.Directory.Domains() {
+		if p.Domain != "" && d.Name() != p.Domain {
+			continue
+		}
+		for u := range d.Users() {
+			shown := c.user(u)
+			if p.Group != "" && !slices.Contains(u.Groups, p.Group) || p.Disabled && !u.Disabled || p.Online && shown.Sessions == 0 {
+				continue
+			}
+			if err := c.item(shown); err != nil {
+				return n, err
+			}
+			n.Users++
+		}
+	}
+	return n, c.Err()
+})
+
+// UserShown is all there is to say about a user.
+type UserShown struct {
+	User
+	HasPassword bool      `json:"has_password"`
+	Online      []Session `json:"online,omitempty"`
+}
+
+// UserShow shows a user.
+var UserShow = define(Operation{Name: "user show"}, func(c *call[None], p UserParams) (UserShown, error) {
+	u, err := c.find(p.Address)
+	if err != nil {
+		return UserShown{}, err
+	}
+	result := UserShown{User: c.user(u)}
+	if c.Live != nil {
+		result.Online = sessions(c.Live.Router.Account(u.JID))
+	}
+	result.HasPassword, err = c.Auth.HasPassword(c, u.ID)
+	return result, err
+})
+
+// Session is a session as the administrator sees one.
+type Session struct {
+	Address   string    `json:"address"`
+	Since     time.Time `json:"since"`
+	Status    string    `json:"status"` // available, away, dnd, offline
+	Priority  int       `json:"priority"`
+	Connected bool      `json:"connected"` // false: waits to be resumed
+	Remote    string    `json:"remote,omitempty"`
+	Transport string    `json:"transport,omitempty"`
+	TLS       string    `json:"tls,omitempty"`
+	Mechanism string    `json:"mechanism,omitempty"`
+}
+
+func sessions(account *router.Account) []Session {
+	if account == nil {
+		return nil
+	}
+	var list []Session
+	for _, s := range account.Sessions(nil) {
+		info, presence := s.Info(), s.Presence()
+		list = append(list, Session{
+			Address: s.JID().String(), Since: s.Since(), Status: status(presence), Priority: int(presence.Priority),
+			Connected: s.Connected(), Remote: info.Remote, Transport: info.Transport, TLS: info.TLS, Mechanism: info.Mechanism,
+		})
+	}
+	return list
+}
+
+// status reduces a presence to the four that people are shown: xa reads as
+// away, chat as available.
+func status(p router.Presence) string {
+	switch {
+	case !p.Available:
+		return "offline"
+	case p.Show == "away" || p.Show == "xa":
+		return "away"
+	case p.Show == "dnd":
+		return "dnd"
+	}
+	return "available"
+}
+
+// UserSessionsParams name a user, or nobody for all sessions.
+type UserSessionsParams struct {
+	Address string `json:"address,omitempty"`
+}
+
+// SessionsListed says how many sessions there were.
+type SessionsListed struct {
+	Sessions int `json:"sessions"`
+}
+
+// UserSessions streams sessions.
+var UserSessions = define(Operation{Name: "user sessions", NeedLive: true}, func(c *call[Session], p UserSessionsParams) (SessionsListed, error) {
+	var accounts []*router.Account
+	if p.Address != "" {
+		u, err := c.find(p.Address)
+		if err != nil {
+			return SessionsListed{}, err
+		}
+		accounts = append(accounts, c.Live.Router.Account(u.JID))
+	} else {
+		for _, name := range c.domainNames() {
+			domain := c.Live.Router.Domain(name).Accounts()
+			slices.SortFunc(domain, func(a, b *router.Account) int { return cmp.Compare(a.JID.Local(), b.JID.Local()) })
+			accounts = append(accounts, domain...)
+		}
+	}
+	var n SessionsListed
+	for _, account := range accounts {
+		for _, s := range sessions(account) {
+			if err := c.item(s); err != nil {
+				return n, err
+			}
+			n.Sessions++
+		}
+	}
+	return n, nil
+})
+
+// UserKickParams name a user, or one session by its full address.
+type UserKickParams struct {
+	Address string `json:"address"`
+	Text    string `json:"text,omitempty"` // for the person
+}
+
+// Kicked says which sessions were ended.
+type Kicked struct {
+	Sessions []string `json:"sessions"`
+}
+
+// UserKick ends sessions. The client may log in again.
+var UserKick = define(Operation{Name: "user kick", NeedLive: true, Audited: true}, func(c *call[None], p UserKickParams) (Kicked, error) {
+	address, resource, one := strings.Cut(p.Address, "/")
+	u, err := c.find(address)
+	if err != nil {
+		return Kicked{}, err
+	}
+	result := Kicked{Sessions: []string{}}
+	if account := c.Live.Router.Account(u.JID); account != nil {
+		for _, s := range account.Sessions(nil) {
+			if !one || s.JID().Resource() == resource {
+				c.Live.Kick(s, p.Text)
+				result.Sessions = append(result.Sessions, s.JID().String())
+			}
+		}
+	}
+	if one && len(result.Sessions) == 0 {
+		return result, failf(NotFound, "%s has no session %q; 'confab user sessions %s' shows those there are", u.JID, resource, u.JID)
+	}
+	return result, nil
+})
