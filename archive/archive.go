@@ -40,9 +40,10 @@ const (
 
 // Archive is the history of all owners. It is safe for concurrent use.
 type Archive struct {
-	db    store.DB
-	opts  Options
-	stats counters
+	db      store.DB
+	opts    Options
+	stats   counters
+	markers markers
 
 	// next is the last id given away, durable or not; it belongs to the committer's goroutine after Open.
 	next uint64

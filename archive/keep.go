@@ -105,6 +105,11 @@ func (k *keeping) write(tx store.Tx) error {
 			return err
 		}
 	}
+	if k.a.markersDue() {
+		if err := k.a.writeMarkers(tx); err != nil {
+			return err
+		}
+	}
 	k.scratch = key
 	tx.OnCommit(k.committed)
 	if k.also.Flush != nil {

@@ -26,9 +26,9 @@ func Worth(st *xmpp.Stanza) (bool, Flags) {
 		case "jabber:x:oob", "urn:xmpp:sfs:0", "urn:xmpp:sims:1":
 			f |= HasFile // XEP-0066, 0447, 0385
 		case "urn:xmpp:reactions:0", "urn:xmpp:message-retract:1", "urn:xmpp:message-moderate:1", // XEP-0444, 0424, 0425
-			"urn:xmpp:receipts",                          // XEP-0184
-			"urn:xmpp:jingle-message:0",                  // XEP-0353
-			"jabber:x:conference":                        // XEP-0249
+			"urn:xmpp:receipts",         // XEP-0184
+			"urn:xmpp:jingle-message:0", // XEP-0353
+			"jabber:x:conference":       // XEP-0249
 			worth = worth || string(e.Local) != "request" // a request alone is nothing to remember
 		case "urn:xmpp:chat-markers:0": // XEP-0333
 			worth = worth || string(e.Local) == "displayed"

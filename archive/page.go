@@ -1,0 +1,455 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"time"
+
+	"confab/xmpp"
+	"confab/xmpp/directory"
+	"confab/xmpp/store"
+)
+
+// Query asks for a page of an archive. Zero fields are no condition.
+type Query struct {
+	Owner directory.ID
+
+	// With is the other side: a bare address finds all its resources, a full one only that. The owner's own address finds
+	// messages to himself only (XEP-0313 §4.1.1).
+	With       xmpp.JID
+	Start, End time.Time // both included
+	AfterID    uint64    // neither included
+	BeforeID   uint64
+	IDs        []uint64 // these only
+
+	// The page (XEP-0059): from the beginning, after an id, before one, from the end, or from an index on.
+	After    uint64
+	Before   uint64
+	Last     bool
+	HasIndex bool
+	Index    int
+	Max      int  // 0: the server's choice
+	None     bool // no items, only how many there are
+	Flip     bool // hand them over from the newest to the oldest (XEP-0313 §4.3.1)
+}
+
+// Result says where a page lies in what the query found.
+type Result struct {
+	First, Last uint64 // of the page, the oldest and the newest; 0: it is empty
+	Index       int    // of First; -1: not known
+	Count       int    // of all that was found; -1: not known
+	Complete    bool   // nothing was left out in the direction of the query
+}
+
+const (
+	// maxWalk is how many rows are read to count what the indices do not count. A conversation longer than that is paged
+	// without telling how many there are.
+	maxWalk = 20000
+	// viewRows bounds a View by the rows that it passes, viewItems by the messages that it reads: these may be anywhere on
+	// the disk.
+	viewRows  = 2000
+	viewItems = 64
+	// maxPageBytes bounds a page, so that it fits into the buffer of a connection.
+	maxPageBytes = 512 << 10
+)
+
+// errUnknownID answers references to what is not in the archive (XEP-0313 §4.1.3, XEP-0059 §2.2).
+var errUnknownID = xmpp.NewError(xmpp.ItemNotFound, "there is no message with that id in this archive")
+
+// Page calls fn for the items of a page, outside of any transaction: fn may wait. The page is shorter than asked for if
+// its messages are large. An *xmpp.Error is for whoever asked.
+func (a *Archive) Page(ctx context.Context, q Query, fn func(*Item) error) (Result, error) {
+	a.stats.queries.Add(1)
+	if q.Max <= 0 {
+		q.Max = min(defaultPage, a.opts.MaxPage)
+	}
+	q.Max = min(q.Max, a.opts.MaxPage)
+	if q.None {
+		q.Max = 0
+	}
+	s := search{a: a, q: &q, x: indexOf(q.Owner, q.With)}
+	ids, r, err := s.page(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	// A page that is cut short keeps the end at which the next one begins.
+	backward := q.backward()
+	if backward {
+		slices.Reverse(ids)
+	}
+	items, err := a.items(ctx, q.Owner, ids, maxPageBytes)
+	if err != nil {
+		return Result{}, err
+	}
+	cut := len(ids) > 0 && (len(items) == 0 || items[len(items)-1].ID != ids[len(ids)-1])
+	if backward {
+		slices.Reverse(items)
+		if cut && r.Index >= 0 {
+			r.Index += len(ids) - len(items)
+		}
+	}
+	r.Complete = r.Complete && !cut
+	if len(items) > 0 {
+		r.First, r.Last = items[0].ID, items[len(items)-1].ID
+	}
+	if q.Flip {
+		slices.Reverse(items)
+	}
+	a.stats.items.Add(uint64(len(items)))
+	for i := range items {
+		if err := fn(&items[i]); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+// backward reports whether the page is looked for from its newest end.
+func (q *Query) backward() bool { return q.Before != 0 || q.Last }
+
+// search is a query on its way.
+type search struct {
+	a      *Archive
+	q      *Query
+	x      index
+	lo, hi uint64 // the ids that the conditions allow: lo included, hi not
+}
+
+func (s *search) page(ctx context.Context) (ids []uint64, r Result, err error) {
+	q := s.q
+	filtered := q.With.IsFull()
+	total := 0
+	err = s.a.db.View(ctx, func(tx store.Tx) error {
+		if err := s.known(tx); err != nil {
+			return err
+		}
+		s.window()
+		switch {
+		case q.IDs != nil:
+			ids = s.listed(tx)
+			return nil
+		case !filtered:
+			ids, r = s.counted(tx)
+			return nil
+		}
+		first, last, n := s.extent(tx)
+		total = n
+		s.lo, s.hi = first.id, last.id+1
+		return nil
+	})
+	switch {
+	case err != nil:
+		return nil, r, err
+	case q.IDs != nil:
+		ids, r = s.slice(ids)
+		return ids, r, nil
+	case !filtered:
+		return ids, r, nil
+	case total == 0:
+		return nil, Result{Index: -1, Complete: true}, nil
+	case total <= maxWalk:
+		if ids, err = s.walk(ctx, s.lo, s.hi, false, total); err != nil {
+			return nil, r, err
+		}
+		ids, r = s.slice(ids)
+		return ids, r, nil
+	}
+	return s.uncounted(ctx)
+}
+
+// known checks that every id that the query refers to is in the archive.
+func (s *search) known(tx store.Tx) error {
+	q := s.q
+	key := appendOwner(nil, q.Owner)
+	has := func(id uint64) bool { return tx.Get(spaceRow, appendID(key[:8], id)) != nil }
+	for _, id := range [...]uint64{q.AfterID, q.BeforeID, q.After, q.Before} {
+		if id != 0 && !has(id) {
+			return errUnknownID
+		}
+	}
+	for _, id := range q.IDs {
+		if !has(id) {
+			return errUnknownID
+		}
+	}
+	return nil
+}
+
+func (s *search) window() {
+	q := s.q
+	s.lo, s.hi = 0, maxID
+	if !q.Start.IsZero() {
+		s.lo = TimeID(q.Start)
+	}
+	if !q.End.IsZero() {
+		s.hi = TimeID(q.End.Truncate(time.Microsecond)) + 1
+	}
+	if q.AfterID != 0 {
+		s.lo = max(s.lo, q.AfterID+1)
+	}
+	if q.BeforeID != 0 {
+		s.hi = min(s.hi, q.BeforeID)
+	}
+}
+
+// bounds narrows the window to where the page is to be looked for.
+func (s *search) bounds() (lo, hi uint64, backward bool) {
+	q := s.q
+	lo, hi = s.lo, s.hi
+	if q.After != 0 {
+		lo = max(lo, q.After+1)
+	}
+	if q.Before != 0 {
+		hi = min(hi, q.Before)
+	}
+	return lo, hi, q.backward()
+}
+
+// extent returns the ends of the window and how many entries it has.
+func (s *search) extent(tx store.Tx) (first, last entry, n int) {
+	if s.lo >= s.hi {
+		return first, last, 0
+	}
+	first, ok := s.x.end(tx, s.lo, s.hi, false)
+	if !ok {
+		return first, last, 0
+	}
+	last, ok = s.x.end(tx, s.lo, s.hi, true)
+	if !ok || last.ordinal < first.ordinal {
+		return first, last, 0
+	}
+	return first, last, int(last.ordinal-first.ordinal) + 1
+}
+
+// counted finds a page by the ordinals of an index.
+func (s *search) counted(tx store.Tx) (ids []uint64, r Result) {
+	r.Index = -1
+	first, last, n := s.extent(tx)
+	if r.Count = n; n == 0 {
+		r.Complete = true
+		return nil, r
+	}
+	if s.q.Max == 0 {
+		return nil, r
+	}
+	lo, hi, backward := s.bounds()
+	if s.q.HasIndex && !backward && s.q.After == 0 {
+		if s.q.Index >= n {
+			r.Complete = true
+			return nil, r
+		}
+		lo = s.x.seek(tx, first, last, first.ordinal+uint64(s.q.Index))
+	}
+	r.Complete = true
+	if lo >= hi {
+		return nil, r
+	}
+	rng := s.x.in(lo, hi)
+	rng.Reverse, rng.Limit = backward, s.q.Max+1
+	found := make([]entry, 0, s.q.Max+1)
+	for k, v := range tx.Scan(s.x.space, rng) {
+		found = append(found, toEntry(k, v))
+	}
+	if len(found) > s.q.Max {
+		found, r.Complete = found[:s.q.Max], false
+	}
+	if backward {
+		slices.Reverse(found)
+	}
+	for _, e := range found {
+		ids = append(ids, e.id)
+	}
+	if len(found) > 0 {
+		r.Index = int(found[0].ordinal - first.ordinal)
+	}
+	return ids, r
+}
+
+// seek returns the id of the entry with an ordinal that lies between those of first and last, by halving the ids
+// between them.
+func (x index) seek(tx store.Tx, first, last entry, ordinal uint64) uint64 {
+	for first.ordinal < ordinal {
+		e, ok := x.end(tx, first.id+(last.id-first.id+1)/2, last.id+1, false)
+		switch {
+		case !ok:
+			return last.id
+		case e.ordinal <= ordinal:
+			first = e
+		default: // e is behind, and so is everything from the middle on
+			mid := first.id + (last.id-first.id+1)/2
+			if last, ok = x.end(tx, first.id, mid, true); !ok {
+				return first.id
+			}
+		}
+	}
+	return first.id
+}
+
+// listed returns those of the ids that the query names which meet its other conditions, in order.
+func (s *search) listed(tx store.Tx) []uint64 {
+	ids := slices.Clone(s.q.IDs)
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	return slices.DeleteFunc(ids, func(id uint64) bool {
+		return id < s.lo || id >= s.hi || !s.q.With.IsZero() && !s.matches(tx, id)
+	})
+}
+
+// matches reports whether a message is with whom the query says.
+func (s *search) matches(tx store.Tx, id uint64) bool {
+	var r row
+	if err := r.decode(tx.Get(spaceRow, appendRowKey(nil, s.q.Owner, id))); err != nil {
+		return false
+	}
+	with := s.q.With.String()
+	if s.q.With.IsFull() {
+		return string(r.with) == with
+	}
+	rest, ok := bytes.CutPrefix(r.with, []byte(with))
+	return ok && (len(rest) == 0 || rest[0] == '/')
+}
+
+// slice takes the page out of all that was found.
+func (s *search) slice(all []uint64) (ids []uint64, r Result) {
+	r = Result{Index: -1, Count: len(all)}
+	lo, hi, backward := s.bounds()
+	from, _ := slices.BinarySearch(all, lo)
+	to, _ := slices.BinarySearch(all, hi)
+	if s.q.HasIndex && !backward && s.q.After == 0 {
+		from = max(from, min(s.q.Index, to))
+	}
+	if s.q.Max == 0 {
+		r.Complete = len(all) == 0
+		return nil, r
+	}
+	if r.Complete = to-from <= s.q.Max; !r.Complete {
+		if backward {
+			from = to - s.q.Max
+		} else {
+			to = from + s.q.Max
+		}
+	}
+	if from < to {
+		ids, r.Index = all[from:to], from
+	}
+	return ids, r
+}
+
+// uncounted finds a page among more than can be counted.
+func (s *search) uncounted(ctx context.Context) (ids []uint64, r Result, err error) {
+	r = Result{Index: -1, Count: -1}
+	if s.q.Max == 0 {
+		return nil, r, nil
+	}
+	if s.q.HasIndex {
+		return nil, r, xmpp.NewError(xmpp.FeatureNotImplemented, "too many messages to page by index")
+	}
+	lo, hi, backward := s.bounds()
+	ids, err = s.walk(ctx, lo, hi, backward, s.q.Max+1)
+	if r.Complete = len(ids) <= s.q.Max; !r.Complete {
+		ids = ids[:s.q.Max]
+	}
+	if backward {
+		slices.Reverse(ids)
+	}
+	return ids, r, err
+}
+
+// walk reads rows in short Views until it has found n that match.
+func (s *search) walk(ctx context.Context, lo, hi uint64, backward bool, n int) (ids []uint64, err error) {
+	for lo < hi && len(ids) < n {
+		read := 0
+		err := s.a.db.View(ctx, func(tx store.Tx) error {
+			r := s.x.in(lo, hi)
+			r.Reverse, r.Limit = backward, viewRows
+			for k := range tx.Scan(s.x.space, r) {
+				read++
+				id := idOf(k)
+				if backward {
+					hi = id
+				} else {
+					lo = id + 1
+				}
+				if s.matches(tx, id) {
+					if ids = append(ids, id); len(ids) == n {
+						return nil
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if read < viewRows {
+			break
+		}
+	}
+	return ids, nil
+}
+
+// items reads messages of an owner, in the order of ids, until they have more than limit bytes.
+func (a *Archive) items(ctx context.Context, o directory.ID, ids []uint64, limit int) ([]Item, error) {
+	items := make([]Item, 0, len(ids))
+	for len(ids) > 0 && limit > 0 {
+		n := 0
+		err := a.db.View(ctx, func(tx store.Tx) error {
+			for ; n < min(len(ids), viewItems) && limit > 0; n++ {
+				var it Item
+				switch ok, err := it.read(tx, o, ids[n]); {
+				case err != nil:
+					return err
+				case ok:
+					items = append(items, it)
+					limit -= len(it.Stanza)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		ids = ids[n:]
+	}
+	return items, nil
+}
+
+// read reads a message as its owner has it. ok is false if it is not there (any more).
+func (it *Item) read(tx store.Tx, o directory.ID, id uint64) (ok bool, err error) {
+	v := tx.Get(spaceRow, appendRowKey(nil, o, id))
+	if v == nil {
+		return false, nil
+	}
+	var r row
+	if err := r.decode(v); err != nil {
+		return false, err
+	}
+	var b body
+	if err := b.decode(tx.Get(spaceBody, appendID(nil, id))); err != nil {
+		return false, err
+	}
+	*it = Item{ID: id, Type: b.typ, Flags: b.flags, Incoming: r.incoming, Stanza: bytes.Clone(b.stanza)}
+	if it.With, err = xmpp.ParseJID(string(r.with)); err != nil {
+		return false, errRecord
+	}
+	if len(r.edit) > 0 {
+		if err := it.Edit.UnmarshalBinary(bytes.Clone(r.edit)); err != nil {
+			return false, err
+		}
+	}
+	it.Tombstone, err = b.tombstone()
+	return err == nil, err
+}
+
+// Ends returns the ids of the oldest and the newest message of an owner, zero if there is none (XEP-0313 §5).
+func (a *Archive) Ends(ctx context.Context, o directory.ID) (first, last uint64, err error) {
+	err = a.db.View(ctx, func(tx store.Tx) error {
+		x := indexOf(o, xmpp.JID{})
+		f, _ := x.end(tx, 0, maxID, false)
+		l, _ := x.end(tx, 0, maxID, true)
+		first, last = f.id, l.id
+		return nil
+	})
+	return first, last, err
+}
