@@ -17,6 +17,7 @@ import (
 	"confab/xmpp/directory"
 	"confab/xmpp/feature"
 	"confab/xmpp/router"
+	"confab/xmpp/store"
 	"confab/xmpp/store/bolt"
 	"confab/xmpp/store/storetest"
 	"confab/xmpp/xmpptest"
@@ -27,7 +28,8 @@ import (
 type House struct {
 	*feature.Host
 	Clock   *xmpptest.Clock
-	Failing *storetest.Failing // the history; it can be made to fail
+	Failing *storetest.Failing // the history, to make it fail
+	Held    *storetest.Held    // the same, to hold its commits
 	log     Log
 }
 
@@ -49,6 +51,7 @@ func Open(t testing.TB, folder string, list func(h *feature.Host) []feature.Feat
 		return db
 	}
 	h := &House{Clock: new(xmpptest.Clock), Failing: storetest.Fail(open("archive.db"))}
+	h.Held = storetest.Hold(h.Failing)
 	state := open("state.db")
 	d, err := directory.Open(context.Background(), state, directory.Options{Domains: []string{"example.com", "capulet.example"}, Clock: h.Clock})
 	if err != nil {
@@ -67,7 +70,7 @@ func Open(t testing.TB, folder string, list func(h *feature.Host) []feature.Feat
 		Clock: h.Clock, Directory: d, State: state,
 		Router: router.New(router.Options{Clock: h.Clock}),
 		Log:    slog.New(slog.NewTextHandler(&h.log, nil)),
-		Keeper: &history{db: h.Failing},
+		Keeper: &history{db: h.Held},
 	}
 	if _, err := feature.NewTable(h.Host, list(h.Host)...); err != nil {
 		t.Fatal(err)
@@ -77,6 +80,20 @@ func Open(t testing.TB, folder string, list func(h *feature.Host) []feature.Feat
 
 // Logged returns what was logged.
 func (h *House) Logged() string { return h.log.String() }
+
+// Count returns the XEP-0198 count that is on disk for a session's token.
+func (h *House) Count(t testing.TB, token string) string {
+	t.Helper()
+	var count string
+	err := h.Held.View(context.Background(), func(tx store.Tx) error {
+		count = string(tx.Get(spaceCount, []byte(token)))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return count
+}
 
 // ID returns the id of a user.
 func (h *House) ID(bare string) directory.ID {

@@ -9,6 +9,11 @@ import (
 	"confab/xmpp/store"
 )
 
+const (
+	spaceHistory store.Space = "history"
+	spaceCount   store.Space = "count"
+)
+
 // history is the least that a feature.Keeper can be: messages by id, durably.
 // Ids are 1, 2, 3 …
 type history struct {
@@ -19,13 +24,18 @@ type history struct {
 
 func (h *history) AppendID(dst []byte, id uint64) []byte { return strconv.AppendUint(dst, id, 10) }
 
-func (h *history) Keep(batch []*feature.Dispatch, _ feature.Count, deliver func(*feature.Dispatch, *router.Batch)) error {
+func (h *history) Keep(batch []*feature.Dispatch, c feature.Count, deliver func(*feature.Dispatch, *router.Batch)) error {
 	return h.db.Update(context.Background(), func(tx store.Tx) error {
 		for _, d := range batch {
 			h.next++
 			d.ID = h.next
 			key := h.AppendID(nil, d.ID)
-			if err := tx.Put("history", key, d.Stanza.Raw); err != nil {
+			if err := tx.Put(spaceHistory, key, d.Stanza.Raw); err != nil {
+				return err
+			}
+		}
+		if c.Token != "" {
+			if err := tx.Put(spaceCount, []byte(c.Token), strconv.AppendUint(nil, uint64(c.Handled), 10)); err != nil {
 				return err
 			}
 		}
