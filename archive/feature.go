@@ -2,72 +2,164 @@ package archive
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"confab/xmpp"
 	"confab/xmpp/feature"
 	"confab/xmpp/router"
 )
 
-// Keeper makes the archive the place where the feature table stores messages.
-func (a *Archive) Keeper() feature.Keeper {
-	k := &keeper{archive: a}
-	k.flush = k.out.Flush
-	return k
-}
+const (
+	nsGroupchatField = "urn:xmpp:mam:2#groupchat-field"
+	nsTombstone      = "urn:xmpp:message-retract:1#tombstone"
+)
 
-type keeper struct {
-	archive *Archive
-	out     router.Batch // of the committer's goroutine
-	flush   func()
-}
-
-func (k *keeper) AppendID(dst []byte, id uint64) []byte { return AppendID(dst, id) }
-
-func (k *keeper) Keep(batch []*feature.Dispatch, c feature.Count, deliver func(*feature.Dispatch, *router.Batch)) error {
-	messages := make([]*Message, len(batch))
-	for i, d := range batch {
-		m := &Message{Stanza: xmpp.Apply(nil, d.Stanza, &d.Edit), Type: d.Stanza.MessageType()}
-		_, m.Flags = Worth(d.Stanza)
-		for _, c := range d.Copies {
-			m.Rows = append(m.Rows, Row{Owner: c.Owner, With: c.With, Incoming: c.Incoming, Edit: c.Edit})
-		}
-		messages[i] = m
-	}
-	next := 0
-	return k.archive.Keep(context.Background(), messages, Also{
-		Count: Count{Key: c.Token, Handled: c.Handled},
-		Deliver: func(m *Message) {
-			d := batch[next]
-			next++
-			d.ID = m.ID
-			deliver(d, &k.out)
+// New is the history as a feature: what is kept of messages between people, and the queries of their clients.
+func New(h *feature.Host, a *Archive) feature.Feature {
+	const own = feature.Self
+	m := &mam{host: h, archive: a}
+	return feature.Feature{
+		Name: "archive",
+		Implements: []feature.XEP{
+			feature.Implements(313, "1.1.3", feature.Complete, "users and rooms"),
+			feature.Implements(334, "1.0.0", feature.Partial, "bodies are kept in spite of <no-store/>: history cannot be turned off"),
+			feature.Implements(359, "0.7.0", feature.Complete, ""),
+			feature.Implements(424, "0.4.2", feature.Complete, "tombstones for clients, the original for the auditor"),
+			feature.Implements(441, "0.2.0", feature.Complete, "the answer is always <always/>"),
 		},
-		Flush: k.flush,
+		Advertise: []feature.Advert{
+			{Var: xmpp.NSMAM, Where: own}, {Var: xmpp.NSMAMExt, Where: own}, {Var: nsGroupchatField, Where: own},
+			{Var: xmpp.NSSID, Where: own | feature.Server},
+			{Var: xmpp.NSRetract, Where: own | feature.Server}, {Var: nsTombstone, Where: own},
+		},
+		IQ: []feature.IQ{
+			feature.Set(xmpp.NSMAM, "query", own, m.query),
+			feature.Get(xmpp.NSMAM, "query", own, func(_ *feature.Query, dst []byte) ([]byte, error) { return AppendFields(dst), nil }),
+			feature.Get(xmpp.NSMAM, "metadata", own, m.metadata),
+			feature.Get(xmpp.NSMAM, "prefs", own, func(_ *feature.Query, dst []byte) ([]byte, error) { return AppendPrefs(dst), nil }),
+			feature.Set(xmpp.NSMAM, "prefs", own, func(*feature.Query, []byte) ([]byte, error) {
+				return nil, xmpp.NewError(xmpp.NotAllowed, "history is kept of everything and cannot be turned off")
+			}),
+		},
+		Amend: m.amend,
+		Keep:  keep,
+		Stop: func() {
+			if err := a.SyncMarkers(context.Background()); err != nil {
+				a.opts.Log.Error("who got what was not written down", "err", err)
+			}
+		},
+	}
+}
+
+type mam struct {
+	host    *feature.Host
+	archive *Archive
+}
+
+// query answers with the items of a page and then with where they lie (XEP-0313 §4).
+func (m *mam) query(q *feature.Query, dst []byte) ([]byte, error) {
+	if q.Session == nil {
+		return nil, xmpp.NewError(xmpp.Forbidden, "")
+	}
+	r, err := ParseRequest(q.Payload.Node())
+	if err != nil {
+		return nil, err
+	}
+	if r.Node != "" {
+		return nil, xmpp.NewError(xmpp.ItemNotFound, "the archive of a user has no nodes")
+	}
+	r.Owner = q.Session.User()
+	ctx := context.Background()
+	var out router.Batch
+	result, err := m.archive.Answer(ctx, r, Delivery{From: q.From.Bare(), To: q.From}, func(b []byte) { q.Session.Send(&out, b) })
+	if err != nil {
+		out.Flush()
+		return nil, err
+	}
+	q.Then(out.Flush)
+	m.archive.noteRead(r.Query, result)
+	return AppendFin(dst, result), nil
+}
+
+// Answer sends the items of a page to whoever asked for it. The caller has checked that they may.
+func (a *Archive) Answer(ctx context.Context, r Request, d Delivery, send func([]byte)) (Result, error) {
+	d.QueryID = r.QueryID
+	buf := xmpp.GetBuffer()
+	defer xmpp.PutBuffer(buf)
+	return a.Page(ctx, r.Query, func(it *Item) error {
+		b, err := d.AppendResult((*buf)[:0], it)
+		*buf = b[:0]
+		if err != nil {
+			// One that cannot be shown must not hide all others for ever.
+			a.opts.Log.Error("a message in the history cannot be read", "err", err, "id", FormatID(it.ID))
+			return nil
+		}
+		send(b)
+		return nil
 	})
 }
 
-// New is the history as a feature: what is kept of messages between people, and the queries of clients (XEP-0313).
-func New(h *feature.Host, a *Archive) feature.Feature {
-	return feature.Feature{
-		Name:  "archive",
-		Amend: amend,
-		Keep:  keep,
+// noteRead moves the marker of what the owner got to the end of a page, if nothing between the marker and the page was
+// left out.
+func (a *Archive) noteRead(q Query, r Result) {
+	if r.Last == 0 || !q.With.IsZero() || q.IDs != nil || q.HasIndex || q.BeforeID != 0 || q.Before != 0 || !q.End.IsZero() {
+		return
 	}
+	if q.Last {
+		// The newest page: whoever asks for that gets older ones by scrolling back.
+		a.Advance(q.Owner, r.Last)
+		return
+	}
+	if !q.Start.IsZero() && q.AfterID == 0 && q.After == 0 {
+		marker, err := a.Marker(context.Background(), q.Owner)
+		if err != nil || TimeID(q.Start) > marker+1 {
+			return
+		}
+	}
+	a.Advance(q.Owner, r.Last)
 }
 
-// amend takes away what would pass for ids of ours (XEP-0359 §6, trap: forged stanza-ids).
-func amend(d *feature.Dispatch) {
-	by := d.From.Bare()
+func (m *mam) metadata(q *feature.Query, dst []byte) ([]byte, error) {
+	if q.Session == nil {
+		return nil, xmpp.NewError(xmpp.Forbidden, "")
+	}
+	first, last, err := m.archive.Ends(context.Background(), q.Session.User())
+	if err != nil {
+		return nil, err
+	}
+	return AppendMetadata(dst, first, last), nil
+}
+
+// amend takes out what would pass for an id that an archive of ours gave (XEP-0359 §6, rules 3 and 4).
+func (m *mam) amend(d *feature.Dispatch) {
 	for i := range d.Stanza.Children {
-		if d.Stanza.Children[i].Is(xmpp.NSSID, "stanza-id") {
-			d.Edit.Strip = append(d.Edit.Strip, xmpp.Match{Space: xmpp.NSSID, Local: "stanza-id", By: by.String()},
-				xmpp.Match{Space: xmpp.NSSID, Local: "stanza-id", By: d.To.Bare().String()})
-			return
+		e := &d.Stanza.Children[i]
+		if !e.Is(xmpp.NSSID, "stanza-id") {
+			continue
+		}
+		text, _ := e.Attr("by")
+		by, err := xmpp.ParseJID(text)
+		if err == nil && !m.ours(by.Domain()) {
+			continue
+		}
+		match := xmpp.Match{Space: xmpp.NSSID, Local: "stanza-id", By: by.String()}
+		if !slices.Contains(d.Edit.Strip, match) {
+			d.Edit.Strip = append(d.Edit.Strip, match)
 		}
 	}
 }
 
-// keep names the archives of a message between people: the sender's and the recipient's.
+// ours reports whether a domain is a mail domain of this server or a service below one.
+func (m *mam) ours(domain string) bool {
+	if m.host.Directory.Domain(domain) != nil {
+		return true
+	}
+	_, parent, ok := strings.Cut(domain, ".")
+	return ok && m.host.Directory.Domain(parent) != nil
+}
+
+// keep names the archives of a message between people: the sender's and the recipient's, or the one of both.
 func keep(d *feature.Dispatch) error {
 	if d.User == nil {
 		return nil

@@ -85,14 +85,12 @@ func bareOf(jid []byte) string {
 	return string(jid)
 }
 
-// dropBody removes a message that no row refers to. The id of the newest message stays known, so that it is not given
-// away again.
+// dropBody removes a message that no row refers to. If it is the newest, its id stays known, so that it is not given away
+// again.
 func (a *Archive) dropBody(tx store.Tx, id uint64) error {
-	for k := range tx.Scan(spaceBody, store.Range{Reverse: true, Limit: 1}) {
-		if idOf(k) == id {
-			if err := tx.Put(spaceMeta, keyLast, appendID(nil, id)); err != nil {
-				return err
-			}
+	if id >= a.last.Load() {
+		if err := tx.Put(spaceMeta, keyLast, appendID(nil, id)); err != nil {
+			return err
 		}
 	}
 	return tx.Delete(spaceBody, appendID(nil, id))

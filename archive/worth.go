@@ -1,42 +1,77 @@
 package archive
 
-import "confab/xmpp"
+import (
+	"bytes"
 
-// Worth reports whether a message belongs into the history, and what is in it.
-// What only says something of the moment does not: chat states, headlines,
-// errors. A hint against storing (XEP-0334 §4.2) is not heeded: history cannot
-// be turned off by who is recorded.
-func Worth(st *xmpp.Stanza) (bool, Flags) {
-	switch st.MessageType() {
-	case xmpp.TypeNormal, xmpp.TypeChat:
-	default:
-		return false, 0
-	}
-	var f Flags
-	worth := false
-	for i := range st.Children {
-		e := &st.Children[i]
-		switch string(e.Space) {
-		case xmpp.NSClient:
-			if string(e.Local) == "body" {
-				f |= HasBody
-			}
-		case "eu.siacs.conversations.axolotl", "urn:xmpp:omemo:2", "urn:xmpp:openpgp:0", "jabber:x:encrypted":
-			f |= Encrypted // XEP-0384, 0373, 0027
-		case "jabber:x:oob", "urn:xmpp:sfs:0", "urn:xmpp:sims:1":
-			f |= HasFile // XEP-0066, 0447, 0385
-		case "urn:xmpp:reactions:0", "urn:xmpp:message-retract:1", "urn:xmpp:message-moderate:1", // XEP-0444, 0424, 0425
-			"urn:xmpp:receipts",         // XEP-0184
-			"urn:xmpp:jingle-message:0", // XEP-0353
-			"jabber:x:conference":       // XEP-0249
-			worth = worth || string(e.Local) != "request" // a request alone is nothing to remember
-		case "urn:xmpp:chat-markers:0": // XEP-0333
-			worth = worth || string(e.Local) == "displayed"
-		case "http://jabber.org/protocol/muc#user": // a mediated invitation
-			worth = true
-		case "urn:xmpp:hints": // XEP-0334 §4.4
-			worth = worth || string(e.Local) == "store"
+	"confab/xmpp"
+)
+
+// remembered is what is worth keeping although the message has no body.
+var remembered = []xmpp.Match{
+	{Space: xmpp.NSReceipts, Local: "received"},      // XEP-0184
+	{Space: xmpp.NSConf, Local: "x"},                 // XEP-0249
+	{Space: xmpp.NSMarkers, Local: "displayed"},      // XEP-0333
+	{Space: xmpp.NSHints, Local: "store"},            // XEP-0334 §4.4
+	{Space: xmpp.NSJingleMsg},                        // XEP-0353
+	{Space: xmpp.NSRetract, Local: "retract"},        // XEP-0424
+	{Space: xmpp.NSModerate},                         // XEP-0425
+	{Space: xmpp.NSReactions, Local: "reactions"},    // XEP-0444
+	{Space: xmpp.NSFileShare, Local: "file-sharing"}, // XEP-0447
+}
+
+// secret is what only the recipient's client can read.
+var secret = []xmpp.Match{
+	{Space: "jabber:x:encrypted", Local: "x"},  // XEP-0027
+	{Space: xmpp.NSOpenPGP, Local: "openpgp"},  // XEP-0373
+	{Space: xmpp.NSEME, Local: "encryption"},   // XEP-0380
+	{Space: xmpp.NSOMEMO, Local: "encrypted"},  // XEP-0384 0.3
+	{Space: xmpp.NSOMEMO2, Local: "encrypted"}, // XEP-0384
+}
+
+var files = []xmpp.Match{
+	{Space: xmpp.NSOOB, Local: "x"},                  // XEP-0066
+	{Space: nsMediaSharing, Local: "media-sharing"},  // XEP-0385
+	{Space: xmpp.NSFileShare, Local: "file-sharing"}, // XEP-0447
+}
+
+const nsMediaSharing = "urn:xmpp:sims:1"
+
+func among(list []xmpp.Match, e *xmpp.Element) bool {
+	for i := range list {
+		if string(e.Space) == list[i].Space && (list[i].Local == "" || string(e.Local) == list[i].Local) {
+			return true
 		}
 	}
+	return false
+}
+
+// Worth reports whether a message between people belongs into the history, and what is in it. What only says something
+// of the moment does not: chat states, events of PEP, headlines, errors. A hint against storing (XEP-0334 §4.2) is not
+// heeded: history cannot be turned off by who is recorded.
+func Worth(st *xmpp.Stanza) (worth bool, f Flags) {
+	if t := st.MessageType(); t != xmpp.TypeNormal && t != xmpp.TypeChat {
+		return false, 0
+	}
+	for i := range st.Children {
+		e := &st.Children[i]
+		switch {
+		case e.Is(xmpp.NSClient, "body"):
+			f |= HasBody
+			if bytes.HasPrefix(e.Inner, []byte("?OTR")) { // XEP-0364
+				f |= Encrypted
+			}
+		case among(secret, e):
+			f |= Encrypted
+		case among(files, e):
+			f |= HasFile
+		}
+		worth = worth || among(remembered, e) || e.Is(xmpp.NSMUCUser, "x") && isInvitation(e)
+	}
 	return worth || f&(HasBody|Encrypted) != 0, f
+}
+
+// isInvitation tells mediated invitations and their refusals (XEP-0045 §7.8.2) from what rooms say otherwise.
+func isInvitation(e *xmpp.Element) bool {
+	n := e.Node()
+	return n.Child(xmpp.NSMUCUser, "invite") != nil || n.Child(xmpp.NSMUCUser, "decline") != nil
 }
