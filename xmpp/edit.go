@@ -51,6 +51,9 @@ func (m *Match) matches(e *Element) bool {
 // declaration of a content namespace goes, or is e.Declare. Nothing is allocated when dst has room.
 func Apply(dst []byte, st *Stanza, e *Edit) []byte {
 	h := &st.head
+	if h.name.to == 0 {
+		return dst // made by hand: nothing was read
+	}
 	dst = appendHead(dst, st, e)
 	if h.close == 0 && len(e.Add) == 0 {
 		return append(dst, '/', '>')

@@ -62,7 +62,7 @@ func declaration(b []byte) (int, error) {
 	const open = "<?xml"
 	n := min(len(b), len(open)+1)
 	if string(b[:min(n, len(open))]) != open[:min(n, len(open))] {
-		if n > 1 && b[1] == '?' {
+		if n > 1 && b[0] == '<' && b[1] == '?' {
 			return 0, errPI
 		}
 		return 0, nil
