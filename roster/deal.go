@@ -85,7 +85,7 @@ func (d *deal) push(owner *directory.User, contact xmpp.JID) {
 }
 
 // set makes a contact what a roster set says (RFC 6121 §2.3.2, §2.4.2).
-func (d *deal) set(owner *directory.User, req *request, source *Contact, covered bool) error {
+func (d *deal) set(owner *directory.User, req *wish, source *Contact, covered bool) error {
 	b, before, err := d.open(owner, req.jid)
 	if err != nil {
 		return err

@@ -220,7 +220,7 @@ func (l *live) ownView(out *router.Batch, a *router.Account, t *transition) (n i
 }
 
 // tell pushes contacts of a viewer's list as they are now.
-func (l *live) tell(out *router.Batch, a *router.Account, viewer *directory.User, told uint64, contacts []xmpp.JID) int {
+func (l *live) tell(out *router.Batch, a *router.Account, viewer *directory.User, told uint64, contacts []xmpp.JID) (n int) {
 	if len(contacts) == 0 {
 		return 0
 	}
@@ -239,9 +239,9 @@ func (l *live) tell(out *router.Batch, a *router.Account, viewer *directory.User
 		v.sources[0] = told
 	}
 	for _, j := range contacts {
-		l.r.push(out, a, &v, l.r.appendContact(nil, viewer, c, j))
+		n += l.r.push(out, a, &v, l.r.appendContact(nil, viewer, c, j))
 	}
-	return len(contacts)
+	return n
 }
 
 // sight is somebody who comes into somebody's sight.

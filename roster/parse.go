@@ -32,8 +32,8 @@ func (l Limits) orDefault() Limits {
 	return l
 }
 
-// request is what a roster set asks for.
-type request struct {
+// wish is what a roster set asks for.
+type wish struct {
 	jid    xmpp.JID
 	remove bool
 	name   string
@@ -42,37 +42,37 @@ type request struct {
 
 // parseSet reads a roster set (RFC 6121 §2.1.5, §2.3.3). Attributes that are
 // the server's to say, such as any other subscription than remove, are passed over.
-func parseSet(query *xmpp.Node, l *Limits) (request, error) {
+func parseSet(query *xmpp.Node, l *Limits) (wish, error) {
 	var item *xmpp.Node
 	for _, c := range query.Children {
 		if !c.Is(xmpp.NSRoster, "item") {
 			continue
 		}
 		if item != nil {
-			return request{}, xmpp.NewError(xmpp.BadRequest, "a roster set changes one item")
+			return wish{}, xmpp.NewError(xmpp.BadRequest, "a roster set changes one item")
 		}
 		item = c
 	}
 	if item == nil {
-		return request{}, xmpp.NewError(xmpp.BadRequest, "a roster set has an item")
+		return wish{}, xmpp.NewError(xmpp.BadRequest, "a roster set has an item")
 	}
 	address, ok := item.Lookup("jid")
 	if !ok {
-		return request{}, xmpp.NewError(xmpp.BadRequest, "an item has a jid")
+		return wish{}, xmpp.NewError(xmpp.BadRequest, "an item has a jid")
 	}
 	jid, err := xmpp.ParseJID(address)
 	if err != nil {
-		return request{}, err
+		return wish{}, err
 	}
 	if jid.IsFull() {
-		return request{}, xmpp.NewError(xmpp.BadRequest, "a roster holds addresses without a resource")
+		return wish{}, xmpp.NewError(xmpp.BadRequest, "a roster holds addresses without a resource")
 	}
-	r := request{jid: jid, remove: item.Attr("subscription") == "remove"}
+	r := wish{jid: jid, remove: item.Attr("subscription") == "remove"}
 	if r.remove {
 		return r, nil
 	}
 	if r.name = item.Attr("name"); len(r.name) > l.NameBytes {
-		return request{}, xmpp.NewError(xmpp.NotAcceptable,
+		return wish{}, xmpp.NewError(xmpp.NotAcceptable,
 			fmt.Sprintf("the name is longer than %d bytes", l.NameBytes))
 	}
 	r.groups, err = parseGroups(item, l)

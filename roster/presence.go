@@ -341,6 +341,8 @@ func (r *Roster) directed(d *feature.Dispatch) (handled bool, err error) {
 			err = xmpp.NewError(xmpp.RemoteServerNotFound, "")
 		}
 		return true, err
+	case feature.Alias:
+		return false, nil
 	case feature.Self, feature.Account, feature.Full, feature.Service:
 	default:
 		return true, nil // §8.5.1: nothing happens
@@ -392,7 +394,7 @@ func (r *Roster) pass(out *router.Batch, d *feature.Dispatch) {
 // bounced handles a presence error: it is for the client that it names (RFC 6121 §8.5.3.1).
 func (r *Roster) bounced(d *feature.Dispatch) (handled bool, err error) {
 	switch d.Where {
-	case feature.Service:
+	case feature.Service, feature.Alias:
 		return false, nil
 	case feature.Full:
 		out := batches.Get().(*router.Batch)
@@ -405,7 +407,7 @@ func (r *Roster) bounced(d *feature.Dispatch) (handled bool, err error) {
 // probe answers the question who of a user's resources is there (RFC 6121 §4.3.2).
 func (r *Roster) probe(d *feature.Dispatch) (handled bool, err error) {
 	switch d.Where {
-	case feature.Service:
+	case feature.Service, feature.Alias:
 		return false, nil
 	case feature.Self, feature.Account, feature.Full:
 	default:
@@ -417,7 +419,7 @@ func (r *Roster) probe(d *feature.Dispatch) (handled bool, err error) {
 	out := batches.Get().(*router.Batch)
 	defer flush(out)
 	owner, to := d.User, toAttr(d.From)
-	if r.MaySee(d.From, owner.JID) {
+	if r.MaySee(owner.ID, d.From) {
 		if r.showOnly(out, owner.JID, d.Session, nil, to) == 0 {
 			d.Session.Send(out, appendTo(nil, unavailable(owner.JID), to))
 		}
@@ -425,7 +427,8 @@ func (r *Roster) probe(d *feature.Dispatch) (handled bool, err error) {
 	}
 	if s := r.host.Router.Session(d.To); s != nil && r.toldDirectly(s, d.From) {
 		// §4.6.6: whether it is still there, and no more than that.
-		d.Session.Send(out, appendTo(nil, xmpp.AppendAttr([]byte("<presence"), "from", s.JID().String()), to))
+		here := append(xmpp.AppendAttr([]byte("<presence"), "from", s.JID().String()), "/>"...)
+		d.Session.Send(out, appendTo(nil, here, to))
 		return true, nil
 	}
 	answer := subscription(owner.JID, d.From.Bare(), Unsubscribed)
@@ -465,6 +468,8 @@ func (r *Roster) subscription(d *feature.Dispatch, ev Event) (handled bool, err 
 		return true, nil
 	case ev == Unsubscribe && to, (ev == Subscribed || ev == Unsubscribed) && from:
 		return true, nil // the domain's rule stands
+	case d.Where == feature.Alias:
+		return false, nil
 	case ev == Subscribe && d.Where == feature.Remote: // §3.1.2
 		return true, xmpp.NewError(xmpp.RemoteServerNotFound, "")
 	}

@@ -29,11 +29,13 @@ func (r *Roster) push(out *router.Batch, a *router.Account, v *version, item []b
 	defer xmpp.PutBuffer(buf)
 	a.Each(func(s *router.Session) {
 		if s.Has(Interested) {
-			r.Stats.Pushes.Add(1)
 			*buf = r.appendPush((*buf)[:0], s.JID(), v, item)
 			s.Send(out, *buf)
+			n++
 		}
 	})
+	r.Stats.Pushes.Add(int64(n))
+	return n
 }
 
 // pushContact tells a user's interested sessions how a contact looks in the list now.

@@ -111,11 +111,11 @@ func (r *Roster) Feature() feature.Feature {
 		Name:      "roster",
 		Advertise: []feature.Advert{{Var: xmpp.NSRoster, Where: feature.Server}},
 		IQ: []feature.IQ{
-			feature.Get(xmpp.NSRoster, "query", feature.Self, r.get),
-			feature.Set(xmpp.NSRoster, "query", feature.Self, r.set),
+			request(xmpp.TypeGet, feature.Self, r.get),
+			request(xmpp.TypeSet, feature.Self, r.set),
 			// RFC 6121 §2.1.5, §2.3.3: a list is its owner's.
-			feature.Get(xmpp.NSRoster, "query", feature.Account, refuse),
-			feature.Set(xmpp.NSRoster, "query", feature.Account, refuse),
+			request(xmpp.TypeGet, feature.Account, refuse),
+			request(xmpp.TypeSet, feature.Account, refuse),
 		},
 		Presence: r.presence,
 		Ended:    r.ended,
@@ -123,6 +123,12 @@ func (r *Roster) Feature() feature.Feature {
 			return append(dst, "<ver xmlns='"+xmpp.NSRosterVer+"'/><sub xmlns='"+xmpp.NSPreAppr+"'/>"...)
 		},
 	}
+}
+
+// request is a handler of the one element there is. Servers announce that they
+// keep rosters, accounts do not announce that they have one.
+func request(t xmpp.Type, where feature.Where, h feature.Handler) feature.IQ {
+	return feature.IQ{Space: xmpp.NSRoster, Local: "query", Type: t, Where: where, Handle: h, Silent: true}
 }
 
 func refuse(*feature.Query, []byte) ([]byte, error) {
@@ -137,24 +143,24 @@ func (r *Roster) OnPresence(fn func(s *router.Session, old, now router.Presence)
 	r.observers = append(r.observers, fn)
 }
 
-// MaySee reports whether the viewer gets the presence of owner, a user of ours:
-// as a colleague, as a subscriber, or because they are the same person. The
-// store is asked only if owner is offline and no Source decides it.
-func (r *Roster) MaySee(viewer, owner xmpp.JID) bool {
-	viewer, owner = viewer.Bare(), owner.Bare()
-	if viewer == owner {
-		return true
-	}
-	u := r.dir.User(owner)
+// MaySee reports whether a contact, bare or full, gets the presence of a user
+// of ours: as a colleague, as a subscriber, or because they are the same person.
+// The store is asked only if the user is offline and no Source decides it.
+func (r *Roster) MaySee(owner directory.ID, contact xmpp.JID) bool {
+	u := r.dir.ByID(owner)
 	if u == nil {
 		return false
 	}
-	if _, from := r.covered(u, viewer); from {
+	contact = contact.Bare()
+	if contact == u.JID {
 		return true
 	}
-	it, err := r.item(u, viewer)
+	if _, from := r.covered(u, contact); from {
+		return true
+	}
+	it, err := r.item(u, contact)
 	if err != nil {
-		r.host.Log.Error("a subscription could not be read", "owner", owner.String(), "error", err)
+		r.host.Log.Error("a subscription could not be read", "owner", u.JID.String(), "error", err)
 		return false
 	}
 	return it != nil && it.State.HasFrom()
