@@ -220,12 +220,7 @@ type Target struct {
 type Query struct {
 	*Dispatch
 	Payload *xmpp.Element
-
-	then []func()
 }
-
-// Then runs fn after the answer was sent.
-func (q *Query) Then(fn func()) { q.then = append(q.then, fn) }
 
 // Copy says that an archive has a message and how its owner sees it.
 type Copy struct {
@@ -255,7 +250,12 @@ type Dispatch struct {
 	Got    []*router.Session // who got it, once delivered
 
 	host *Host
+	then []func()
 }
+
+// Then runs fn once the stanza was handled, behind the answer if there is one.
+// It is for presence and IQs.
+func (d *Dispatch) Then(fn func()) { d.then = append(d.then, fn) }
 
 // Host returns what the server offers to features.
 func (d *Dispatch) Host() *Host { return d.host }

@@ -225,6 +225,9 @@ func (t *Table) Handle(b *Batch, st *xmpp.Stanza) {
 		t.Commit(b)
 		t.refuse(b, d, err)
 	}
+	for _, fn := range d.then {
+		fn()
+	}
 	if !kept {
 		b.spare = append(b.spare, d)
 	}
@@ -510,9 +513,6 @@ func (t *Table) passIQ(b *Batch, d *Dispatch) error {
 			return err
 		}
 		t.answer(b, d, payload)
-		for _, fn := range q.then {
-			fn()
-		}
 		return nil
 	}
 	if d.Target != nil && d.Target.IQ != nil {

@@ -52,9 +52,9 @@ func eligible(d *feature.Dispatch, dir direction, a *router.Account) bool {
 	return st.Child(xmpp.NSConf, "x") != nil || len(d.Copies) > 0
 }
 
-// An error is copied if it answers a message that was (§6.1, fourth rule). What
-// it answers is known by its id and the other side, since it need not contain
-// any of it (§10.3).
+// An error is copied if it answers a message that was (§6.1, fourth rule), one
+// in the other direction. Which one is known by its id and the other side, since
+// it need not contain any of it (§10.3).
 
 // copied holds the latest messages that were copied to an account's devices.
 type copied struct {
@@ -72,7 +72,11 @@ func keyOf(d *feature.Dispatch, dir direction) uint64 {
 	if dir == sent {
 		peer = d.To
 	}
-	return bits.RotateLeft64(maphash.Bytes(seed, d.Stanza.ID), 1) ^ maphash.String(seed, peer.Bare().String())
+	key := bits.RotateLeft64(maphash.Bytes(seed, d.Stanza.ID), 1) ^ maphash.String(seed, peer.Bare().String())
+	if dir == sent {
+		return ^key
+	}
+	return key
 }
 
 func remember(d *feature.Dispatch, dir direction, a *router.Account) {
@@ -93,5 +97,5 @@ func answers(d *feature.Dispatch, dir direction, a *router.Account) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Contains(c.keys[:], keyOf(d, dir))
+	return slices.Contains(c.keys[:], ^keyOf(d, dir))
 }
