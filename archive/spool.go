@@ -166,6 +166,36 @@ func (a *Archive) Spool(ctx context.Context, o directory.ID, after uint64, fn fu
 	}
 }
 
+// spoolIn is Spool within a transaction, for the few that came since the last look.
+func (a *Archive) spoolIn(tx store.Tx, o directory.ID, after uint64) (items []Item, last uint64, err error) {
+	last = after
+	x := indexOf(o, xmpp.JID{})
+	for k, v := range tx.Scan(x.space, x.in(after+1, maxID)) {
+		last = idOf(k)
+		var r row
+		if err := r.decode(v); err != nil {
+			return nil, last, err
+		}
+		if !r.incoming {
+			continue
+		}
+		var it Item
+		if ok, err := it.read(tx, o, last); err != nil {
+			return nil, last, err
+		} else if ok && it.spooled() {
+			items = append(items, it)
+		}
+	}
+	return items, last, nil
+}
+
+// forgetMarker leaves the marker to what is on disk.
+func (a *Archive) forgetMarker(o directory.ID) {
+	a.markers.mu.Lock()
+	defer a.markers.mu.Unlock()
+	delete(a.markers.moved, o)
+}
+
 func (it *Item) spooled() bool {
 	return it.Type == xmpp.TypeNone || it.Type == xmpp.TypeNormal || it.Type == xmpp.TypeChat
 }
