@@ -71,6 +71,13 @@ func (c *conn) isReading() bool {
 	return c.reading
 }
 
+// isManaged is whether XEP-0198 is on.
+func (c *conn) isManaged() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.managed
+}
+
 // read starts the reader. It ends with the connection, and after <proceed/>, when TLS takes over.
 func (c *conn) read() {
 	c.mu.Lock()

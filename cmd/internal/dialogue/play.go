@@ -275,10 +275,7 @@ func (p *play) ask(who, head string) (*node, error) {
 // him is in the queue.
 func (p *play) fence(who string) error {
 	c := p.conns[who]
-	c.mu.Lock()
-	managed := c.managed
-	c.mu.Unlock()
-	if !managed {
+	if !c.isManaged() {
 		_, err := p.ask(who, fmt.Sprintf("type='get' to='%s'><ping xmlns='urn:xmpp:ping'/>", c.domain))
 		return err
 	}
@@ -435,6 +432,8 @@ func (p *play) receive(who string, ps []*pattern) error {
 			c.loggedIn, c.features = true, nil
 		case n.is(nsSM, "resumed"):
 			c.bound = true
+		case n.is(nsSM, "failed") && !c.isManaged():
+			c.mayAsk, c.asked = false, 0
 		}
 		p.remember(who, n)
 	}
