@@ -24,7 +24,7 @@ func (r *Roster) appendPush(dst []byte, to xmpp.JID, v *version, item []byte) []
 // push sends the item of a contact, or that there is none, to a user's
 // interested sessions. c is the user's list, locked by the caller, so that what
 // a session hears has the order of the revisions.
-func (r *Roster) push(out *router.Batch, a *router.Account, v *version, item []byte) {
+func (r *Roster) push(out *router.Batch, a *router.Account, v *version, item []byte) (n int) {
 	buf := xmpp.GetBuffer()
 	defer xmpp.PutBuffer(buf)
 	a.Each(func(s *router.Session) {
