@@ -221,7 +221,7 @@ func (s *Session) acknowledge(h uint32) error {
 	if n > uint32(len(s.sm.sent)) {
 		// COMPAT(@xmpp/client 0.14): it does not count IQs, so its h may go
 		// back behind an earlier one; only an h ahead of us is an error.
-		if uint64(s.sm.acked-h) <= s.sm.total {
+		if back := s.sm.acked - h; back < 1<<31 && uint64(back) <= s.sm.total {
 			return nil
 		}
 		return ErrAcknowledged
