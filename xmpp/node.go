@@ -221,8 +221,8 @@ func (n *Node) append(dst []byte, outside string, declare bool) []byte {
 	}
 	dst = n.appendAttrs(dst)
 	mixed := n.mixed
-	if len(mixed) != len(n.Children)+1 {
-		mixed = nil
+	if len(mixed) != len(n.Children)+1 || strings.Join(mixed, "") != n.Text {
+		mixed = nil // it was changed since it was read
 	}
 	if len(n.Children) == 0 && n.Text == "" {
 		return append(dst, '/', '>')
