@@ -161,7 +161,7 @@ func (m *mam) ours(domain string) bool {
 
 // keep names the archives of a message between people: the sender's and the recipient's, or the one of both.
 func keep(d *feature.Dispatch) error {
-	if d.User == nil {
+	if d.User == nil || d.Stanza.Type == xmpp.TypeGroupchat { // what is said in a room is in the room's history
 		return nil
 	}
 	if worth, _ := Worth(d.Stanza); !worth {

@@ -45,11 +45,13 @@ func among(list []xmpp.Match, e *xmpp.Element) bool {
 	return false
 }
 
-// Worth reports whether a message between people belongs into the history, and what is in it. What only says something
-// of the moment does not: chat states, events of PEP, headlines, errors. A hint against storing (XEP-0334 §4.2) is not
+// Worth reports whether a message between people or to a room belongs into the history, and what is in it. What only says
+// something of the moment does not: chat states, events of PEP, headlines, errors. A hint against storing (XEP-0334 §4.2) is not
 // heeded: history cannot be turned off by who is recorded.
 func Worth(st *xmpp.Stanza) (worth bool, f Flags) {
-	if t := st.MessageType(); t != xmpp.TypeNormal && t != xmpp.TypeChat {
+	switch st.MessageType() {
+	case xmpp.TypeNormal, xmpp.TypeChat, xmpp.TypeGroupchat:
+	default:
 		return false, 0
 	}
 	for i := range st.Children {

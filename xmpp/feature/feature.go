@@ -211,8 +211,9 @@ type Target struct {
 	Deliver func(d *Dispatch, out *router.Batch)
 
 	Presence func(d *Dispatch) error
-	// IQ takes requests that no handler answers, and results and errors; nil:
-	// requests get <service-unavailable/>.
+	// IQ takes requests that no handler answers, all requests to a full address
+	// below a service, and results and errors; nil: requests get
+	// <service-unavailable/>.
 	IQ func(d *Dispatch) error
 }
 

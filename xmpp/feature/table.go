@@ -503,6 +503,10 @@ func (t *Table) passIQ(b *Batch, d *Dispatch) error {
 		}
 		return nil // the answer to a push; nothing waits for it
 	}
+	if d.Where == Service && d.To.IsFull() && d.Target.IQ != nil {
+		// What is below a service, such as an occupant of a room, is not the server's to answer for.
+		return d.Target.IQ(d)
+	}
 	q := Query{Dispatch: d, Payload: st.Payload()}
 	for _, h := range t.iq[iqKey{string(q.Payload.Space), string(q.Payload.Local), st.Type == xmpp.TypeSet}] {
 		if h.Where&d.Where == 0 {
