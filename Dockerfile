@@ -1,21 +1,17 @@
-# confab in a container: docker build -t confab . && docker run --rm -it confab serve --demo
-# The first run of 'serve' needs CONFAB_DOMAINS; everything that has to last is in /data.
+# docker build -t confab .
+# docker run -d --name confab -v confab:/data -p 5222:5222 -p 5223:5223 -e CONFAB_DOMAINS=example.com confab
 
 FROM golang:1.26-alpine AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -ldflags=-s -o /out/confab ./cmd/confab \
-    && mkdir -m 700 /out/data && mkdir -m 1777 /out/tmp
+RUN CGO_ENABLED=0 go build -trimpath -ldflags=-s -o /confab ./cmd/confab && mkdir -m 700 /data
 
 FROM scratch
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
-COPY --from=build /usr/local/go/lib/time/zoneinfo.zip /zoneinfo.zip
-COPY --from=build --chown=10001:10001 /out/data /data
-COPY --from=build /out/tmp /tmp
-COPY --from=build /out/confab /confab
-ENV CONFAB_DATA=/data ZONEINFO=/zoneinfo.zip
+COPY --from=build /confab /confab
+COPY --from=build --chown=10001:10001 /data /data
+ENV CONFAB_DATA=/data
 USER 10001:10001
 VOLUME /data
 EXPOSE 5222 5223

@@ -112,7 +112,6 @@ Every command works while the server runs and while it does not.
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
-		PersistentPreRun:  func(*cobra.Command, []string) { a.started = true },
 	}
 	root.PersistentFlags().StringVar(&a.data, "data", "", "data `folder` (CONFAB_DATA, default "+config.DefaultData+")")
 	root.PersistentFlags().StringVar(&a.file, "config", "", "settings `file` (CONFAB_CONFIG, default confab.toml in the data folder)")
@@ -120,7 +119,22 @@ Every command works while the server runs and while it does not.
 		a.serveCommand(), a.userCommand(), a.historyCommand(), a.statusCommand(), a.reloadCommand(), a.stopCommand(),
 		a.configCommand(), a.versionCommand(), a.manCommand(),
 	)
+	a.markStart(root)
 	return root
+}
+
+// markStart notes when a command begins: until then, arguments and flags were
+// checked, and errors are those of usage.
+func (a *app) markStart(c *cobra.Command) {
+	if run := c.RunE; run != nil {
+		c.RunE = func(c *cobra.Command, args []string) error {
+			a.started = true
+			return run(c, args)
+		}
+	}
+	for _, sub := range c.Commands() {
+		a.markStart(sub)
+	}
 }
 
 // group makes a command that only holds others. Without one of them it is a

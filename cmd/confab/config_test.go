@@ -20,6 +20,7 @@ func TestUsageErrors(t *testing.T) {
 		{"there is no command 'confab user ad'", []string{"user", "ad"}},
 		{"unknown flag", []string{"serve", "--port", "1"}},
 		{"accepts 1 arg", []string{"user", "show"}},
+		{"if any flags in the group [purge keep-history]", []string{"user", "delete", "alice", "--purge", "--keep-history"}},
 		{"log.level", []string{"serve", "--log-level", "loud"}},
 	} {
 		c.fails(exitUsage, test.want, test.args...)

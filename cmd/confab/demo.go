@@ -77,12 +77,17 @@ func (a *app) explainDemo(l *config.Loaded, people []admin.User, listening map[s
 	}
 	_ = w.Flush()
 	host, port := hostPort(listening["starttls"])
+	how, channel := "trust", "STARTTLS"
+	if len(listening["starttls"]) == 0 {
+		host, port = hostPort(listening["tls"])
+		how, channel = "direct", "direct TLS"
+	}
 	a.printf("\n  STARTTLS %s, direct TLS %s\n", cmp.Or(strings.Join(listening["starttls"], ", "), "off"), cmp.Or(strings.Join(listening["tls"], ", "), "off"))
 	a.printf("  certificate (self-signed): %s\n", l.Path(l.TLS.Certificate[0]))
 	a.printf(`
 How to connect, for instance as alice:
-  Profanity   /connect alice@localhost server %[1]s port %[2]s tls trust
-  Gajim       Add Account, alice@localhost, Advanced Settings: host %[1]s, port %[2]s, STARTTLS;
+  Profanity   /connect alice@localhost server %[1]s port %[2]s tls %[5]s
+  Gajim       Add Account, alice@localhost, Advanced Settings: host %[1]s, port %[2]s, %[6]s;
               accept the certificate when asked
   Dino        have the system trust the certificate first, e.g. on Debian:
               sudo cp %[3]s /usr/local/share/ca-certificates/confab-demo.crt && sudo update-ca-certificates
@@ -92,7 +97,7 @@ Everybody is in everybody's contact list already. Log in as bob in another clien
 The command line works on it, too, from another terminal:
   confab --data %[4]s status
   confab --data %[4]s user add dave --generate
-`, host, port, l.Path(l.TLS.Certificate[0]), l.Data)
+`, host, port, l.Path(l.TLS.Certificate[0]), l.Data, how, channel)
 }
 
 // hostPort is where a client on this machine connects to.

@@ -227,26 +227,33 @@ const (
 type Error struct {
 	Code Code   `json:"code"`
 	Text string `json:"text"`
+
+	cause error // in this process only
 }
 
 func (e *Error) Error() string { return e.Text }
 
+// Unwrap returns the error that e was made of, if that happened in this process.
+func (e *Error) Unwrap() error { return e.cause }
+
 func failf(code Code, format string, args ...any) *Error {
-	return &Error{code, fmt.Sprintf(format, args...)}
+	return &Error{Code: code, Text: fmt.Sprintf(format, args...)}
 }
 
 // asError gives an error of the packages below its code.
 func asError(err error) *Error {
 	var e *Error
-	switch {
-	case errors.As(err, &e):
+	if errors.As(err, &e) {
 		return e
-	case errors.Is(err, directory.ErrExists):
-		return &Error{Conflict, err.Error()}
-	case errors.Is(err, directory.ErrNotFound):
-		return &Error{NotFound, err.Error()}
-	case errors.Is(err, directory.ErrName), errors.Is(err, directory.ErrDomain):
-		return &Error{Usage, err.Error()}
 	}
-	return &Error{Failed, err.Error()}
+	code := Failed
+	switch {
+	case errors.Is(err, directory.ErrExists):
+		code = Conflict
+	case errors.Is(err, directory.ErrNotFound):
+		code = NotFound
+	case errors.Is(err, directory.ErrName), errors.Is(err, directory.ErrDomain):
+		code = Usage
+	}
+	return &Error{Code: code, Text: err.Error(), cause: err}
 }

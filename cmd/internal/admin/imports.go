@@ -142,7 +142,7 @@ func importError(users []ImportUser, problems map[int]error, conflict bool) erro
 		text.WriteString("with --update, users who exist already are changed\n")
 	}
 	text.WriteString("nothing was imported")
-	return &Error{code, text.String()}
+	return &Error{Code: code, Text: text.String()}
 }
 
 // addChunk adds new users with their credentials in one transaction.

@@ -272,7 +272,7 @@ var UserDelete = define(Operation{Name: "user delete", Audited: true}, func(c *c
 		return UserDeleted{}, err
 	}
 	if p.Purge {
-		result.Purged, err = c.purge(u.ID)
+		result.Purged, err = c.Archive.Purge(c, u.ID)
 	}
 	return result, err
 })
