@@ -354,7 +354,6 @@ func FuzzRecords(f *testing.F) {
 				t.Errorf("%x cannot be read when written again", v)
 			}
 		}
-		ownerOf(v)
 		idOf(v)
 		peerOf(v)
 	})

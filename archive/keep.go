@@ -125,7 +125,7 @@ func (k *keeping) writeRows(tx store.Tx) error {
 	for i := range k.rows {
 		r := &k.rows[i]
 		if i == 0 || r.Owner != k.rows[i-1].Owner {
-			e, _ := index{spaceRow, appendOwner(key[:0], r.Owner)}.end(tx, 0, maxID, true)
+			e, _ := index{spaceRow, appendConversation(key[:0], r.Owner, "")}.end(tx, 0, maxID, true)
 			ordinal = e.ordinal
 		}
 		ordinal++
@@ -152,16 +152,16 @@ func (k *keeping) writePeers(tx store.Tx) error {
 	var arena []byte
 	var ordinal uint64
 	for i, r := range order {
-		key = appendPeer(key[:0], r.Owner, r.bare)
+		key = appendConversation(key[:0], r.Owner, r.bare)
 		if i == 0 || r.Owner != order[i-1].Owner || r.bare != order[i-1].bare {
-			e, _ := index{spacePeer, key}.end(tx, 0, maxID, true)
+			e, _ := index{spaceRow, key}.end(tx, 0, maxID, true)
 			ordinal = e.ordinal
 		}
 		ordinal++
 		from := len(arena)
 		arena = binary.AppendUvarint(arena, ordinal)
 		key = appendID(key, k.batch[r.message].ID)
-		if err := tx.Put(spacePeer, key, arena[from:len(arena):len(arena)]); err != nil {
+		if err := tx.Put(spaceRow, key, arena[from:len(arena):len(arena)]); err != nil {
 			return err
 		}
 	}

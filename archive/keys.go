@@ -12,8 +12,7 @@ import (
 // The spaces of the archive and their keys. Numbers are big-endian, so that keys sort as the numbers do.
 const (
 	spaceBody   store.Space = "history.body"   // id → body record
-	spaceRow    store.Space = "history.row"    // owner id → row record
-	spacePeer   store.Space = "history.peer"   // owner, bare address of the other side, NUL, id → ordinal in that conversation
+	spaceRow    store.Space = "history.row"    // owner, NUL, id → row record; owner, bare address of the other side, NUL, id → ordinal in that conversation
 	spaceCount  store.Space = "history.count"  // key of a session → handled, time
 	spaceMarker store.Space = "history.marker" // owner → id up to which some resource got everything
 	spaceAudit  store.Space = "history.audit"  // time → access record
@@ -42,25 +41,19 @@ func appendOwner(dst []byte, o directory.ID) []byte {
 	return binary.BigEndian.AppendUint64(dst, uint64(o))
 }
 
-func ownerOf(key []byte) directory.ID {
-	if len(key) < 8 {
-		return 0
-	}
-	return directory.ID(binary.BigEndian.Uint64(key))
-}
-
-func appendRowKey(dst []byte, o directory.ID, id uint64) []byte {
-	return appendID(appendOwner(dst, o), id)
-}
-
-// appendPeer appends the beginning that all keys of one conversation share. An address has no NUL in it.
-func appendPeer(dst []byte, o directory.ID, bare string) []byte {
+// appendConversation appends the beginning that the keys of one conversation share. The whole archive is the conversation
+// with nobody: what an owner has is kept together, so that a message dirties few pages. An address has no NUL in it.
+func appendConversation(dst []byte, o directory.ID, bare string) []byte {
 	dst = appendOwner(dst, o)
 	dst = append(dst, bare...)
 	return append(dst, 0)
 }
 
-// peerOf returns the address in a key of spacePeer.
+func appendRowKey(dst []byte, o directory.ID, id uint64) []byte {
+	return appendID(appendConversation(dst, o, ""), id)
+}
+
+// peerOf returns the address in a key of a conversation.
 func peerOf(key []byte) string {
 	if len(key) < 17 {
 		return ""
@@ -75,10 +68,7 @@ type index struct {
 }
 
 func indexOf(o directory.ID, with xmpp.JID) index {
-	if with.IsZero() {
-		return index{spaceRow, appendOwner(nil, o)}
-	}
-	return index{spacePeer, appendPeer(nil, o, with.Bare().String())}
+	return index{spaceRow, appendConversation(nil, o, with.Bare().String())}
 }
 
 // in returns the range of the ids from lo up to, not including, hi.

@@ -161,8 +161,8 @@ func (s *search) page(ctx context.Context) (ids []uint64, r Result, err error) {
 // known checks that every id that the query refers to is in the archive.
 func (s *search) known(tx store.Tx) error {
 	q := s.q
-	key := appendOwner(nil, q.Owner)
-	has := func(id uint64) bool { return tx.Get(spaceRow, appendID(key[:8], id)) != nil }
+	key := appendConversation(nil, q.Owner, "")
+	has := func(id uint64) bool { return tx.Get(spaceRow, appendID(key[:len(key):len(key)], id)) != nil }
 	for _, id := range [...]uint64{q.AfterID, q.BeforeID, q.After, q.Before} {
 		if id != 0 && !has(id) {
 			return errUnknownID

@@ -69,7 +69,7 @@ func (a *Archive) dropRow(tx store.Tx, o directory.ID, id uint64) error {
 	if err := r.decode(v); err != nil {
 		return fmt.Errorf("%w: row of message %s", err, FormatID(id))
 	}
-	if err := tx.Delete(spacePeer, appendID(appendPeer(nil, o, bareOf(r.with)), id)); err != nil {
+	if err := tx.Delete(spaceRow, appendID(appendConversation(nil, o, bareOf(r.with)), id)); err != nil {
 		return err
 	}
 	return tx.Delete(spaceRow, key)
@@ -103,7 +103,7 @@ func (a *Archive) Purge(ctx context.Context, o directory.ID) (removed int, err e
 		n := 0
 		err := a.db.Update(ctx, func(tx store.Tx) error {
 			n = 0
-			for k := range tx.Scan(spaceRow, store.Range{Prefix: appendOwner(nil, o), Limit: sweepBodies}) {
+			for k := range tx.Scan(spaceRow, store.Range{Prefix: appendConversation(nil, o, ""), Limit: sweepBodies}) {
 				if err := a.purge(tx, o, idOf(k)); err != nil {
 					return err
 				}

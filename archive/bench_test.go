@@ -1,0 +1,126 @@
+package archive
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"confab/xmpp"
+	"confab/xmpp/directory"
+	"confab/xmpp/store/bolt"
+)
+
+func benchArchive(b *testing.B) (*Archive, *bolt.DB) {
+	db, err := bolt.Open(filepath.Join(b.TempDir(), "archive.db"), bolt.Options{Append: AppendSpaces(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { db.Close() })
+	a, err := Open(b.Context(), db, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return a, db
+}
+
+// traffic makes messages of 309 bytes between random people of a domain.
+type traffic struct {
+	users []xmpp.JID
+}
+
+func newTraffic(n int) *traffic {
+	t := &traffic{}
+	for i := range n {
+		t.users = append(t.users, xmpp.MustJID(fmt.Sprintf("user%d@example.com", i)))
+	}
+	return t
+}
+
+func (t *traffic) message(random *rand.Rand) *Message {
+	from, to := random.IntN(len(t.users)), random.IntN(len(t.users))
+	m := &Message{Type: xmpp.TypeChat, Flags: HasBody}
+	m.Stanza = fmt.Appendf(nil, "<message from='%s/orchard' to='%s' type='chat' id='%016x'><body>Neither, fair saint, if either thee dislike.</body>"+
+		"<active xmlns='http://jabber.org/protocol/chatstates'/><request xmlns='urn:xmpp:receipts'/><markable xmlns='urn:xmpp:chat-markers:0'/></message>",
+		t.users[from], t.users[to], random.Uint64())
+	full, _ := t.users[from].WithResource("orchard")
+	m.Rows = []Row{{Owner: directory.ID(from + 1), With: t.users[to]}, {Owner: directory.ID(to + 1), With: full, Incoming: true}}
+	return m
+}
+
+// BenchmarkKeep has as many readers waiting as make up a group, each with one message, on a real disk.
+func BenchmarkKeep(b *testing.B) {
+	for _, users := range []int{200, 5000} {
+		traffic := newTraffic(users)
+		for _, readers := range []int{1, 64, 256, 2048} {
+			b.Run(fmt.Sprintf("users=%d/readers=%d", users, readers), func(b *testing.B) {
+				a, db := benchArchive(b)
+				before := db.Size()
+				var left atomic.Int64
+				left.Store(int64(b.N))
+				var group sync.WaitGroup
+				for r := range readers {
+					random := rand.New(rand.NewPCG(uint64(r), 1))
+					m := traffic.message(random)
+					group.Go(func() {
+						for left.Add(-1) >= 0 {
+							if err := a.Keep(context.Background(), []*Message{m}, Also{}); err != nil {
+								b.Error(err)
+								return
+							}
+							m = traffic.message(random)
+						}
+					})
+				}
+				group.Wait()
+				s := db.Stats()
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+				b.ReportMetric(float64(s.Updates)/float64(max(1, s.Commits)), "msg/commit")
+				b.ReportMetric(s.CommitTime.Seconds()*1e3/float64(max(1, s.Commits)), "ms/commit")
+				b.ReportMetric(float64(db.Size()-before)/float64(b.N), "disk-B/msg")
+			})
+		}
+	}
+}
+
+// BenchmarkPage reads pages of 50 from the archives of 200 people who have 500 messages each.
+func BenchmarkPage(b *testing.B) {
+	a, _ := benchArchive(b)
+	traffic := newTraffic(200)
+	random := rand.New(rand.NewPCG(5, 6))
+	var batch []*Message
+	for range 50_000 {
+		if batch = append(batch, traffic.message(random)); len(batch) == 2000 {
+			if err := a.Keep(b.Context(), batch, Also{}); err != nil {
+				b.Fatal(err)
+			}
+			batch = nil
+		}
+	}
+	d := Delivery{From: traffic.users[0], To: traffic.users[0], QueryID: "q"}
+	for name, with := range map[string]bool{"archive": false, "conversation": true} {
+		b.Run(name, func(b *testing.B) {
+			var buf []byte
+			n := 0
+			for b.Loop() {
+				q := Query{Owner: directory.ID(1 + random.IntN(200)), Last: true, Max: 50}
+				if with {
+					q.With = traffic.users[random.IntN(200)]
+				}
+				_, err := a.Page(b.Context(), q, func(it *Item) (err error) {
+					n++
+					buf, err = d.AppendResult(buf[:0], it)
+					return err
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(n)/float64(b.N), "items/page")
+		})
+	}
+}
