@@ -263,6 +263,7 @@ func (s *Server) Run(ctx context.Context) error {
 	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	s.c2s.Shutdown(grace)
+	s.table.Stop()
 	s.control.Close(grace)
 	wg.Wait()
 	return errors.Join(err, s.close())
