@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -150,16 +151,20 @@ func (a *app) addAdmin(ctx context.Context, l *config.Loaded, door admin.Door) e
 	if err != nil {
 		return err
 	}
-	a.note(`added the account %s
-  password: %s   (it is not shown again; 'confab user passwd admin@%s' sets another)
+	confab := "confab"
+	if origin := l.Origin["data"]; strings.HasPrefix(origin, "--") {
+		confab += " --data " + l.Data
+	}
+	a.note(`added the account %[1]s
+  password: %[2]s   (it is not shown again; '%[5]s user passwd %[1]s' sets another)
 
 What to do next:
-  1. Add people:             confab user add alice@%s --name 'Alice' --generate
-     or all from a file:     confab user import staff.csv --generate
-  2. Tell the DNS:           confab config dns
-  3. Get a certificate that names %s from an authority, name it under [tls] in
-     %s, then: confab reload
-  4. Log in with any Jabber client. 'confab status' shows how the server is.
-`, u.Address, u.Password, l.Domains[0], l.Domains[0], l.Domains[0], l.File)
+  1. Add people:             %[5]s user add alice@%[3]s --name 'Alice' --generate
+     or all from a file:     %[5]s user import staff.csv --generate
+  2. Tell the DNS:           %[5]s config dns
+  3. Get a certificate that names %[3]s from an authority, name it under [tls] in
+     %[4]s, then: %[5]s reload
+  4. Log in with any Jabber client. '%[5]s status' shows how the server is.
+`, u.Address, u.Password, l.Domains[0], l.File, confab)
 	return nil
 }

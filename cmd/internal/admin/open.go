@@ -26,7 +26,7 @@ func OpenStores(s *config.Settings) (*Stores, error) {
 	if err != nil {
 		return nil, err
 	}
-	history, err := openStore(s.ArchiveDB(), bolt.Options{InitialMmapSize: int(s.Store.ArchiveSpace)})
+	history, err := openStore(s.ArchiveDB(), bolt.Options{InitialMmapSize: int(s.Store.ArchiveSpace), Append: archive.AppendSpaces()})
 	if err != nil {
 		return nil, errors.Join(err, state.Close())
 	}

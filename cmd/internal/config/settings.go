@@ -66,7 +66,7 @@ type Auth struct {
 
 // Session holds the rules for client sessions.
 type Session struct {
-	Resume Duration `toml:"resume" live:"yes" doc:"How long a client that lost its connection may come back to its session (XEP-0198). 0s: not at all."`
+	Resume Duration `toml:"resume" doc:"How long a client that lost its connection may come back to its session (XEP-0198). 0s: not at all."`
 }
 
 // Limits bound what one peer may cost.
@@ -77,12 +77,12 @@ type Limits struct {
 	ByteRate          Size     `toml:"byte_rate" live:"yes" doc:"Bytes a second that one connection may send in the long run; above it confab reads more slowly."`
 	OutBuffer         Size     `toml:"out_buffer" live:"yes" doc:"What may wait for one slow client before its connection is closed. The session can be resumed, and the history has everything."`
 	OutBuffers        Size     `toml:"out_buffers" live:"yes" doc:"The same for all clients together."`
-	ResumeStanzas     int      `toml:"resume_stanzas" live:"yes" doc:"How many stanzas are kept for a session that waits to be resumed."`
+	ResumeStanzas     int      `toml:"resume_stanzas" doc:"How many stanzas are kept for a session that waits to be resumed."`
 	TLSHandshake      Duration `toml:"tls_handshake" live:"yes" doc:"How long a TLS handshake may take."`
-	Login             Duration `toml:"login" live:"yes" doc:"How long a connection may take until it has logged in."`
+	Login             Duration `toml:"login" doc:"How long a connection may take until it has logged in."`
 	Sessions          int      `toml:"sessions" doc:"How many sessions one user may have at a time: one for each device that is connected, or waits to be resumed."`
-	LoginTries        int      `toml:"login_tries" live:"yes" doc:"Login attempts on one connection."`
-	LoginFailures     int      `toml:"login_failures" live:"yes" doc:"Wrong passwords a minute from one network address; further attempts have to wait."`
+	LoginTries        int      `toml:"login_tries" doc:"Login attempts on one connection."`
+	LoginFailures     int      `toml:"login_failures" doc:"Wrong passwords a minute from one network address; further attempts have to wait."`
 }
 
 // Store holds what the databases need to know.
