@@ -165,6 +165,17 @@ func (t *Table) ended(s *router.Session, lost router.Unacknowledged) {
 			f(s, lost)
 		}
 	}
+	// Messages are in the history. Requests that nobody will answer any more
+	// get an error, so that who asked does not wait (XEP-0198 §8).
+	for _, raw := range lost.Stanzas {
+		st, err := xmpp.Parse(raw)
+		if err != nil || st.Kind != xmpp.KindIQ || st.Type != xmpp.TypeGet && st.Type != xmpp.TypeSet {
+			continue
+		}
+		if asked := t.host.Router.Session(st.From); asked != nil {
+			asked.Send(nil, xmpp.AppendError(nil, st, xmpp.NewError(xmpp.RecipientUnavailable, "")))
+		}
+	}
 }
 
 // Batch is what one read of a connection brought: messages that are on their

@@ -60,6 +60,7 @@ type Server struct {
 	started time.Time
 	stop    chan struct{}
 	once    sync.Once
+	crashed atomic.Bool
 
 	listeners map[string][]net.Listener
 	control   *admin.Socket
@@ -263,6 +264,9 @@ func (s *Server) Run(ctx context.Context) error {
 	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	s.c2s.Shutdown(grace)
+	if !s.crashed.Load() {
+		s.table.Stop()
+	}
 	s.table.Stop()
 	s.control.Close(grace)
 	wg.Wait()
@@ -313,12 +317,20 @@ func (s *Server) clean(every time.Duration) {
 	if err := s.archive.DropCountsBefore(ctx, s.opts.Clock.Now().Add(-7*24*time.Hour)); err != nil {
 		s.opts.Log.Error("old counts could not be dropped", "error", err)
 	}
+	if age := s.settings.Load().Archive.Retention.Duration; age > 0 {
+		if n, err := s.archive.Retain(ctx, age); err != nil {
+			s.opts.Log.Error("old messages could not be removed", "error", err)
+		} else if n > 0 {
+			s.opts.Log.Info("removed messages older than archive.retention", "messages", n)
+		}
+	}
 	s.opts.Clock.AfterFunc(every, func() { s.clean(every) })
 }
 
 // Crash ends a server as the end of its process would: nobody is told, nothing
 // is written, and what the stores have is what there is. It is for tests.
 func (s *Server) Crash() {
+	s.crashed.Store(true)
 	s.c2s.Crash()
 	s.Stop()
 }
