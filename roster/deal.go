@@ -79,9 +79,9 @@ func (r *Roster) apply(owner *directory.User, e edit) {
 	}
 }
 
-// push tells the owner's clients of a contact.
-func (d *deal) push(owner *directory.User, contact xmpp.JID) {
-	d.then(func(out *router.Batch) { d.r.pushContact(out, owner, contact) })
+// push tells the owner's clients of an edit.
+func (d *deal) push(owner *directory.User, e edit) {
+	d.then(func(out *router.Batch) { d.r.tell(out, owner, e.jid, e.item, e.meta.rev()) })
 }
 
 // set makes a contact what a roster set says (RFC 6121 §2.3.2, §2.4.2).
@@ -106,7 +106,7 @@ func (d *deal) set(owner *directory.User, req *wish, source *Contact, covered bo
 		return err
 	}
 	d.apply(owner, e)
-	d.push(owner, req.jid)
+	d.push(owner, e)
 	return nil
 }
 
@@ -138,7 +138,7 @@ func (d *deal) remove(owner *directory.User, contact xmpp.JID) error {
 	if err := d.part(owner, &before, e); err != nil {
 		return err
 	}
-	d.push(owner, contact)
+	d.push(owner, e)
 	return nil
 }
 
@@ -154,12 +154,13 @@ func (d *deal) part(owner *directory.User, before *Item, e edit) error {
 		return nil
 	}
 	if before.State.HasTo() || before.State.PendingOut() {
-		if err := d.inbound(peer, owner.JID, Unsubscribe, subscription(owner.JID, peer.JID, Unsubscribe)); err != nil {
+		if _, err := d.inbound(peer, owner.JID, Unsubscribe, subscription(owner.JID, peer.JID, Unsubscribe)); err != nil {
 			return err
 		}
 	}
 	if before.State.HasFrom() || before.State.PendingIn() {
-		return d.inbound(peer, owner.JID, Unsubscribed, subscription(owner.JID, peer.JID, Unsubscribed))
+		_, err := d.inbound(peer, owner.JID, Unsubscribed, subscription(owner.JID, peer.JID, Unsubscribed))
+		return err
 	}
 	return nil
 }
@@ -211,13 +212,19 @@ func (d *deal) outbound(owner *directory.User, contact xmpp.JID, peer *directory
 	} else {
 		d.apply(owner, e)
 	}
+	// The contact's server may answer at once: the question is pushed before.
+	// Whom the owner no longer wants to see goes offline before the list says so.
+	first := ev != Unsubscribe
+	if e.show && first {
+		d.push(owner, e)
+	}
 	if t.Pass && peer != nil {
-		if err := d.inbound(peer, owner.JID, ev, stanza); err != nil {
+		if _, err := d.inbound(peer, owner.JID, ev, stanza); err != nil {
 			return err
 		}
 	}
-	if e.show {
-		d.push(owner, contact)
+	if e.show && !first {
+		d.push(owner, e)
 	}
 	if next.State.HasFrom() && !before.State.HasFrom() { // §3.1.5
 		d.hello(owner, contact)
@@ -226,10 +233,11 @@ func (d *deal) outbound(owner *directory.User, contact xmpp.JID, peer *directory
 }
 
 // inbound is a subscription stanza that a user of ours gets (RFC 6121 §A.3).
-func (d *deal) inbound(owner *directory.User, contact xmpp.JID, ev Event, stanza []byte) error {
+// news says that it meant something to the user.
+func (d *deal) inbound(owner *directory.User, contact xmpp.JID, ev Event, stanza []byte) (news bool, err error) {
 	b, before, err := d.open(owner, contact)
 	if err != nil {
-		return err
+		return false, err
 	}
 	t := Inbound(before.State, ev)
 	next := before
@@ -241,7 +249,7 @@ func (d *deal) inbound(owner *directory.User, contact xmpp.JID, ev Event, stanza
 		next.Approved, t.Pass, answer = false, false, true
 	case ev == Subscribe && t.Pass:
 		if len(stanza) > d.r.opts.Limits.Request {
-			return xmpp.NewError(xmpp.PolicyViolation,
+			return false, xmpp.NewError(xmpp.PolicyViolation,
 				fmt.Sprintf("a subscription request is longer than %d bytes", d.r.opts.Limits.Request))
 		}
 		next.Request = slices.Clone(stanza)
@@ -250,7 +258,7 @@ func (d *deal) inbound(owner *directory.User, contact xmpp.JID, ev Event, stanza
 	}
 	e, err := d.put(b, &before, &next)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if t.Pass {
 		d.deliver(owner, ev, stanza)
@@ -261,25 +269,26 @@ func (d *deal) inbound(owner *directory.User, contact xmpp.JID, ev Event, stanza
 		d.apply(owner, e)
 	}
 	if e.show {
-		d.push(owner, contact)
+		d.push(owner, e)
 	}
 	if answer {
-		return d.answer(owner, contact)
+		err = d.answer(owner, contact)
 	}
-	return nil
+	return t.Pass, err
 }
 
-// answer tells a contact who asks for what it has that it has it (RFC 6121 §3.1.3).
+// answer tells a contact who asks for what it has that it has it (RFC 6121
+// §3.1.3). If the contact knew, its state has no use for the answer (§A.3.3).
 func (d *deal) answer(owner *directory.User, contact xmpp.JID) error {
 	peer := d.r.peer(owner, contact)
 	if peer == nil {
 		return nil
 	}
-	if err := d.inbound(peer, owner.JID, Subscribed, subscription(owner.JID, contact, Subscribed)); err != nil {
-		return err
+	news, err := d.inbound(peer, owner.JID, Subscribed, subscription(owner.JID, contact, Subscribed))
+	if news {
+		d.hello(owner, contact)
 	}
-	d.hello(owner, contact)
-	return nil
+	return err
 }
 
 // deliver hands a subscription stanza to the owner's clients: a request to

@@ -70,8 +70,8 @@ func TestOwnNameAndGroupsOfAColleague(t *testing.T) {
 	h := openHouse(t, folder, Options{})
 	romeo := h.connect("romeo@example.com/orchard")
 	romeo.Sends(get)
-	romeo.hears(romeo.result("get", colleague("juliet", "J", "both", "Love")+"<item jid='nurse@elsewhere.example' subscription='none'/>"+
-		colleague("alice", "", "both", "Colleagues")+colleague("bob", "", "both", "Colleagues")))
+	romeo.hears(romeo.result("get", colleague("alice", "", "both", "Colleagues")+colleague("bob", "", "both", "Colleagues")+
+		colleague("juliet", "J", "both", "Love")+"<item jid='nurse@elsewhere.example' subscription='none'/>"))
 }
 
 // Product §3: a colleague cannot be removed.

@@ -239,7 +239,7 @@ func (l *live) tell(out *router.Batch, a *router.Account, viewer *directory.User
 		v.sources[0] = told
 	}
 	for _, j := range contacts {
-		n += l.r.push(out, a, &v, l.r.appendContact(nil, viewer, c, j))
+		n += l.r.push(out, a, &v, l.r.appendContact(nil, viewer, j, c.item(j)))
 	}
 	return n
 }
@@ -282,7 +282,7 @@ func glance(out *router.Batch, come []sight, was bool, s sight) []sight {
 	switch {
 	case is && !was:
 		come = append(come, s)
-	case was && !is:
+	case was && !is && !s.viewer.user.Disabled: // who may not be here has nothing to hear
 		s.viewer.session.Send(out, appendTo(nil, unavailable(s.subject.session.JID()), s.viewer.to))
 	}
 	return come
@@ -312,6 +312,7 @@ func (l *live) greet(out *router.Batch, come []sight) {
 func (r *Roster) Changed(domain string, ch Change) {
 	out := batches.Get().(*router.Batch)
 	defer flush(out)
+	l := r.live[domain]
 	for _, a := range r.host.Router.Domain(domain).Accounts() {
 		u := r.dir.ByID(a.User)
 		if u == nil {
@@ -319,8 +320,13 @@ func (r *Roster) Changed(domain string, ch Change) {
 		}
 		old, was := look(ch.Old, u)
 		now, is := look(ch.New, u)
-		if len(difference(&old, was, &now, is)) > 0 {
-			r.pushContact(out, u, ch.JID)
-		}
+		l.tell(out, a, u, l.known(), difference(&old, was, &now, is))
 	}
+}
+
+// known is the revision up to which clients know everything.
+func (l *live) known() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.told
 }

@@ -35,7 +35,7 @@ func TestSubscribing(t *testing.T) {
 	// Asked again, the server answers for her, and his state has no use for it (§A.3.1, §A.3.3).
 	romeo.Sends("<presence type='subscribe' to='juliet@example.com'/>")
 	juliet.hears()
-	romeo.hears("<presence from='juliet@example.com/balcony' to='romeo@example.com'/>")
+	romeo.hears()
 
 	// §3.2: she no longer lets him see her.
 	juliet.Sends("<presence type='unsubscribed' to='romeo@example.com'/>")
@@ -133,15 +133,10 @@ func TestPreApproval(t *testing.T) {
 
 	romeo.Sends("<presence type='subscribe' to='juliet@example.com'/>")
 	juliet.hears(juliet.push("<item jid='romeo@example.com' subscription='from'/>"))
-	got := romeo.heard()
-	for _, want := range []string{"type='subscribed'", "subscription='to'/>", "<presence to='romeo@example.com' from='juliet@example.com/balcony'/>"} {
-		if !strings.Contains(got, want) {
-			t.Errorf("romeo heard %s, without %s", got, want)
-		}
-	}
-	if strings.Contains(got, "ask=") {
-		t.Errorf("romeo heard %s", got)
-	}
+	romeo.hears(romeo.push("<item jid='juliet@example.com' subscription='none' ask='subscribe'/>"),
+		"<presence from='juliet@example.com' to='romeo@example.com' type='subscribed'/>",
+		romeo.push("<item jid='juliet@example.com' subscription='to'/>"),
+		"<presence from='juliet@example.com/balcony' to='romeo@example.com'/>")
 }
 
 // RFC 6121 §2.1.5, §2.3.3, §2.5.3, and what the limits are.

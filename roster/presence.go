@@ -2,6 +2,7 @@ package roster
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -120,6 +121,7 @@ type announcement struct {
 
 	row      *row       // on the board
 	initial  bool       // the session was not available before
+	told     bool       // subscribers and colleagues were told
 	services []xmpp.JID // that are to hear of it, without a lock
 }
 
@@ -141,7 +143,7 @@ func (a *announcement) mark(next router.Presence) {
 		} else if w, was := b.remove(s); w != nil {
 			a.row, a.now = w, was
 		}
-		if alive || !r.succeeded(s) {
+		if a.told = alive || !r.succeeded(s); a.told {
 			a.tell()
 		}
 		a.initial = next.Available && !old.Available
@@ -176,7 +178,7 @@ func (a *announcement) tell() {
 	a.r.Stats.Presences.Add(int64(n))
 }
 
-// colleague reports whether a subscriber gets the presence by the board.
+// colleague reports whether a contact gets the presence by the board.
 func (a *announcement) colleague(contact xmpp.JID) bool {
 	if a.row == nil || contact.Domain() != a.now.user.Domain {
 		return false
@@ -189,12 +191,25 @@ func (a *announcement) colleague(contact xmpp.JID) bool {
 // directly (RFC 6121 §4.6.3).
 func (a *announcement) farewell() {
 	for _, j := range a.contacts.takeDirected(a.session) {
-		if a.r.dir.Domain(j.Domain()) != nil {
-			a.r.deliverDirectly(a.out, j, a.stanza)
-		} else {
+		switch {
+		case a.r.dir.Domain(j.Domain()) == nil:
 			a.services = append(a.services, j)
+		case !a.heard(j):
+			a.r.deliverDirectly(a.out, j, a.stanza)
 		}
 	}
+}
+
+// heard reports whether an address was told already.
+func (a *announcement) heard(j xmpp.JID) bool {
+	if !a.told || !a.colleague(j.Bare()) && !slices.Contains(a.contacts.subscribers(), j.Bare()) {
+		return false
+	}
+	if j.IsBare() {
+		return true
+	}
+	s := a.r.host.Router.Session(j)
+	return s != nil && s.Presence().Available
 }
 
 // tellOwn sends a session's presence to all available sessions of its account,
@@ -439,7 +454,8 @@ func (r *Roster) probe(d *feature.Dispatch) (handled bool, err error) {
 		return true, err
 	}
 	return true, r.deal(context.Background(), func(dl *deal) error {
-		return dl.inbound(prober, owner.JID, Unsubscribed, answer)
+		_, err := dl.inbound(prober, owner.JID, Unsubscribed, answer)
+		return err
 	})
 }
 

@@ -256,3 +256,19 @@ func TestHiddenUserHasSubscribers(t *testing.T) {
 	romeo.Sends("<presence><show>dnd</show></presence>")
 	bob.hears("<presence from='romeo@example.com/orchard' to='bob@example.com'><show>dnd</show></presence>")
 }
+
+// Who hears of it anyway is not told twice (RFC 6121 §4.6.3).
+func TestDirectedPresenceToASubscriber(t *testing.T) {
+	for _, mode := range []Mode{Off, All} {
+		h := newHouse(t, Options{Mode: mode})
+		romeo, juliet := h.online("romeo@example.com/orchard"), h.online("juliet@example.com/balcony")
+		quiet := h.connect("juliet@example.com/quiet")
+		mutual(romeo, juliet)
+		romeo.Sends("<presence to='juliet@example.com'/>", "<presence to='juliet@example.com/balcony'/>", "<presence to='juliet@example.com/quiet'/>")
+		juliet.quiet()
+		quiet.quiet()
+		h.Table.End(romeo.Session)
+		juliet.hears("<presence from='romeo@example.com/orchard' type='unavailable' to='juliet@example.com'/>")
+		quiet.hears("<presence from='romeo@example.com/orchard' type='unavailable' to='juliet@example.com/quiet'/>")
+	}
+}

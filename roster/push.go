@@ -38,8 +38,9 @@ func (r *Roster) push(out *router.Batch, a *router.Account, v *version, item []b
 	return n
 }
 
-// pushContact tells a user's interested sessions how a contact looks in the list now.
-func (r *Roster) pushContact(out *router.Batch, owner *directory.User, contact xmpp.JID) {
+// tell tells a user's interested sessions how a contact looks in the list, if
+// its own item there is it, at revision rev of the list.
+func (r *Roster) tell(out *router.Batch, owner *directory.User, contact xmpp.JID, it *Item, rev uint64) {
 	a := r.host.Router.Account(owner.JID)
 	if a == nil {
 		return
@@ -54,18 +55,21 @@ func (r *Roster) pushContact(out *router.Batch, owner *directory.User, contact x
 		return
 	}
 	v := r.announced(owner.Domain)
-	v.personal = c.meta.rev()
-	r.push(out, a, &v, r.appendContact(nil, owner, c, contact))
+	v.personal = rev
+	r.push(out, a, &v, r.appendContact(nil, owner, contact, it))
 }
 
-// appendContact appends the item of a contact as the owner's list shows it.
-// Call with c.mu held.
-func (r *Roster) appendContact(dst []byte, owner *directory.User, c *contacts, contact xmpp.JID) []byte {
+// appendContact appends a contact as the owner's list shows it; it is the item
+// in the own list, nil if there is none.
+func (r *Roster) appendContact(dst []byte, owner *directory.User, contact xmpp.JID, it *Item) []byte {
 	var source *Contact
 	if f, ok := r.foreign(owner, contact); ok {
 		source = &f
 	}
-	s, ok := merge(source, c.item(contact))
+	if it != nil && it.Removed {
+		it = nil
+	}
+	s, ok := merge(source, it)
 	if !ok {
 		return appendRemoved(dst, contact)
 	}

@@ -72,15 +72,19 @@ func (r *Roster) answer(q *feature.Query, c *contacts, dst []byte) (base version
 // appendItems appends a whole list. Call with c.mu held.
 func (r *Roster) appendItems(dst []byte, snapshot *directory.Snapshot, viewer *directory.User, c *contacts) []byte {
 	skip := []string{viewer.Local}
+	for j := range c.items {
+		if j.Domain() == viewer.Domain && c.item(j) != nil {
+			skip = append(skip, j.Local())
+		}
+	}
+	slices.Sort(skip)
+	dst = r.boards[viewer.Domain].commons.list(r, snapshot, viewer).appendWithout(dst, slices.Compact(skip))
 	own := slices.SortedFunc(maps.Values(c.items), func(a, b *Item) int {
 		return strings.Compare(a.JID.String(), b.JID.String())
 	})
 	for _, it := range own {
 		if it.Removed {
 			continue
-		}
-		if it.JID.Domain() == viewer.Domain {
-			skip = append(skip, it.JID.Local())
 		}
 		var source *Contact
 		if f, ok := r.foreign(viewer, it.JID); ok {
@@ -98,8 +102,7 @@ func (r *Roster) appendItems(dst []byte, snapshot *directory.Snapshot, viewer *d
 			}
 		}
 	}
-	slices.Sort(skip)
-	return r.boards[viewer.Domain].commons.list(r, snapshot, viewer).appendWithout(dst, slices.Compact(skip))
+	return dst
 }
 
 // update is a contact whose place in a viewer's list changed.
@@ -158,7 +161,7 @@ func (r *Roster) since(viewer *directory.User, c *contacts, base version) (updat
 func (r *Roster) ownUpdates(viewer *directory.User, c *contacts, since uint64) (updates []update) {
 	for j, it := range c.items {
 		if it.Rev > since {
-			updates = append(updates, update{-1, it.Rev, r.appendContact(nil, viewer, c, j)})
+			updates = append(updates, update{-1, it.Rev, r.appendContact(nil, viewer, j, c.item(j))})
 		}
 	}
 	slices.SortFunc(updates, func(a, b update) int { return cmp.Compare(a.rev, b.rev) })
@@ -171,7 +174,7 @@ func (r *Roster) sourceUpdates(source int, viewer *directory.User, c *contacts, 
 		old, was := look(i.Old, viewer)
 		now, is := look(ch.New, viewer)
 		if was != is || is && !old.equal(&now) {
-			updates = append(updates, update{source, ch.Revision, r.appendContact(nil, viewer, c, ch.JID)})
+			updates = append(updates, update{source, ch.Revision, r.appendContact(nil, viewer, ch.JID, c.item(ch.JID))})
 		}
 	}
 	return updates
@@ -235,7 +238,7 @@ func (r *Roster) restore(s *router.Session, owner *directory.User, contact xmpp.
 	v := r.announced(owner.Domain)
 	v.personal = c.meta.rev()
 	r.Stats.Pushes.Add(1)
-	s.Send(nil, r.appendPush(nil, s.JID(), &v, r.appendContact(nil, owner, c, contact)))
+	s.Send(nil, r.appendPush(nil, s.JID(), &v, r.appendContact(nil, owner, contact, c.item(contact))))
 	return xmpp.NewError(xmpp.NotAllowed, "this contact is in the roster of everybody here and cannot be removed; it can be blocked")
 }
 
@@ -253,7 +256,7 @@ func (r *Roster) directoryUpdates(e reach, viewer *directory.User, c *contacts, 
 		o, saw := r.contactIn(stand{old, e}, was)
 		n, sees := r.contactIn(stand{now, e}, viewer)
 		for _, j := range difference(&o, saw, &n, sees) {
-			updates = append(updates, update{0, rev, r.appendContact(nil, viewer, c, j)})
+			updates = append(updates, update{0, rev, r.appendContact(nil, viewer, j, c.item(j))})
 		}
 	}
 	for first, last := range latest(changes, userOf) {
