@@ -7,6 +7,7 @@ const (
 	nameFirst = 1 << iota // may begin a name
 	nameByte              // may stand in a name
 	inText                // plain in character data
+	inCDATA               // allowed in a CDATA section
 	inAttr                // plain in an attribute, with neither quote
 	blank                 // white space
 )
@@ -25,8 +26,11 @@ var class = func() (t [256]uint8) {
 		if space {
 			t[c] |= blank
 		}
-		if (c >= ' ' || space) && c != '&' && c != '<' && c != ']' {
-			t[c] |= inText
+		if c >= ' ' || space {
+			t[c] |= inCDATA
+			if c != '&' && c != '<' && c != ']' {
+				t[c] |= inText
+			}
 		}
 		if c >= ' ' && c != '&' && c != '<' && c != '\'' && c != '"' {
 			t[c] |= inAttr
@@ -58,64 +62,39 @@ func isChar(r rune) bool {
 		r >= 0x20 && r <= 0xD7FF || r >= 0xE000 && r <= 0xFFFD || r >= 0x10000 && r <= 0x10FFFF
 }
 
-// checkText checks the character data between two tags.
-func checkText(b []byte) error {
-	for i := 0; i < len(b); {
-		c := b[i]
-		switch {
-		case class[c]&inText != 0:
+// checkText checks character data: the bytes between two tags (plain is inText), or inside of a CDATA section
+// (inCDATA).
+func checkText(b []byte, plain uint8) error {
+	for i := 0; ; {
+		for i < len(b) && class[b[i]]&plain != 0 {
 			i++
+		}
+		if i == len(b) {
+			return nil
+		}
+		c := b[i]
+		n, err, cut := 1, error(nil), errUTF8
+		switch {
 		case c >= utf8.RuneSelf:
-			_, n, err := parseRune(b[i:])
-			if err == errMore {
-				return errUTF8
-			}
-			if err != nil {
-				return err
-			}
-			i += n
+			_, n, err = parseRune(b[i:])
 		case c == '&':
-			_, n, err := parseRef(b[i:])
-			if err == errMore {
-				return errRef
-			}
-			if err != nil {
-				return err
-			}
-			i += n
+			_, n, err = parseRef(b[i:])
+			cut = errRef
 		case c == ']':
 			if i+2 < len(b) && b[i+1] == ']' && b[i+2] == '>' {
-				return errCDATAEnd
+				err = errCDATAEnd
 			}
-			i++
 		default:
-			return errChar
+			err = errChar
 		}
-	}
-	return nil
-}
-
-// checkChars checks the inside of a CDATA section.
-func checkChars(b []byte) error {
-	for i := 0; i < len(b); {
-		c := b[i]
-		switch {
-		case c >= utf8.RuneSelf:
-			_, n, err := parseRune(b[i:])
-			if err == errMore {
-				return errUTF8
-			}
-			if err != nil {
-				return err
-			}
-			i += n
-		case c < ' ' && !isSpace(c):
-			return errChar
-		default:
-			i++
+		if err == errMore {
+			err = cut
 		}
+		if err != nil {
+			return err
+		}
+		i += n
 	}
-	return nil
 }
 
 // parseRune reads a rune above ASCII. errMore: b ends within it.

@@ -93,6 +93,26 @@ func TestApplyNamespaces(t *testing.T) {
 	}
 }
 
+// TestApplyForwarded: in <forwarded/> a stanza must say that it is of jabber:client (XEP-0297 §3), or it would be of the
+// wrapper's namespace.
+func TestApplyForwarded(t *testing.T) {
+	for _, in := range []string{
+		"<message><body>x</body><p:y/></message>",
+		"<message xmlns='jabber:client'><body>x</body><p:y/></message>",
+		"<message xmlns:c='jabber:client'><c:body>x</c:body><p:y/></message>",
+	} {
+		copied := apply(t, in, Edit{Declare: NSClient, To: MustJID("carol@example.com")})
+		n, err := ParseNode([]byte("<forwarded xmlns='urn:xmpp:forward:0'>" + copied + "</forwarded>"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := n.Child(NSClient, "message")
+		if m.Attr("to") != "carol@example.com" || m.ChildText("", "body") != "x" || m.Child("urn:p", "y") == nil {
+			t.Errorf("%s became %s", in, copied)
+		}
+	}
+}
+
 func TestApplyHeaderNamespaceIsEscaped(t *testing.T) {
 	var x Lexer
 	if _, _, err := x.Header([]byte("<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' xmlns:q='urn:&quot;&apos;&lt;&amp;'>")); err != nil {

@@ -3,6 +3,7 @@ package xmpp
 import (
 	"bytes"
 	"errors"
+	"math"
 )
 
 var (
@@ -143,6 +144,7 @@ func (x *Lexer) SetLimits(l Limits) {
 	set(&l.Attrs, DefaultLimits.Attrs)
 	set(&l.Children, DefaultLimits.Children)
 	set(&l.NameBytes, DefaultLimits.NameBytes)
+	l.Bytes = min(l.Bytes, math.MaxInt32) // offsets have 32 bits
 	x.limits = l
 }
 
@@ -230,7 +232,7 @@ func (x *Lexer) element(b []byte) (int, error) {
 				return 0, errMore
 			}
 			j += max(i, x.scan)
-			if err := checkText(b[i:j]); err != nil {
+			if err := checkText(b[i:j], inText); err != nil {
 				return 0, err
 			}
 			x.pos, x.scan = j, 0
@@ -322,7 +324,7 @@ func (x *Lexer) cdata(b []byte, i int) error {
 		x.scan = len(b)
 		return errMore
 	}
-	if err := checkChars(b[i+len(open) : from+j]); err != nil {
+	if err := checkText(b[i+len(open):from+j], inCDATA); err != nil {
 		return err
 	}
 	x.pos = from + j + len(end)

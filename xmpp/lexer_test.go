@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 )
 
 // chat is a usual chat message of 309 bytes.
@@ -240,9 +239,9 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestDribble feeds big stanzas byte by byte: that must take time in proportion to their size.
+// TestDribble feeds big stanzas byte by byte: the lexer must not look at the same bytes again and again.
 func TestDribble(t *testing.T) {
-	const size = 256 << 10
+	const size = 64 << 10
 	for name, in := range map[string]string{
 		"text":      "<a>" + strings.Repeat("x", size) + "</a>",
 		"attribute": "<a b='" + strings.Repeat("x", size) + "'/>",
@@ -254,18 +253,16 @@ func TestDribble(t *testing.T) {
 		x := openStream(t, Limits{Bytes: 2 * size, Children: size})
 		var st Stanza
 		buf := []byte(in)
-		start := time.Now()
 		for i := 1; i < len(buf); i++ {
 			if _, err := x.Next(buf[:i], &st); err != ErrIncomplete {
 				t.Fatalf("%s: byte %d: %v", name, i, err)
 			}
+			if done := max(x.pos, x.scan); done < i-len(openCDATA) {
+				t.Fatalf("%s: at byte %d it would begin again at %d", name, i, done)
+			}
 		}
 		if n, err := x.Next(buf, &st); err != nil || n != len(in) {
 			t.Fatalf("%s: %d, %v", name, n, err)
-		}
-		// Quadratic work would be 10¹⁰ steps and more.
-		if d := time.Since(start); d > 5*time.Second {
-			t.Errorf("%s: %v", name, d)
 		}
 	}
 }

@@ -1,6 +1,9 @@
 package xmpp
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // AppendText appends s as XML character data. What XML cannot carry (control characters, broken UTF-8)
 // becomes U+FFFD, so that nothing we write can end a peer's stream.
@@ -91,6 +94,27 @@ func AppendResult(dst []byte, req *Stanza, payload []byte) []byte {
 	dst = append(dst, '>')
 	dst = append(dst, payload...)
 	return append(dst, "</iq>"...)
+}
+
+// AppendFramed appends an element that was written for a stream as one that stands alone, as WebSocket and BOSH want it
+// (RFC 7395 §3.3.3, XEP-0124 §6): the default namespace is jabber:client, and the prefix stream is declared, unless the
+// element does it itself.
+func AppendFramed(dst, element []byte) []byte {
+	name := tagName(element)
+	if len(name) == 0 {
+		return append(dst, element...)
+	}
+	end := 1 + len(name)
+	dst = append(dst, element[:end]...)
+	switch {
+	case bytes.HasPrefix(name, []byte("stream:")):
+		if rawAttr(element, "xmlns:stream") == nil {
+			dst = AppendAttr(dst, "xmlns:stream", NSStream)
+		}
+	case bytes.IndexByte(name, ':') < 0 && rawAttr(element, "xmlns") == nil:
+		dst = AppendAttr(dst, "xmlns", NSClient)
+	}
+	return append(dst, element[end:]...)
 }
 
 // appendReplyHead appends the attributes that a reply takes from the stanza it answers.

@@ -44,6 +44,23 @@ func TestAppendAttr(t *testing.T) {
 	}
 }
 
+func TestAppendFramed(t *testing.T) {
+	for in, want := range map[string]string{
+		"<presence/>":                       "<presence xmlns='jabber:client'/>",
+		"<message id='1'><body/></message>": "<message xmlns='jabber:client' id='1'><body/></message>",
+		"<r xmlns='urn:xmpp:sm:3'/>":        "<r xmlns='urn:xmpp:sm:3'/>",
+		"<iq a='>' xmlns=''/>":              "<iq a='>' xmlns=''/>",
+		"<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>": "<stream:features xmlns:stream='http://etherx.jabber.org/streams'>" +
+			"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>",
+		string(NewStreamError(StreamReset, "").AppendDeclared(nil)): string(NewStreamError(StreamReset, "").AppendDeclared(nil)),
+		"": "",
+	} {
+		if got := string(AppendFramed(nil, []byte(in))); got != want {
+			t.Errorf("%s: %s", in, got)
+		}
+	}
+}
+
 // FuzzEscape: whatever is written is read back as what it was, but for what XML cannot carry.
 func FuzzEscape(f *testing.F) {
 	for _, s := range []string{"", "<&>'\"", "\r\n\t", "\x00\xff\uFFFE", "ü🎉]]>"} {
