@@ -28,8 +28,10 @@ func BindTLS(state tls.ConnectionState, sent *x509.Certificate) Binding {
 	// RFC 9266 §2: the context is there and empty, which is not the same as none
 	// in TLS 1.2. There is no binding without extended master secret (§4.2);
 	// ExportKeyingMaterial is an error then.
-	if data, err := state.ExportKeyingMaterial("EXPORTER-Channel-Binding", []byte{}, 32); err == nil {
-		b.Exporter = data
+	if state.HandshakeComplete {
+		if data, err := state.ExportKeyingMaterial("EXPORTER-Channel-Binding", []byte{}, 32); err == nil {
+			b.Exporter = data
+		}
 	}
 	if hash, ok := endPointHash(sent); ok {
 		h := hash.New()

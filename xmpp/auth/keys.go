@@ -13,6 +13,7 @@ import (
 	"hash"
 	"slices"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/runes"
 	"golang.org/x/text/secure/precis"
@@ -212,7 +213,7 @@ func prepare(password string) (string, error) {
 		return "", fmt.Errorf("the password is longer than %d bytes", maxPassword)
 	}
 	p, err := opaque.String(password)
-	if err != nil || p == "" {
+	if err != nil || p == "" || !utf8.ValidString(password) {
 		return "", errors.New("the password is empty or has characters that cannot be typed, as line ends")
 	}
 	return p, nil
