@@ -1,0 +1,180 @@
+package roster
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"confab/xmpp"
+	"confab/xmpp/feature"
+	"confab/xmpp/router"
+)
+
+// Many come, change and go at once. In the end everybody who is there must know
+// the last presence of everybody else, and of nobody who is gone.
+func TestEverybodySeesTheLastOfEverybody(t *testing.T) {
+	for _, mode := range []Mode{All, Off} {
+		h := newHouse(t, Options{Mode: mode})
+		const users, rounds = 12, 30
+		h.populate(users)
+		people := make([]*person, users)
+		for i := range people {
+			people[i] = h.connect(fmt.Sprintf("user%d@example.com/x", i))
+		}
+		if mode == Off {
+			for i := range people {
+				for j := range i {
+					mutual(people[i], people[j])
+				}
+			}
+		}
+		var wait sync.WaitGroup
+		for i, p := range people {
+			wait.Go(func() {
+				for round := range rounds {
+					p.Sends(fmt.Sprintf("<presence><status>%d</status></presence>", round))
+					if (i+round)%3 == 0 {
+						p.Sends("<presence type='unavailable'/>")
+					}
+				}
+				if i%4 == 0 {
+					h.Table.End(p.Session)
+				}
+			})
+		}
+		wait.Wait()
+		for i, p := range people {
+			if !p.Presence().Available || !p.Alive() {
+				continue
+			}
+			// What counts is what was heard since the viewer came last.
+			known := map[string]string{}
+			for _, m := range presences.FindAllStringSubmatch(strings.Join(p.Conn.Left(), ""), -1) {
+				known[m[1]] = m[2]
+			}
+			for j, other := range people {
+				got, want := known[other.JID().String()], "gone"
+				if now := other.Presence(); now.Available && other.Alive() {
+					want = presences.FindStringSubmatch(string(appendTo(nil, now.Stanza, toAttr(p.JID()))))[2]
+				}
+				if got == " type='unavailable'/>" || got == "" {
+					got = "gone"
+				}
+				if got != want {
+					t.Errorf("%s: user%d knows of user%d %q, which is %q", mode, i, j, got, want)
+				}
+			}
+		}
+	}
+}
+
+var presences = regexp.MustCompile(`<presence to='[^']*' from='([^']*)'( type='unavailable'/>|>.*?</presence>)`)
+
+// sink is a connection whose client reads everything at once.
+type sink struct{ stanzas, bytes int }
+
+func (s *sink) Append(b []byte) bool         { s.bytes += len(b); s.stanzas++; return false }
+func (s *sink) Flush()                       {}
+func (s *sink) Close(*xmpp.StreamError)      {}
+func (h *house) sink(full string) *benchUser { return h.bench(full, new(sink)) }
+
+type benchUser struct {
+	*router.Session
+	batch *feature.Batch
+	house *house
+}
+
+func (h *house) bench(full string, c router.Conn) *benchUser {
+	j := xmpp.MustJID(full)
+	s, _, err := h.Router.Bind(h.Directory.User(j), j, c)
+	if err != nil {
+		h.test.Fatal(err)
+	}
+	return &benchUser{s, h.Table.NewBatch(s), h}
+}
+
+func (u *benchUser) sends(st *xmpp.Stanza) {
+	u.house.Table.Handle(u.batch, st)
+	u.house.Table.Commit(u.batch)
+}
+
+func parsed(tb testing.TB, s string) *xmpp.Stanza {
+	st, err := xmpp.Parse([]byte(s))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return st
+}
+
+const usual = "<presence id='p1'><show>away</show><status>in a meeting</status><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='https://example.org' ver='QgayPKawpkPSDYmwT/WM94uAlu0='/></presence>"
+
+// A presence to 1,000 colleagues costs no more memory than a presence to one.
+func TestFanOutAllocations(t *testing.T) {
+	cost := func(n int) float64 {
+		h := newHouse(t, Options{Mode: All})
+		h.populate(n)
+		var people []*benchUser
+		for i := range n {
+			people = append(people, h.sink(fmt.Sprintf("user%d@example.com/x", i)))
+			people[i].sends(parsed(t, "<presence/>"))
+		}
+		st := parsed(t, usual)
+		return testing.AllocsPerRun(20, func() { people[0].sends(st) })
+	}
+	if one, many := cost(2), cost(1000); many > one+2 || many > 12 {
+		t.Errorf("a presence to one colleague takes %.0f allocations, one to 999 %.0f", one, many)
+	}
+}
+
+func BenchmarkPresence(b *testing.B) {
+	h := newHouse(b, Options{Mode: All})
+	h.populate(1000)
+	var people []*benchUser
+	for i := range 1000 {
+		people = append(people, h.sink(fmt.Sprintf("user%d@example.com/x", i)))
+		people[i].sends(parsed(b, "<presence/>"))
+	}
+	away, gone, back := parsed(b, usual), parsed(b, "<presence type='unavailable'/>"), parsed(b, "<presence/>")
+	b.Run("to 1000 colleagues", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			people[0].sends(away)
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/delivery")
+	})
+	b.Run("gone and back", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			people[0].sends(gone)
+			people[0].sends(back)
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/3000, "ns/delivery")
+	})
+}
+
+// A thousand people come to work.
+func BenchmarkMassLogin(b *testing.B) {
+	h := newHouse(b, Options{Mode: All})
+	h.populate(1000)
+	st := parsed(b, usual)
+	b.ReportAllocs()
+	for b.Loop() {
+		var people []*benchUser
+		for i := range 1000 {
+			people = append(people, h.sink(fmt.Sprintf("user%d@example.com/x", i)))
+		}
+		for _, p := range people {
+			p.sends(st)
+		}
+		b.StopTimer()
+		for _, p := range people {
+			p.SetPresence(router.Presence{})
+			h.boards["example.com"].remove(p.Session)
+			p.End()
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1e6, "ns/delivery")
+}
