@@ -149,6 +149,7 @@ func TestNextRefuses(t *testing.T) {
 			"<x:a/>", "<a x:b='1'/>", "<a><x:b/></a>", "<a><b><x:c/></b></a>", "<a><x:b xmlns:x='urn:x'/><x:c/></a>",
 			"<a xmlns:x=''/>", "<a xmlns:xml='urn:x'/>", "<a xmlns:xmlns='urn:x'/>", "<a xmlns:x='http://www.w3.org/XML/1998/namespace'/>",
 			"<a xmlns:x='http://www.w3.org/2000/xmlns/'/>", "<a xmlns='http://www.w3.org/XML/1998/namespace'/>", "<a xmlns='http://www.w3.org/2000/xmlns/'/>", "<xmlns:a/>",
+			"<a xmlns='urn:a b'/>", "<a xmlns='urn:a\n'/>", "<a xmlns:x='&#9;'/>",
 			"</stream:streams>", "</stream>",
 		},
 		StreamRestrictedXML: {

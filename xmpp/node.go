@@ -211,23 +211,28 @@ func resolve(decls []nsDecl, prefix []byte) string {
 }
 
 // Append appends the element as XML that stands alone: its namespaces are declared in it.
-func (n *Node) Append(dst []byte) []byte { return n.append(dst, n.Space, true) }
+func (n *Node) Append(dst []byte) []byte { return n.append(dst, "", true) }
 
-// append appends the element where outside is the default namespace; declare forces the declaration.
+// append appends the element where outside is the default namespace; declare says that it may be another.
 func (n *Node) append(dst []byte, outside string, declare bool) []byte {
-	dst = append(append(dst, '<'), n.Local...)
-	if declare || n.Space != outside {
+	prefix := ""
+	if n.Space == NSXML {
+		prefix = "xml:" // it can not be the default namespace (Namespaces in XML §3)
+	}
+	dst = append(append(append(dst, '<'), prefix...), n.Local...)
+	if prefix == "" && (declare || n.Space != outside) {
 		dst = AppendAttr(dst, "xmlns", n.Space)
+		outside, declare = n.Space, false
 	}
 	dst = n.appendAttrs(dst)
-	mixed := n.mixed
-	if len(mixed) != len(n.Children)+1 || strings.Join(mixed, "") != n.Text {
-		mixed = nil // it was changed since it was read
-	}
 	if len(n.Children) == 0 && n.Text == "" {
 		return append(dst, '/', '>')
 	}
 	dst = append(dst, '>')
+	mixed := n.mixed
+	if len(mixed) != len(n.Children)+1 || strings.Join(mixed, "") != n.Text {
+		mixed = nil // it was changed since it was read
+	}
 	if mixed == nil {
 		dst = AppendText(dst, n.Text)
 	}
@@ -235,12 +240,12 @@ func (n *Node) append(dst []byte, outside string, declare bool) []byte {
 		if mixed != nil {
 			dst = AppendText(dst, mixed[i])
 		}
-		dst = c.append(dst, n.Space, false)
+		dst = c.append(dst, outside, declare)
 	}
 	if mixed != nil {
 		dst = AppendText(dst, mixed[len(n.Children)])
 	}
-	dst = append(append(dst, '<', '/'), n.Local...)
+	dst = append(append(append(dst, "</"...), prefix...), n.Local...)
 	return append(dst, '>')
 }
 

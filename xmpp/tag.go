@@ -263,6 +263,9 @@ func (x *Lexer) declare(b []byte, prefix span, a *attr) error {
 		return errDeclaration
 	case len(name) > 0 && len(uri) == 0:
 		return errDeclaration
+	case bytes.IndexFunc(uri, func(r rune) bool { return r <= ' ' }) >= 0:
+		// No URI has blanks in it (Namespaces in XML §2.2), and parsers differ in what they make of line breaks.
+		return errDeclaration
 	}
 	if len(x.binds) >= maxBinds {
 		return errTooManyBinds
