@@ -267,7 +267,6 @@ func (s *Server) Run(ctx context.Context) error {
 	if !s.crashed.Load() {
 		s.table.Stop()
 	}
-	s.table.Stop()
 	s.control.Close(grace)
 	wg.Wait()
 	return errors.Join(err, s.close())
