@@ -405,3 +405,24 @@ func TestPanicCostsTheSenderOnly(t *testing.T) {
 		t.Errorf("after all that juliet heard %q", heard)
 	}
 }
+
+// XEP-0198 §8: who waits for an answer of a session that died gets one.
+func TestRequestsThatDieWithTheirSession(t *testing.T) {
+	h := house(t)
+	romeo, juliet := h.Online(t, "romeo@example.com/orchard"), h.Connect(t, "juliet@example.com/balcony")
+	if err := juliet.EnableManagement(time.Minute, func(string) []byte { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	const to = " to='juliet@example.com/balcony'"
+	romeo.Sends(
+		"<iq type='get' id='0'"+to+"><b xmlns='a'/></iq>",
+		"<iq type='get' id='1'"+to+"><b xmlns='a'/></iq>",
+		"<iq type='result' id='2'"+to+"><b xmlns='a'/></iq>",
+		"<message id='3'"+to+"/>",
+	)
+	if err := juliet.Acknowledge(1); err != nil {
+		t.Fatal(err)
+	}
+	h.Table.End(juliet.Session)
+	romeo.Hears(refusal("iq", "juliet@example.com/balcony", "wait", "recipient-unavailable", ""))
+}
