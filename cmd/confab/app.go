@@ -74,22 +74,18 @@ func (a *app) run(ctx context.Context, args []string) int {
 }
 
 func exitCode(err error) int {
-	var settings *config.Error
-	var e *admin.Error
-	switch {
-	case errors.As(err, &settings):
+	if errors.As(err, new(*config.Error)) {
 		return exitUsage
-	case errors.As(err, &e):
-		switch e.Code {
-		case admin.Usage:
-			return exitUsage
-		case admin.NotFound:
-			return exitNotFound
-		case admin.Conflict:
-			return exitConflict
-		case admin.NotRunning:
-			return exitNotRunning
-		}
+	}
+	switch admin.CodeOf(err) {
+	case admin.Usage:
+		return exitUsage
+	case admin.NotFound:
+		return exitNotFound
+	case admin.Conflict:
+		return exitConflict
+	case admin.NotRunning:
+		return exitNotRunning
 	}
 	return exitFailed
 }

@@ -20,6 +20,7 @@ import (
 	"confab/cmd/internal/server"
 	"confab/xmpp"
 	"confab/xmpp/directory"
+	"confab/xmpp/store"
 )
 
 // TestDialogues plays every script of cmd/internal/server/testdata against a
@@ -36,6 +37,7 @@ type world struct {
 	server   *server.Server
 	ended    chan error
 	loaded   *config.Loaded
+	wrap     func(store.DB) store.DB // around the history; may be nil
 }
 
 func startWorld(t testing.TB, s dialogue.Scene) dialogue.Server {
@@ -102,7 +104,7 @@ func (w *world) Start() error {
 	}
 	w.loaded = l
 	log := slog.New(slog.NewTextHandler(testLog{w.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s, err := server.New(context.Background(), l, server.Options{Log: log, Clock: w.clock, Version: "test", Reload: w.settings.Load})
+	s, err := server.New(context.Background(), l, server.Options{Log: log, Clock: w.clock, Version: "test", Reload: w.settings.Load, Wrap: w.wrap})
 	if err != nil {
 		return err
 	}

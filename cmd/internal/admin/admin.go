@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"confab/archive"
+	"confab/cmd/internal/config"
 	"confab/xmpp"
 	"confab/xmpp/auth"
 	"confab/xmpp/directory"
@@ -240,6 +241,9 @@ func failf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Text: fmt.Sprintf(format, args...)}
 }
 
+// CodeOf says what kind of failure an error of this package is.
+func CodeOf(err error) Code { return asError(err).Code }
+
 // asError gives an error of the packages below its code.
 func asError(err error) *Error {
 	var e *Error
@@ -247,12 +251,15 @@ func asError(err error) *Error {
 		return e
 	}
 	code := Failed
+	var held *heldError
 	switch {
+	case errors.As(err, &held):
+		code = Conflict
 	case errors.Is(err, directory.ErrExists):
 		code = Conflict
 	case errors.Is(err, directory.ErrNotFound):
 		code = NotFound
-	case errors.Is(err, directory.ErrName), errors.Is(err, directory.ErrDomain):
+	case errors.Is(err, directory.ErrName), errors.Is(err, directory.ErrDomain), errors.As(err, new(*config.Error)):
 		code = Usage
 	}
 	return &Error{Code: code, Text: err.Error(), cause: err}

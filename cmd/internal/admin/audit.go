@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"confab/cmd/internal/config"
 )
 
 // Audit is the audit log: who changed something, and who read the history. It
@@ -55,7 +57,7 @@ func (l *Audit) write(e auditEntry) error {
 		return fmt.Errorf("nothing was done, as the audit log cannot be written: %w", err)
 	}
 	_, err = f.Write(append(line, '\n'))
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(err, f.Sync(), f.Close(), config.Adopt(l.Path)); err != nil {
 		return fmt.Errorf("nothing was done, as the audit log cannot be written: %w", err)
 	}
 	return nil

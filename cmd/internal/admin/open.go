@@ -43,6 +43,9 @@ func openStore(path string, o bolt.Options) (store.DB, error) {
 	case err != nil:
 		return nil, err
 	}
+	if err := config.Adopt(path); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	return db, nil
 }
 

@@ -57,13 +57,16 @@ func exists(path string) bool {
 
 // writeNew writes a file that must not exist yet, and its folder.
 func writeNew(path string, data []byte, mode os.FileMode) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
+	folder := filepath.Dir(path)
+	if !exists(folder) {
+		if err := errors.Join(os.MkdirAll(folder, 0o700), Adopt(folder)); err != nil {
+			return err
+		}
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
+	return errors.Join(err, f.Sync(), f.Close(), Adopt(path))
 }
