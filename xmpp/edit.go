@@ -23,6 +23,8 @@ func (e *Edit) IsZero() bool {
 		len(e.Add) == 0 && e.Declare == ""
 }
 
+func (e *Edit) setsType() bool { return e.Type > TypeNone && e.Type < TypeInvalid }
+
 // Match names first-level children. An empty Local or By matches any.
 type Match struct {
 	Space, Local string
@@ -104,7 +106,7 @@ func appendHead(dst []byte, st *Stanza, e *Edit) []byte {
 	if !e.To.IsZero() {
 		dst = AppendAttr(dst, "to", e.To.String())
 	}
-	if e.Type != TypeNone && e.Type != TypeInvalid {
+	if e.setsType() {
 		dst = AppendAttr(dst, "type", e.Type.String())
 	}
 	prefixed := st.Raw[h.name.from-1] == ':'
@@ -140,7 +142,7 @@ func appendHead(dst []byte, st *Stanza, e *Edit) []byte {
 		}
 		next(&h.from, !e.From.IsZero())
 		next(&h.to, !e.To.IsZero() || e.NoTo)
-		next(&h.kind, e.Type != TypeNone && e.Type != TypeInvalid)
+		next(&h.kind, e.setsType())
 		next(&h.xmlns, content)
 		dst = append(dst, st.Raw[pos:cut.space]...)
 		if cut.name.to == 0 {

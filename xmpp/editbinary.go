@@ -37,7 +37,7 @@ func (e *Edit) AppendBinary(dst []byte) []byte {
 	if e.NoTo {
 		dst[fields] |= editNoTo
 	}
-	if e.Type > TypeNone && e.Type < TypeInvalid {
+	if e.setsType() {
 		dst[fields] |= editType
 		dst = append(dst, byte(e.Type))
 	}
