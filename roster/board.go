@@ -96,8 +96,9 @@ func (b *board) tell(out *router.Batch, w *row, stanza []byte) (n int) {
 	return n
 }
 
-// A run of presences is handed over in pieces of about this size.
-const runBytes = 128 << 10
+// A run of presences is handed over in pieces of about this size: when all of a
+// domain come at once, what waits for each of them stays small.
+const runBytes = 32 << 10
 
 // runs holds the buffers in which runs are put together.
 var runs = sync.Pool{New: func() any { return new(run) }}

@@ -132,16 +132,16 @@ func (c *contacts) subscriptions() []xmpp.JID {
 	return c.to
 }
 
-// requests returns the subscription requests that wait for an answer.
-func (c *contacts) requests() (stanzas [][]byte) {
+// requests returns those whose subscription requests wait for an answer.
+func (c *contacts) requests() (waiting []*Item) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, it := range c.items {
 		if it.State.PendingIn() && it.Request != nil {
-			stanzas = append(stanzas, it.Request)
+			waiting = append(waiting, it)
 		}
 	}
-	return stanzas
+	return waiting
 }
 
 // direct notes that a session sent its presence directly to somebody; it is

@@ -24,40 +24,40 @@ type live struct {
 	r      *Roster
 	domain *directory.Domain
 
-	mu       sync.Mutex
-	queue    []directory.ID
-	before   map[directory.ID]stand // how those in the queue looked when clients last heard of them
-	reach    reach                  // as the directory has it
-	revision uint64                 // of the latest change in the queue
-	told     uint64                 // up to here the clients know everything
-	spent    int                    // pushes since the last pause
-	working  bool
-	paused   bool
+	mu      sync.Mutex
+	queue   []directory.ID
+	before  map[directory.ID]stand // how those in the queue looked when clients last heard of them
+	now     state                  // when the queue is empty
+	told    state                  // up to here the clients know everything
+	spent   int                    // pushes since the last pause
+	working bool
+	paused  bool
+}
+
+// state tells the states of a domain apart.
+type state struct {
+	reach    reach
+	revision uint64
 }
 
 func newLive(r *Roster, m *directory.Domain) *live {
 	s := m.Snapshot()
-	return &live{
-		r: r, domain: m, before: make(map[directory.ID]stand),
-		reach: r.reach(s), revision: s.Revision, told: s.Revision,
-	}
+	now := state{r.reach(s), s.Revision}
+	return &live{r: r, domain: m, before: make(map[directory.ID]stand), now: now, told: now}
 }
 
 // announced is the version of everything but the personal part that all
 // interested clients of a domain know: a push that names a later one would keep
 // a client from hearing what is still in the queue.
 func (r *Roster) announced(domain string) version {
-	l := r.live[domain]
+	return r.versionAt(domain, r.live[domain].known())
+}
+
+// known is the state that clients know everything of.
+func (l *live) known() state {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	v := version{view: r.view(l.reach), sources: make([]uint64, 1, 1+len(r.opts.Sources))}
-	if l.reach != nobody {
-		v.sources[0] = l.told
-	}
-	for _, src := range r.opts.Sources {
-		v.sources = append(v.sources, src.Revision(domain))
-	}
-	return v
+	return l.told
 }
 
 func (r *Roster) directoryChanged(c directory.Change) {
@@ -76,21 +76,21 @@ func (l *live) note(id directory.ID, c directory.Change) {
 	now := l.r.reach(l.domain.Snapshot())
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.revision = max(l.revision, c.Revision)
+	l.now.revision = max(l.now.revision, c.Revision)
 	if _, ok := l.before[id]; !ok {
-		l.before[id] = stand{c.Old, l.reach}
+		l.before[id] = stand{c.Old, l.now.reach}
 		l.queue = append(l.queue, id)
 	}
-	if now != l.reach { // everybody looks different to everybody
+	if now != l.now.reach { // everybody looks different to everybody
 		for _, u := range l.domain.Snapshot().Users {
 			if _, ok := l.before[u.ID]; !ok {
-				l.before[u.ID] = stand{u, l.reach}
+				l.before[u.ID] = stand{u, l.now.reach}
 				l.queue = append(l.queue, u.ID)
 			}
 		}
 		l.r.host.Log.Info("the domain roster changes over", "domain", l.domain.Name(), "users", l.domain.Len(),
 			"groups", now == departments)
-		l.reach = now
+		l.now.reach = now
 	}
 	l.r.Stats.Waiting.Store(int64(len(l.queue)))
 }
@@ -115,10 +115,10 @@ func (l *live) work() {
 		}
 		id := l.queue[0]
 		l.queue = l.queue[1:]
-		change := transition{id: id, old: l.before[id], now: stand{l.r.dir.ByID(id), l.reach}, told: l.told}
+		change := transition{id: id, old: l.before[id], now: stand{l.r.dir.ByID(id), l.now.reach}, told: l.told}
 		delete(l.before, id)
 		if len(l.queue) == 0 {
-			change.told = l.revision
+			change.told = l.now
 			l.queue = nil
 		}
 		l.r.Stats.Waiting.Store(int64(len(l.queue)))
@@ -148,14 +148,14 @@ func (l *live) view(u *directory.User) stand {
 	if v, ok := l.before[u.ID]; ok {
 		return v
 	}
-	return stand{u, l.reach}
+	return stand{u, l.now.reach}
 }
 
 // transition is a change of one user that is being carried out.
 type transition struct {
 	id       directory.ID
-	old, now stand  // user is nil if there is none
-	told     uint64 // the revision that clients have with it
+	old, now stand // user is nil if there is none
+	told     state // what clients know with it
 }
 
 // contactIn is a subject as a viewer's list has it; either may be missing.
@@ -169,6 +169,9 @@ func (r *Roster) contactIn(subject stand, viewer *directory.User) (Contact, bool
 // carryOut tells everybody of a change, and returns how many pushes it took.
 // Who goes out of sight goes offline first; who comes into sight is in the list first.
 func (l *live) carryOut(t *transition) (n int) {
+	if t.old.reach == nobody && t.now.reach == nobody {
+		return 0
+	}
 	out := batches.Get().(*router.Batch)
 	defer flush(out)
 	come := l.redraw(out, t)
@@ -220,7 +223,7 @@ func (l *live) ownView(out *router.Batch, a *router.Account, t *transition) (n i
 }
 
 // tell pushes contacts of a viewer's list as they are now.
-func (l *live) tell(out *router.Batch, a *router.Account, viewer *directory.User, told uint64, contacts []xmpp.JID) (n int) {
+func (l *live) tell(out *router.Batch, a *router.Account, viewer *directory.User, told state, contacts []xmpp.JID) (n int) {
 	if len(contacts) == 0 {
 		return 0
 	}
@@ -233,11 +236,8 @@ func (l *live) tell(out *router.Batch, a *router.Account, viewer *directory.User
 	if !c.loaded {
 		return 0
 	}
-	v := l.r.announced(l.domain.Name())
+	v := l.r.versionAt(l.domain.Name(), told)
 	v.personal = c.meta.rev()
-	if l.r.opts.Mode != Off {
-		v.sources[0] = told
-	}
 	for _, j := range contacts {
 		n += l.r.push(out, a, &v, l.r.appendContact(nil, viewer, j, c.item(j)))
 	}
@@ -322,11 +322,4 @@ func (r *Roster) Changed(domain string, ch Change) {
 		now, is := look(ch.New, u)
 		l.tell(out, a, u, l.known(), difference(&old, was, &now, is))
 	}
-}
-
-// known is the revision up to which clients know everything.
-func (l *live) known() uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.told
 }

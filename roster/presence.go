@@ -260,8 +260,10 @@ func (r *Roster) collect(out *router.Batch, s *router.Session, c *contacts, w *r
 		})
 	}
 	r.Stats.Presences.Add(int64(n))
-	for _, request := range c.requests() {
-		s.Send(out, request)
+	for _, it := range c.requests() {
+		if _, from := r.covered(user, it.JID); !from {
+			s.Send(out, it.Request)
+		}
 	}
 }
 

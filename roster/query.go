@@ -26,6 +26,9 @@ func (r *Roster) get(q *feature.Query, dst []byte) ([]byte, error) {
 		return nil, err
 	}
 	base, dst, err := r.answer(q, c, dst)
+	if len(dst) > runBytes {
+		s.Drain(0) // so that nothing of it comes on top of what waits already
+	}
 	// The session becomes interested only now: a push that overtook the result
 	// would be undone by it. What changed in between is pushed here.
 	q.Then(func() {
@@ -59,7 +62,7 @@ func (r *Roster) answer(q *feature.Query, c *contacts, dst []byte) (base version
 		}
 	}
 	snapshot := r.dir.Domain(q.User.Domain).Snapshot()
-	base = r.versionNow(q.User.Domain, snapshot)
+	base = r.versionAt(q.User.Domain, state{r.reach(snapshot), snapshot.Revision})
 	base.personal = c.meta.rev()
 	dst = append(dst, "<query xmlns='jabber:iq:roster' ver='"...)
 	dst = base.append(dst)
@@ -135,11 +138,11 @@ func (r *Roster) update(out *router.Batch, s *router.Session, base version, upda
 // with c.mu held.
 func (r *Roster) since(viewer *directory.User, c *contacts, base version) (updates []update, ok bool) {
 	snapshot := r.dir.Domain(viewer.Domain).Snapshot()
-	now := r.versionNow(viewer.Domain, snapshot)
+	e := r.reach(snapshot)
+	now := r.versionAt(viewer.Domain, state{e, snapshot.Revision})
 	if base.view != now.view || len(base.sources) != len(now.sources) || !c.meta.knows(base.personal) {
 		return nil, false
 	}
-	e := r.reach(snapshot)
 	if e != nobody {
 		changes, ok := r.dir.Changes(viewer.Domain, base.sources[0])
 		if !ok {

@@ -77,12 +77,11 @@ func (r *Roster) foreign(viewer *directory.User, contact xmpp.JID) (Contact, boo
 	return Contact{}, false
 }
 
-// versionNow is the version of everything but the personal part, for a domain at s.
-func (r *Roster) versionNow(domain string, s *directory.Snapshot) version {
-	e := r.reach(s)
-	v := version{view: r.view(e), sources: make([]uint64, 1, 1+len(r.opts.Sources))}
-	if e != nobody {
-		v.sources[0] = s.Revision
+// versionAt is the version of everything but the personal part, for a domain in some state.
+func (r *Roster) versionAt(domain string, at state) version {
+	v := version{view: r.view(at.reach), sources: make([]uint64, 1, 1+len(r.opts.Sources))}
+	if at.reach != nobody {
+		v.sources[0] = at.revision
 	}
 	for _, src := range r.opts.Sources {
 		v.sources = append(v.sources, src.Revision(domain))
