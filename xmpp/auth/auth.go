@@ -24,6 +24,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -85,6 +86,13 @@ func Open(ctx context.Context, o Options) (*Auth, error) {
 	if err := checkIterations(o.Iterations); err != nil {
 		return nil, err
 	}
+	for _, h := range o.Hashes {
+		if !h.valid() {
+			return nil, fmt.Errorf("%v is none of the hashes known here", h)
+		}
+	}
+	o.Hashes = slices.Clone(o.Hashes)
+	slices.SortFunc(o.Hashes, func(a, b Hash) int { return slices.Index(hashes, a) - slices.Index(hashes, b) })
 	a := &Auth{
 		db: o.Store, directory: o.Directory, iterations: o.Iterations, noPlain: o.NoPlain, hashes: o.Hashes,
 		hashing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),

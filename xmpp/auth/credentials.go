@@ -164,6 +164,20 @@ func (w *who) key(h Hash) *Key {
 	return w.fake.get(h)
 }
 
+// quickest is the key to check a password by that was sent as it is.
+func (w *who) quickest() *Key {
+	keys := w.keys
+	if keys == nil {
+		keys = w.fake[:w.shaped]
+	}
+	for _, h := range quick {
+		if k := keys.get(h); k != nil {
+			return k
+		}
+	}
+	return nil // not reached: keys that are kept have been checked, fake ones are for any hash
+}
+
 // proved says if the proof was right, which is 1 or 0, and for a key that is
 // not fake.
 func (w *who) proved(h Hash, right int) bool {
@@ -176,23 +190,13 @@ func (a *Auth) verify(ctx context.Context, w *who, password string) (bool, error
 	if err != nil {
 		prepared = password // wrong, but that takes as long as any
 	}
-	keys := w.keys
-	if keys == nil {
-		keys = w.fake[:w.shaped]
-	}
-	var key *Key
-	for _, h := range quick {
-		if key = keys.get(h); key != nil {
-			break
-		}
-	}
 	select {
 	case a.hashing <- struct{}{}:
 		defer func() { <-a.hashing }()
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
-	right := key.matches(prepared)
+	right := w.quickest().matches(prepared)
 	return right && err == nil && w.user != nil && w.keys != nil, nil
 }
 

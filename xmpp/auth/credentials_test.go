@@ -149,7 +149,7 @@ func TestPasswords(t *testing.T) {
 		t.Errorf("new passwords %s %s", a, b)
 	}
 	for _, n := range []int{1, 4095, maxIterations + 1} {
-		if _, err := Open(t.Context(), Options{Store: h.db, Directory: h.Auth.directory, Iterations: n}); err == nil {
+		if _, err := Open(t.Context(), Options{Store: h.db, Directory: h.directory, Iterations: n}); err == nil {
 			t.Errorf("%d iterations are accepted", n)
 		}
 	}
@@ -291,6 +291,9 @@ func TestUnknownUsersHaveTheShapesOfTheDomain(t *testing.T) {
 				t.Fatalf("%+v %v", w, err)
 			}
 			k := w.key(SHA1)
+			if w.quickest() != k {
+				t.Fatalf("PLAIN costs what %v costs", w.quickest().Hash)
+			}
 			switch {
 			case isUUID(k.Salt) && k.Iterations == 5000:
 				prosody++

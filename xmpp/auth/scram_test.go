@@ -418,9 +418,12 @@ func TestMechanisms(t *testing.T) {
 			t.Errorf("%+v: %q", tt.binding, got)
 		}
 	}
-	h.open(Options{NoPlain: true, Hashes: []Hash{SHA256}})
-	if got := h.Mechanisms(here, channel); !slices.Equal(got, []string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"}) {
+	h.open(Options{NoPlain: true, Hashes: []Hash{SHA1, SHA256}})
+	if got := h.Mechanisms(here, Binding{Secure: true}); !slices.Equal(got, []string{"SCRAM-SHA-256", "SCRAM-SHA-1"}) {
 		t.Errorf("as set: %q", got)
+	}
+	if _, err := Open(t.Context(), Options{Store: h.db, Directory: h.directory, Hashes: []Hash{7}}); err == nil {
+		t.Error("an unknown hash is accepted")
 	}
 }
 

@@ -1,15 +1,19 @@
 package directory
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"confab/xmpp"
+	"confab/xmpp/store/bolt"
+	"confab/xmpp/store/storetest"
 )
 
 func TestRevisionMovesWithWhatOthersSee(t *testing.T) {
@@ -278,5 +282,57 @@ func BenchmarkTwentyThousand(b *testing.B) {
 		start = time.Now()
 		h = h.reopen()
 		b.ReportMetric(float64(time.Since(start).Milliseconds()), "ms/open")
+	}
+}
+
+// Nobody sees or hears of what is not on disk.
+func TestNothingIsSeenBeforeItIsOnDisk(t *testing.T) {
+	db, err := bolt.Open(filepath.Join(t.TempDir(), "state.db"), bolt.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := storetest.Hold(db)
+	defer held.Close()
+	d, err := Open(t.Context(), held, Options{Domains: []string{here}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard := make(chan Change, 1)
+	d.OnChange(func(c Change) { heard <- c })
+	held.Hold()
+	added := make(chan error, 1)
+	go func() { added <- d.Add(context.Background(), NewUser{Domain: here, Local: "romeo"}) }()
+	if !held.Await(1) {
+		t.Fatal("nothing is written")
+	}
+	if d.Login(here, "romeo") != nil || d.Domain(here).Len() != 0 || len(heard) != 0 || len(added) != 0 {
+		t.Error("he is there before he is on disk")
+	}
+	held.Release()
+	if err := <-added; err != nil || len(heard) != 1 || d.Login(here, "romeo") == nil {
+		t.Errorf("%v, heard of %d changes", err, len(heard))
+	}
+}
+
+// The second change is heard after the first, however long that takes.
+func TestASlowListenerKeepsTheOrder(t *testing.T) {
+	h := newHouse(t)
+	second := make(chan error, 1)
+	var heard []string
+	h.OnChange(func(c Change) {
+		if c.New.Local == "romeo" {
+			go func() { second <- h.Add(context.Background(), NewUser{Domain: here, Local: "juliet"}) }()
+			for h.user("juliet") == nil {
+				runtime.Gosched()
+			}
+			for range 10_000 {
+				runtime.Gosched()
+			}
+		}
+		heard = append(heard, c.New.Local)
+	})
+	h.add("romeo")
+	if err := <-second; err != nil || !slices.Equal(heard, []string{"romeo", "juliet"}) {
+		t.Errorf("%v, heard of %q", err, heard)
 	}
 }

@@ -391,6 +391,11 @@ func TestRename(t *testing.T) {
 	if u := h.Resolve(old); u == nil || u.ID == after.ID {
 		t.Errorf("the address of a newcomer is resolved to %+v", u)
 	}
+	h.update("jule", func(u *User) { u.Local = "lady.capulet" })
+	h.update("lady.capulet", func(u *User) { u.Local = "jule" })
+	if h.Resolve(xmpp.MustJID("juliet.montague@"+here)) != nil {
+		t.Error("an address is resolved that was left two changes ago")
+	}
 	h.delete("jule")
 	if h.Resolve(xmpp.MustJID("jule@"+here)) != nil {
 		t.Error("a deleted user is resolved")
