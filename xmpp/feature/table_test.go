@@ -235,8 +235,9 @@ func TestBatchKeepsTheOrder(t *testing.T) {
 	romeo.Sends(
 		"<message to='juliet@example.com'><body>one</body></message>",
 		"<message to='juliet@example.com'><body>two</body></message>",
-		"<message id='1' to='nobody@example.com'><body>three</body></message>",
 		"<message to='juliet@example.com'><composing xmlns='s'/></message>",
+		"<message to='romeo@example.com/orchard'><body>echo</body></message>",
+		"<message id='1' to='nobody@example.com'><body>three</body></message>",
 		"<iq type='get' id='1' to='example.com'><b xmlns='a'/></iq>",
 		"<message to='juliet@example.com/balcony'><body>four</body></message>",
 	)
@@ -246,9 +247,11 @@ func TestBatchKeepsTheOrder(t *testing.T) {
 		head+"<body>two</body><stanza-id xmlns='urn:xmpp:sid:0' by='juliet@example.com' id='2'/></message>",
 		head+"<composing xmlns='s'/></message>",
 		"<message from='romeo@example.com/orchard' to='juliet@example.com/balcony'><body>four</body>"+
-			"<stanza-id xmlns='urn:xmpp:sid:0' by='juliet@example.com' id='3'/></message>",
+			"<stanza-id xmlns='urn:xmpp:sid:0' by='juliet@example.com' id='4'/></message>",
 	)
 	romeo.Hears(
+		"<message from='romeo@example.com/orchard' to='romeo@example.com/orchard'><body>echo</body>"+
+			"<stanza-id xmlns='urn:xmpp:sid:0' by='romeo@example.com' id='3'/></message>",
 		refusal("message", "nobody@example.com", "cancel", "service-unavailable", ""),
 		"<iq type='result' id='1' from='example.com' to='romeo@example.com/orchard'/>",
 	)

@@ -194,8 +194,15 @@ func TestLifecycleRaces(t *testing.T) {
 	for n := range 6 {
 		clients.Go(func() {
 			random := rand.New(rand.NewPCG(1, uint64(n)))
-			for range 200 {
-				live(t, r, users[random.IntN(3)], random)
+			own := fmt.Sprintf("own%d", n)
+			for range 500 {
+				u := users[random.IntN(3)]
+				if random.IntN(2) == 0 {
+					live(t, r, u, random)
+				} else if err := visit(r, u, own); err != nil {
+					t.Error(err)
+					return
+				}
 			}
 		})
 	}
@@ -214,6 +221,25 @@ func TestLifecycleRaces(t *testing.T) {
 			t.Errorf("%d %s are left", s.n, s.what)
 		}
 	}
+}
+
+// visit is the short life of a session that nobody replaces: it is there for
+// everybody, and then it is not.
+func visit(r *router.Router, u *directory.User, resource string) error {
+	full, err := u.JID.WithResource(resource)
+	if err != nil {
+		return err
+	}
+	s, _, err := r.Bind(u, full, new(xmpptest.Conn))
+	if err != nil {
+		return err
+	}
+	there := r.Session(full) == s
+	s.End()
+	if gone := r.Session(full) == nil; !there || !gone {
+		return fmt.Errorf("%v was there: %v, and gone: %v", full, there, gone)
+	}
+	return nil
 }
 
 // live is the life of one session.

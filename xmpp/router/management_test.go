@@ -259,11 +259,12 @@ func TestWhatWasNeverAcknowledged(t *testing.T) {
 	s.Send(nil, []byte("<b/>"))
 	s.SendKept(nil, []byte("<c/>"), 12)
 	s.SendKept(nil, []byte("<d/>"), 11)
+	s.SendKept(nil, []byte("<e/>"), 13)
 	if err := s.Acknowledge(1); err != nil {
 		t.Fatal(err)
 	}
 	lost, first := s.End()
-	if got := fmt.Sprintf("%s %d %v", lost.Stanzas, lost.FirstID, first); got != "[<b/> <c/> <d/>] 11 true" {
+	if got := fmt.Sprintf("%s %d %v", lost.Stanzas, lost.FirstID, first); got != "[<b/> <c/> <d/> <e/>] 11 true" {
 		t.Error(got)
 	}
 	if lost, first := s.End(); first || len(lost.Stanzas) != 0 {
@@ -322,6 +323,9 @@ func TestOverflowOfAHibernatingSession(t *testing.T) {
 		}
 		s.SendKept(nil, []byte(test.stanza), 100)
 		s.SendKept(nil, []byte(test.stanza), 101)
+		if err := s.Resume(new(xmpptest.Conn), 0, header); err != router.ErrNotResumable {
+			t.Errorf("%s: resumed at once: %v", test.name, err)
+		}
 		within(t, "the expiry", expired)
 		if err := s.Resume(new(xmpptest.Conn), 0, header); err != router.ErrNotResumable {
 			t.Errorf("%s: resumed: %v", test.name, err)

@@ -214,6 +214,14 @@ func TestErrors(t *testing.T) {
 	julietsWatch.Hears(carbon("sent", watch, "", inner))
 	juliet.Hears()
 
+	// An error does not make another one eligible.
+	romeo.Sends("<message to='" + balcony + "'" + failure)
+	romeosPhone.Hears()
+	julietsWatch.Hears()
+	if got := juliet.Conn.Left(); len(got) != 1 {
+		t.Errorf("juliet heard %q", got)
+	}
+
 	// Not an error that answers something else, or comes from somebody else.
 	juliet.Sends("<message to='" + orchard + "' type='error' id='2'><error type='cancel'/></message>")
 	romeosPhone.Hears()

@@ -11,6 +11,7 @@ import (
 	"confab/xmpp/feature"
 	"confab/xmpp/feature/featuretest"
 	"confab/xmpp/feature/lastactivity"
+	"confab/xmpp/store"
 )
 
 // open makes a house in which romeo may see juliet, and nobody anybody else.
@@ -89,8 +90,8 @@ func TestStatusIsThatOfTheLogout(t *testing.T) {
 	romeo.Hears(answer("juliet@example.com", orchard, "0", ""))
 
 	juliet = h.Online(t, balcony)
-	juliet.Sends("<presence to='romeo@example.com' type='unavailable'><status>to you alone</status></presence>")
 	juliet.Sends("<presence type='unavailable'><status>" + strings.Repeat("é", 1000) + "</status></presence>")
+	juliet.Sends("<presence to='romeo@example.com' type='unavailable'><status>to you alone</status></presence>")
 	h.Table.End(juliet.Session)
 	ask(romeo, "juliet@example.com")
 	romeo.Hears(answer("juliet@example.com", orchard, "0", strings.Repeat("é", 512))) // it is bounded
@@ -119,6 +120,20 @@ func TestStrangersAreRefused(t *testing.T) {
 	alice.Hears("<iq from='" + x + "' to='" + x + "' type='get' id='1'><query xmlns='jabber:iq:last'/></iq>")
 }
 
+func records(t *testing.T, h *featuretest.House) (n int) {
+	t.Helper()
+	err := h.State.View(context.Background(), func(tx store.Tx) error {
+		for range tx.Scan("lastactivity", store.Range{}) {
+			n++
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 func TestLogoutsAreOnDisk(t *testing.T) {
 	folder := t.TempDir()
 	h := open(t, folder)
@@ -140,8 +155,14 @@ func TestLogoutsAreOnDisk(t *testing.T) {
 	ask(romeo, "juliet@example.com")
 	romeo.Hears(answer("juliet@example.com", orchard, "60", "bye"))
 
+	if n := records(t, h); n != 4 {
+		t.Errorf("%d records are kept, not 4", n)
+	}
 	if err := h.Directory.Delete(context.Background(), h.ID("juliet@example.com")); err != nil {
 		t.Fatal(err)
+	}
+	if n := records(t, h); n != 3 {
+		t.Errorf("after one of the users was deleted %d records are kept, not 3", n)
 	}
 	if err := h.Directory.Add(context.Background(), directory.NewUser{Domain: "example.com", Local: "juliet"}); err != nil {
 		t.Fatal(err)
