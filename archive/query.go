@@ -48,8 +48,8 @@ func ParseRequest(n *xmpp.Node) (Request, error) {
 }
 
 func (q *Query) readForm(f *form.Form) error {
-	// COMPAT: some clients leave out the form's type and those of its fields; some its FORM_TYPE.
-	if f.Type != "" && f.Type != "submit" {
+	// Fields may come without their type, and the form without its FORM_TYPE.
+	if f.Type != "submit" {
 		return badRequest("the form is to be of the type submit")
 	}
 	var seen []string

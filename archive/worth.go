@@ -30,7 +30,6 @@ var secret = []xmpp.Match{
 
 var files = []xmpp.Match{
 	{Space: xmpp.NSOOB, Local: "x"},                  // XEP-0066
-	{Space: nsMediaSharing, Local: "media-sharing"},  // XEP-0385
 	{Space: xmpp.NSFileShare, Local: "file-sharing"}, // XEP-0447
 }
 
@@ -64,7 +63,7 @@ func Worth(st *xmpp.Stanza) (worth bool, f Flags) {
 			}
 		case among(secret, e):
 			f |= Encrypted
-		case among(files, e):
+		case among(files, e), e.Is(xmpp.NSReference, "reference") && bytes.Contains(e.Inner, []byte(nsMediaSharing)): // XEP-0385
 			f |= HasFile
 		}
 		worth = worth || among(remembered, e) || e.Is(xmpp.NSMUCUser, "x") && isInvitation(e)

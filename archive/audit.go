@@ -1,0 +1,368 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"confab/xmpp"
+	"confab/xmpp/directory"
+	"confab/xmpp/store"
+)
+
+// Access is one use that somebody made of other people's history.
+type Access struct {
+	Time    time.Time       `json:"time"`
+	By      string          `json:"by"`
+	Action  string          `json:"action"`
+	Details json.RawMessage `json:"details,omitempty"`
+}
+
+// Auditor reads the history of others. There is none without an Access on disk.
+type Auditor struct{ archive *Archive }
+
+// Audit notes who is about to read what, and lets them.
+func (a *Archive) Audit(ctx context.Context, by, action string, details any) (*Auditor, error) {
+	if by == "" || action == "" {
+		return nil, errors.New("archive: who reads the history of others says who they are and what for")
+	}
+	raw, err := json.Marshal(details)
+	if err != nil {
+		return nil, fmt.Errorf("archive: audit: %w", err)
+	}
+	now := a.opts.Clock.Now().UTC()
+	v, err := json.Marshal(Access{Time: now, By: by, Action: action, Details: raw})
+	if err != nil {
+		return nil, fmt.Errorf("archive: audit: %w", err)
+	}
+	err = a.db.Update(ctx, func(tx store.Tx) error {
+		key := appendID(nil, TimeID(now))
+		for tx.Get(spaceAudit, key) != nil {
+			key = appendID(key[:0], idOf(key)+1)
+		}
+		return tx.Put(spaceAudit, key, v)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("archive: nothing was read, as that could not be noted: %w", err)
+	}
+	return &Auditor{a}, nil
+}
+
+// Accesses calls fn for the uses between two times, outside of any transaction; a zero end is now.
+func (a *Archive) Accesses(ctx context.Context, start, end time.Time, fn func(Access) error) error {
+	next, hi := TimeID(start), uint64(maxID)
+	if !end.IsZero() {
+		hi = TimeID(end)
+	}
+	for {
+		var found []Access
+		err := a.db.View(ctx, func(tx store.Tx) error {
+			for k, v := range tx.Scan(spaceAudit, store.Range{From: appendID(nil, next), To: appendID(nil, hi), Limit: viewRows}) {
+				var x Access
+				if err := json.Unmarshal(v, &x); err != nil {
+					return fmt.Errorf("%w: access %x", errRecord, k)
+				}
+				found = append(found, x)
+				next = idOf(k) + 1
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, x := range found {
+			if err := fn(x); err != nil {
+				return err
+			}
+		}
+		if len(found) < viewRows {
+			return nil
+		}
+	}
+}
+
+// Conversation is what an owner has had with one other side.
+type Conversation struct {
+	With        xmpp.JID // bare
+	First, Last time.Time
+	Messages    int
+}
+
+// Conversations calls fn for the conversations of an owner, by address.
+func (u *Auditor) Conversations(ctx context.Context, o directory.ID, fn func(Conversation) error) error {
+	const atOnce = 200
+	owner := appendOwner(nil, o)
+	next := append(appendOwner(nil, o), 1) // behind the archive as a whole
+	for {
+		var found []Conversation
+		err := u.archive.db.View(ctx, func(tx store.Tx) error {
+			for len(found) < atOnce {
+				var peer string
+				for k := range tx.Scan(spaceRow, store.Range{Prefix: owner, From: next, Limit: 1}) {
+					peer = peerOf(k)
+				}
+				if peer == "" {
+					return nil
+				}
+				c, err := conversation(tx, o, peer)
+				if err != nil {
+					return err
+				}
+				found = append(found, c)
+				next = appendConversation(next[:0], o, peer)
+				next[len(next)-1]++
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, c := range found {
+			if err := fn(c); err != nil {
+				return err
+			}
+		}
+		if len(found) < atOnce {
+			return nil
+		}
+	}
+}
+
+func conversation(tx store.Tx, o directory.ID, peer string) (c Conversation, err error) {
+	if c.With, err = xmpp.ParseJID(peer); err != nil {
+		return c, fmt.Errorf("%w: conversation with %q", errRecord, peer)
+	}
+	x := indexOf(o, c.With)
+	first, _ := x.end(tx, 0, maxID, false)
+	last, _ := x.end(tx, 0, maxID, true)
+	c.First, c.Last = IDTime(first.id), IDTime(last.id)
+	c.Messages = int(last.ordinal-first.ordinal) + 1
+	return c, nil
+}
+
+// Direction says who wrote, as seen from the owner of an archive.
+type Direction uint8
+
+const (
+	Both Direction = iota
+	Incoming
+	Outgoing
+)
+
+// Search says which messages are wanted. Zero fields are no condition.
+type Search struct {
+	Owner     directory.ID // in whose archive; 0: everywhere, each message once
+	With      xmpp.JID     // of the owner's archive: the other side, as in a Query
+	Direction Direction    // of the owner's archive
+
+	From, To   xmpp.JID  // as sent: a full address, or a bare one or a domain with all below it
+	Start, End time.Time // Start is included, End is not
+	Text       string    // in a body or a subject; case, accents and forms of letters make no difference
+	Limit      int       // 0: all
+}
+
+// Entry is a message as it was sent.
+type Entry struct {
+	ID        uint64
+	Time      time.Time
+	From, To  xmpp.JID
+	Type      xmpp.Type
+	Subject   string
+	Body      string
+	Flags     Flags
+	Retracted *Tombstone     // what clients see in its place
+	Owners    []directory.ID // who had it when it was kept
+	Stanza    []byte
+
+	texts []string // all bodies and subjects, in all languages
+}
+
+// Found sums up a search.
+type Found struct {
+	Matched    int
+	Looked     int // at how many messages within the conditions other than the text
+	Unreadable int // of these: encrypted between clients, so that their text cannot be searched
+}
+
+// Search calls fn for the messages that meet the conditions, from the oldest to the newest, outside of any transaction.
+func (u *Auditor) Search(ctx context.Context, s Search, fn func(*Entry) error) (f Found, err error) {
+	needle := foldText(s.Text)
+	w := walker{a: u.archive, s: &s}
+	w.start()
+	for !w.done {
+		entries, err := w.next(ctx)
+		if err != nil {
+			return f, err
+		}
+		for _, e := range entries {
+			if !addressed(e.From, s.From) || !addressed(e.To, s.To) {
+				continue
+			}
+			f.Looked++
+			if e.Flags&Encrypted != 0 {
+				f.Unreadable++
+			}
+			if !e.contains(needle) {
+				continue
+			}
+			f.Matched++
+			if err := fn(e); err != nil {
+				return f, err
+			}
+			if f.Matched == s.Limit {
+				return f, nil
+			}
+		}
+	}
+	return f, nil
+}
+
+// addressed reports whether an address is the one that is looked for, or below it.
+func addressed(j, want xmpp.JID) bool {
+	switch {
+	case want.IsZero() || j == want:
+		return true
+	case want.IsDomain():
+		return j.Domain() == want.Domain()
+	case want.IsBare():
+		return j.Bare() == want
+	}
+	return false
+}
+
+// walker goes through messages in short Views, and makes entries of them outside.
+type walker struct {
+	a      *Archive
+	s      *Search
+	lo, hi uint64
+	done   bool
+}
+
+func (w *walker) start() {
+	w.lo, w.hi = 0, maxID
+	if !w.s.Start.IsZero() {
+		w.lo = TimeID(w.s.Start)
+	}
+	if !w.s.End.IsZero() {
+		w.hi = TimeID(w.s.End)
+	}
+}
+
+func (w *walker) next(ctx context.Context) (entries []*Entry, err error) {
+	err = w.a.db.View(ctx, func(tx store.Tx) error {
+		if w.s.Owner == 0 {
+			entries, err = w.bodies(tx)
+		} else {
+			entries, err = w.rows(tx)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if err := e.parse(); err != nil {
+			w.a.opts.Log.Error("a message in the history cannot be read", "err", err, "id", FormatID(e.ID))
+		}
+	}
+	return entries, nil
+}
+
+const walkBytes = 1 << 20
+
+func (w *walker) bodies(tx store.Tx) (entries []*Entry, err error) {
+	n, size := 0, 0
+	if w.lo >= w.hi {
+		w.done = true
+		return nil, nil
+	}
+	r := store.Range{From: appendID(nil, w.lo), To: appendID(nil, w.hi), Limit: viewRows}
+	for k, v := range tx.Scan(spaceBody, r) {
+		e, err := newEntry(idOf(k), v)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+		w.lo = e.ID + 1
+		n++
+		if size += len(e.Stanza); size > walkBytes {
+			return entries, nil
+		}
+	}
+	w.done = n < viewRows
+	return entries, nil
+}
+
+func (w *walker) rows(tx store.Tx) (entries []*Entry, err error) {
+	x := indexOf(w.s.Owner, w.s.With)
+	r := x.in(w.lo, w.hi)
+	r.Limit = viewRows
+	n := 0
+	for k := range tx.Scan(x.space, r) {
+		id := idOf(k)
+		w.lo = id + 1
+		n++
+		var row row
+		if err := row.decode(tx.Get(spaceRow, appendRowKey(nil, w.s.Owner, id))); err != nil {
+			return nil, fmt.Errorf("%w: row of message %s", err, FormatID(id))
+		}
+		if w.s.With.IsFull() && string(row.with) != w.s.With.String() ||
+			w.s.Direction == Incoming && !row.incoming || w.s.Direction == Outgoing && row.incoming {
+			continue
+		}
+		v := tx.Get(spaceBody, appendID(nil, id))
+		e, err := newEntry(id, v)
+		if err != nil {
+			return nil, err
+		}
+		if entries = append(entries, e); len(entries) == viewItems {
+			return entries, nil
+		}
+	}
+	w.done = n < viewRows
+	return entries, nil
+}
+
+func newEntry(id uint64, v []byte) (*Entry, error) {
+	var b body
+	if err := b.decode(v); err != nil {
+		return nil, fmt.Errorf("%w: message %s", err, FormatID(id))
+	}
+	e := &Entry{ID: id, Time: IDTime(id), Type: b.typ, Flags: b.flags, Stanza: bytes.Clone(b.stanza)}
+	for o := range b.ownerIDs() {
+		e.Owners = append(e.Owners, o)
+	}
+	var err error
+	e.Retracted, err = b.tombstone()
+	return e, err
+}
+
+// parse reads what people wrote out of the stanza.
+func (e *Entry) parse() error {
+	st, err := xmpp.Parse(e.Stanza)
+	if err != nil {
+		return err
+	}
+	e.From, e.To = st.From, st.To
+	for i := range st.Children {
+		c := &st.Children[i]
+		switch {
+		case c.Is(xmpp.NSClient, "body"):
+			text := c.Text()
+			if e.Body == "" {
+				e.Body = text
+			}
+			e.texts = append(e.texts, text)
+		case c.Is(xmpp.NSClient, "subject"):
+			text := c.Text()
+			if e.Subject == "" {
+				e.Subject = text
+			}
+			e.texts = append(e.texts, text)
+		}
+	}
+	return nil
+}
