@@ -82,7 +82,7 @@ func TestUserImport(t *testing.T) {
 		if got := lines[admin.User](t, c.ok("", "user", "list", "--json")); len(got) != 1 {
 			t.Errorf("after the dry run: %+v", got)
 		}
-		if got := c.ok("", "user", "import", file, "--generate"); !strings.HasPrefix(got, "bob,") || strings.Count(got, "\n") != 1 {
+		if got := c.ok("", "user", "import", file, "--generate"); !strings.HasPrefix(got, "bob@example.com,") || strings.Count(got, "\n") != 1 {
 			t.Errorf("generated: %q", got)
 		}
 		users := lines[admin.User](t, c.ok("", "user", "list", "--json"))

@@ -144,7 +144,7 @@ func define[P, I, R any](o Operation, run func(c *call[I], p P) (R, error)) Op[P
 				return nil, err
 			}
 		}
-		return run(&call[I]{Context: ctx, Admin: a, out: out}, p)
+		return run(&call[I]{Context: ctx, Admin: a, by: r.By, out: out}, p)
 	}
 	table = append(table, &o)
 	return Op[P, I, R]{&o}
@@ -154,6 +154,7 @@ func define[P, I, R any](o Operation, run func(c *call[I], p P) (R, error)) Op[P
 type call[I any] struct {
 	context.Context
 	*Admin
+	by  string // who asked
 	out Output
 }
 

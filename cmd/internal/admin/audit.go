@@ -11,8 +11,8 @@ import (
 	"confab/cmd/internal/config"
 )
 
-// Audit is the audit log: who changed something, and who read the history. It
-// is a file of JSON lines that is only ever appended to.
+// Audit is the audit log: who changed something. It is a file of JSON lines
+// that is only ever appended to. Who read the history is noted in the history.
 type Audit struct {
 	Path string
 

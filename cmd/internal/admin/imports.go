@@ -147,11 +147,11 @@ func importError(users []ImportUser, problems map[int]error, conflict bool) erro
 
 // addChunk adds new users with their credentials in one transaction.
 func (c *call[I]) addChunk(chunk []*importing, generate bool) error {
-	var generated []User
+	var generated []*importing
 	for _, u := range chunk {
 		if u.Password == "" && generate {
 			u.Password = GeneratePassword()
-			generated = append(generated, User{Address: u.Address, Password: u.Password})
+			generated = append(generated, u)
 		}
 	}
 	// Keys cost some milliseconds each on purpose; all processors help.
@@ -191,7 +191,12 @@ func (c *call[I]) addChunk(chunk []*importing, generate bool) error {
 		return err
 	}
 	for _, u := range generated {
-		if err := c.out.item(u); err != nil {
+		shown := User{Address: u.Address, Password: u.Password}
+		if added := c.Directory.Login(u.new.Domain, u.new.Local); added != nil {
+			shown = c.user(added)
+			shown.Password = u.Password
+		}
+		if err := c.out.item(shown); err != nil {
 			return err
 		}
 	}

@@ -15,14 +15,15 @@ import (
 
 // User is a user as the administrator sees one.
 type User struct {
-	Address  string    `json:"address"`
-	Name     string    `json:"name,omitempty"`
-	Groups   []string  `json:"groups,omitempty"`
-	Hidden   bool      `json:"hidden,omitempty"`
-	Disabled bool      `json:"disabled,omitempty"`
-	Admin    bool      `json:"admin,omitempty"`
-	Created  time.Time `json:"created"`
-	Sessions int       `json:"sessions,omitempty"`
+	ID       directory.ID `json:"id"` // never given to anybody else
+	Address  string       `json:"address"`
+	Name     string       `json:"name,omitempty"`
+	Groups   []string     `json:"groups,omitempty"`
+	Hidden   bool         `json:"hidden,omitempty"`
+	Disabled bool         `json:"disabled,omitempty"`
+	Admin    bool         `json:"admin,omitempty"`
+	Created  time.Time    `json:"created"`
+	Sessions int          `json:"sessions,omitempty"`
 
 	// Password is only in the result of an operation that generated it.
 	Password string `json:"password,omitempty"`
@@ -30,7 +31,7 @@ type User struct {
 
 func (a *Admin) user(u *directory.User) User {
 	r := User{
-		Address: u.JID.String(), Name: u.Name, Groups: u.Groups,
+		ID: u.ID, Address: u.JID.String(), Name: u.Name, Groups: u.Groups,
 		Hidden: u.Hidden, Disabled: u.Disabled, Admin: u.Admin, Created: u.Created,
 	}
 	if a.Live != nil {
