@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -205,6 +206,7 @@ func TestDeliveryOrder(t *testing.T) {
 	if !slices.Equal(ids, order[:250]) || r.Count != 320 || r.Complete {
 		t.Errorf("the archive is not in the order of delivery: %+v", r)
 	}
+	h.check()
 }
 
 func TestIDsAscendWhenTheClockDoesNot(t *testing.T) {
@@ -269,6 +271,114 @@ func TestOneRowForEachOwner(t *testing.T) {
 	}
 }
 
+// check looks at everything that is kept: each row has its message and, but in rooms, its place in a conversation;
+// ordinals have no gaps; each message has a row.
+func (h *house) check() {
+	h.t.Helper()
+	type place struct {
+		owner directory.ID
+		with  string
+	}
+	err := h.db.View(h.t.Context(), func(tx store.Tx) error {
+		last := map[place]uint64{}
+		referred := map[uint64]bool{}
+		rows, peers := 0, 0
+		for k, v := range tx.Scan(spaceRow, store.Range{}) {
+			p := place{directory.ID(idOf(k[:8])), peerOf(k)}
+			e := toEntry(k, v)
+			if n := last[p]; n != 0 && e.ordinal != n+1 {
+				h.t.Errorf("%v: ordinal %d comes after %d", p, e.ordinal, n)
+			}
+			last[p] = e.ordinal
+			if p.with != "" {
+				peers++
+				continue
+			}
+			var r row
+			if err := r.decode(v); err != nil {
+				return err
+			}
+			if len(r.with) > 0 {
+				rows++
+				if tx.Get(spaceRow, appendID(appendConversation(nil, p.owner, bareOf(r.with)), e.id)) == nil {
+					h.t.Errorf("%v: message %d is in no conversation", p, e.id)
+				}
+			}
+			if tx.Get(spaceBody, appendID(nil, e.id)) == nil {
+				h.t.Errorf("%v: message %d is not there", p, e.id)
+			}
+			referred[e.id] = true
+		}
+		if rows != peers {
+			h.t.Errorf("%d rows, %d places in conversations", rows, peers)
+		}
+		for k, v := range tx.Scan(spaceBody, store.Range{}) {
+			var b body
+			if err := b.decode(v); err != nil {
+				return err
+			}
+			if !referred[idOf(k)] {
+				h.t.Errorf("nobody has message %d", idOf(k))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// TestCrashImage opens the file as it was at one moment, after some messages and in the middle of others.
+func TestCrashImage(t *testing.T) {
+	h := open(t, t.TempDir())
+	var want []uint64
+	for range 30 {
+		want = append(want, h.keep(message(romeo, juliet, "1"), message(juliet, alice, "2"))...)
+	}
+	h.held.Hold()
+	kept := make(chan error)
+	go func() { kept <- h.Keep(context.Background(), []*Message{message(romeo, juliet, "3")}, Also{}) }()
+	if !h.held.Await(1) {
+		t.Fatal("nothing reached the store")
+	}
+	image, err := os.ReadFile(filepath.Join(h.dir, "archive.db"))
+	h.held.Release()
+	if err := errors.Join(err, <-kept); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "archive.db"), image, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	after := open(t, dir)
+	after.check()
+	if ids, r := after.page(Query{Owner: juliet, Max: 250}); !slices.Equal(ids, want) || r.Count != len(want) {
+		t.Errorf("juliet has %d of %d messages", len(ids), len(want))
+	}
+	if id := after.keep(message(romeo, juliet, "4"))[0]; id <= want[len(want)-1] {
+		t.Errorf("the next id is %d, after %d", id, want[len(want)-1])
+	}
+	after.check()
+}
+
+// TestRoom has rows without another side, as a room has them.
+func TestRoom(t *testing.T) {
+	h := open(t, t.TempDir())
+	var want []uint64
+	for range 5 {
+		m := message(romeo, juliet, "1")
+		m.Rows = []Row{{Owner: 7}}
+		want = append(want, h.keep(m)...)
+	}
+	h.check()
+	if ids, r := h.page(Query{Owner: 7}); !slices.Equal(ids, want) || r.Count != 5 || !r.Complete {
+		t.Errorf("the room has %v, %+v", ids, r)
+	}
+	if n, err := h.Purge(t.Context(), 7); n != 5 || err != nil || records(h, spaceBody) != 0 || records(h, spaceRow) != 0 {
+		t.Errorf("purged %d, %v", n, err)
+	}
+}
+
 func TestCounts(t *testing.T) {
 	h := open(t, t.TempDir())
 	ctx := t.Context()
@@ -288,6 +398,9 @@ func TestCounts(t *testing.T) {
 	keep("a", 1<<32-1, message(romeo, juliet, "2"))
 	h.clock.Pass(time.Hour)
 	keep("b", 5)
+	for i := range 3000 { // more than one View reads
+		keep(fmt.Sprint("c", i), 1)
+	}
 	if a, b, c := count("a"), count("b"), count("c"); a != "4294967295 true" || b != "5 true" || c != "0 false" {
 		t.Errorf("a: %s, b: %s, c: %s", a, b, c)
 	}
@@ -298,9 +411,13 @@ func TestCounts(t *testing.T) {
 	if err := h.DropCountsBefore(ctx, h.clock.Now().Add(30*time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	if a, b := count("a"), count("b"); a != "0 false" || b != "5 true" {
-		t.Errorf("after dropping the old ones, a: %s, b: %s", a, b)
+	if a, b, c := count("a"), count("b"), count("c2999"); a != "0 false" || b != "5 true" || c != "1 true" {
+		t.Errorf("after dropping the old ones, a: %s, b: %s, c2999: %s", a, b, c)
 	}
+	if err := h.DropCountsBefore(ctx, h.clock.Now().Add(2*time.Hour)); err != nil || records(h, spaceCount) != 0 {
+		t.Errorf("after dropping all, %d are left: %v", records(h, spaceCount), err)
+	}
+	keep("b", 5)
 	if err := h.DropCounts(ctx, "b", "unknown"); err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -141,9 +140,11 @@ func (k *keeping) writeRows(tx store.Tx) error {
 }
 
 func (k *keeping) writePeers(tx store.Tx) error {
-	order := make([]*newRow, len(k.rows))
+	order := make([]*newRow, 0, len(k.rows))
 	for i := range k.rows {
-		order[i] = &k.rows[i]
+		if k.rows[i].bare != "" {
+			order = append(order, &k.rows[i])
+		}
 	}
 	slices.SortFunc(order, func(x, y *newRow) int {
 		return cmp.Or(cmp.Compare(x.Owner, y.Owner), strings.Compare(x.bare, y.bare), cmp.Compare(x.message, y.message))
@@ -213,13 +214,39 @@ func (a *Archive) DropCounts(ctx context.Context, keys ...string) error {
 
 // DropCountsBefore forgets the counts that were last kept before t: nobody comes back for them.
 func (a *Archive) DropCountsBefore(ctx context.Context, t time.Time) error {
-	return a.db.Update(ctx, func(tx store.Tx) error {
-		var errs []error
-		for k, v := range tx.Scan(spaceCount, store.Range{}) {
-			if len(v) != 12 || idOf(v) < TimeID(t) {
-				errs = append(errs, tx.Delete(spaceCount, k))
+	cut := TimeID(t)
+	old := func(v []byte) bool { return len(v) != 12 || idOf(v) < cut }
+	for next := []byte(nil); ; {
+		var found []string
+		n := 0
+		err := a.db.View(ctx, func(tx store.Tx) error {
+			for k, v := range tx.Scan(spaceCount, store.Range{From: next, Limit: viewRows}) {
+				n++
+				if old(v) {
+					found = append(found, string(k))
+				}
+				next = append(append(next[:0], k...), 0)
 			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		return errors.Join(errs...)
-	})
+		if len(found) > 0 {
+			err = a.db.Update(ctx, func(tx store.Tx) error {
+				for _, k := range found {
+					if !old(tx.Get(spaceCount, []byte(k))) {
+						continue // kept again meanwhile
+					}
+					if err := tx.Delete(spaceCount, []byte(k)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		if err != nil || n < viewRows {
+			return err
+		}
+	}
 }

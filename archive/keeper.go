@@ -57,7 +57,7 @@ func (k *keeper) Keep(batch []*feature.Dispatch, c feature.Count, deliver func(*
 }
 
 // maxRetractWalk is how far back in a conversation the message is looked for that a retraction names.
-const maxRetractWalk = 1000
+const maxRetractWalk = 500
 
 // retract has clients see a tombstone in place of the message that d retracts (XEP-0424 §6). The message is looked for in
 // the archive of d's sender, so it is that person's own. A retraction that finds none is kept like any message, and

@@ -430,8 +430,10 @@ func (it *Item) read(tx store.Tx, o directory.ID, id uint64) (ok bool, err error
 		return false, err
 	}
 	*it = Item{ID: id, Type: b.typ, Flags: b.flags, Incoming: r.incoming, Stanza: bytes.Clone(b.stanza)}
-	if it.With, err = xmpp.ParseJID(string(r.with)); err != nil {
-		return false, errRecord
+	if len(r.with) > 0 {
+		if it.With, err = xmpp.ParseJID(string(r.with)); err != nil {
+			return false, errRecord
+		}
 	}
 	if len(r.edit) > 0 {
 		if err := it.Edit.UnmarshalBinary(bytes.Clone(r.edit)); err != nil {

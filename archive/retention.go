@@ -69,8 +69,10 @@ func (a *Archive) dropRow(tx store.Tx, o directory.ID, id uint64) error {
 	if err := r.decode(v); err != nil {
 		return fmt.Errorf("%w: row of message %s", err, FormatID(id))
 	}
-	if err := tx.Delete(spaceRow, appendID(appendConversation(nil, o, bareOf(r.with)), id)); err != nil {
-		return err
+	if len(r.with) > 0 {
+		if err := tx.Delete(spaceRow, appendID(appendConversation(nil, o, bareOf(r.with)), id)); err != nil {
+			return err
+		}
 	}
 	return tx.Delete(spaceRow, key)
 }

@@ -61,6 +61,7 @@ func TestRetain(t *testing.T) {
 	if n, err := h.Retain(t.Context(), MinRetention); n != 0 || err != nil {
 		t.Errorf("the second time removed %d: %v", n, err)
 	}
+	h.check()
 	// The count stays exact with what comes later.
 	h.keep(message(alice, juliet, "3"))
 	if _, r := h.page(Query{Owner: juliet}); r.Count != 316 {
@@ -89,6 +90,7 @@ func TestPurge(t *testing.T) {
 	if bodies, rows := records(h, spaceBody), records(h, spaceRow); bodies != 300 || rows != 600 {
 		t.Errorf("%d bodies and %d rows are left, want 300 and 600", bodies, rows)
 	}
+	h.check()
 	if m, err := h.Marker(t.Context(), romeo); m != 0 || err != nil {
 		t.Errorf("the marker is %d, %v", m, err)
 	}
