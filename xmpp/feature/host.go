@@ -26,6 +26,14 @@ type Host struct {
 // Now returns the time.
 func (h *Host) Now() time.Time { return h.Clock.Now() }
 
+// Ask makes the request by which the server asks one of its addresses what it
+// would tell anybody. It has no payload and no session.
+func (h *Host) Ask(to xmpp.JID) *Query {
+	d := &Dispatch{Stanza: new(xmpp.Stanza), From: to.DomainJID(), To: to, host: h}
+	h.Table.locate(d)
+	return &Query{Dispatch: d}
+}
+
 // Keeper stores a batch of messages that have Copies, and calls deliver for
 // each in the order of the ids it gave them, once they are on disk, then
 // flush. If it returns an error, nothing was stored and nothing delivered.

@@ -58,7 +58,8 @@ func disable(q *feature.Query, dst []byte) ([]byte, error) {
 var forged = []xmpp.Match{{Space: xmpp.NSCarbons, Local: "received"}, {Space: xmpp.NSCarbons, Local: "sent"}}
 
 // amend notes that a message is not to be copied (§9) and takes forged copies
-// out of it (§11).
+// out of it (§11); what held one is not copied either. The mark stays: the
+// receiver may know that there are no copies.
 func amend(d *feature.Dispatch) {
 	strip := false
 	for i := range d.Stanza.Children {
@@ -71,6 +72,7 @@ func amend(d *feature.Dispatch) {
 		}
 	}
 	if strip {
+		d.Private = true
 		d.Edit.Strip = append(d.Edit.Strip, forged...)
 	}
 }
@@ -92,18 +94,22 @@ func (dir direction) String() string {
 
 // after makes the copies.
 func after(d *feature.Dispatch, out *router.Batch) {
-	if d.Private || d.From.Bare() == d.To.Bare() { // one's other devices have got the message itself
+	if d.Private {
 		return
 	}
 	if d.Session != nil {
 		share(d, out, sent, d.Session.Account())
 	}
-	if d.User != nil {
+	if d.User != nil && !toSelf(d) {
 		if a := d.Host().Router.Account(d.To); a != nil {
 			share(d, out, received, a)
 		}
 	}
 }
+
+// toSelf reports whether the message is one to oneself. One's other devices get
+// the message itself; those that it was not for get one copy, not two.
+func toSelf(d *feature.Dispatch) bool { return d.From.Bare() == d.To.Bare() }
 
 // share sends an account's devices their copies of a message. All but the
 // address is the same for all of them.
@@ -154,11 +160,11 @@ func wanted(d *feature.Dispatch, dir direction, a *router.Account) (yes bool) {
 
 // wants reports whether a device is to get a copy. Call it inside of Account.Each.
 func wants(d *feature.Dispatch, dir direction, s *router.Session) bool {
-	if !s.Has(on) {
+	if !s.Has(on) || s == d.Session {
 		return false
 	}
-	if dir == sent {
-		return s != d.Session
+	if dir == sent && !toSelf(d) {
+		return true
 	}
 	if len(d.Got) == 0 {
 		// Nobody has the message yet. If it is held back, those who are

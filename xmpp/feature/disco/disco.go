@@ -31,11 +31,15 @@ const (
 func New(o Options) feature.Feature {
 	s := &source{maySee: o.MaySee}
 	return feature.Feature{
-		Name:       "disco",
-		Implements: []feature.XEP{feature.Implements(30, "2.5.0", feature.Complete, "")},
+		Name: "disco",
+		Implements: []feature.XEP{
+			feature.Implements(30, "2.5.0", feature.Complete, ""),
+			feature.Implements(115, "1.6.0", feature.Partial, "the server's own capabilities; those of clients are passed on"),
+		},
 		Advertise: []feature.Advert{
 			{Var: xmpp.NSDiscoInfo, Where: where},
 			{Var: xmpp.NSDiscoItems, Where: where},
+			{Var: xmpp.NSCaps, Where: feature.Server},
 		},
 		Identities: []feature.Identity{
 			{Category: "server", Type: "im", Name: "confab", Where: feature.Server},
@@ -45,13 +49,15 @@ func New(o Options) feature.Feature {
 			feature.Get(xmpp.NSDiscoInfo, "query", where|feature.Nobody, s.info),
 			feature.Get(xmpp.NSDiscoItems, "query", where|feature.Nobody, s.items),
 		},
-		Start: s.start,
+		StreamFeatures: s.streamFeatures,
+		Start:          s.start,
 	}
 }
 
 // source is what the answers are made of.
 type source struct {
 	maySee   func(directory.ID, xmpp.JID) bool
+	host     *feature.Host
 	features []feature.Feature
 
 	// What does not change while the server runs.
@@ -66,7 +72,7 @@ type service struct {
 }
 
 func (s *source) start(h *feature.Host) error {
-	s.features = h.Table.Features()
+	s.host, s.features = h, h.Table.Features()
 	s.fixed = map[feature.Where][]byte{}
 	for _, w := range []feature.Where{feature.Server, feature.Self, feature.Account, feature.Alias} {
 		all := make([]*feature.Feature, len(s.features))
@@ -151,9 +157,18 @@ func (s *source) info(q *feature.Query, dst []byte) ([]byte, error) {
 		return nil, xmpp.NewError(xmpp.ServiceUnavailable, "")
 	}
 	dst, node := open(dst, xmpp.NSDiscoInfo, q)
-	if node != "" {
+	if node != "" && !s.isCaps(q, node) {
 		return s.node(q, node, false, dst)
 	}
+	dst, err := s.describe(q, dst)
+	if err != nil {
+		return nil, err
+	}
+	return shut(dst), nil
+}
+
+// describe appends the identities, features and forms of an address.
+func (s *source) describe(q *feature.Query, dst []byte) ([]byte, error) {
 	before := len(dst)
 	if q.Where != feature.Service {
 		dst = append(dst, s.fixed[q.Where]...)
@@ -171,7 +186,7 @@ func (s *source) info(q *feature.Query, dst []byte) ([]byte, error) {
 	if len(dst) == before { // something below a service of which the service knows nothing
 		return nil, xmpp.NewError(xmpp.ItemNotFound, "")
 	}
-	return shut(dst), nil
+	return dst, nil
 }
 
 func (s *source) items(q *feature.Query, dst []byte) ([]byte, error) {

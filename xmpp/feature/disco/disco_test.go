@@ -2,6 +2,7 @@ package disco_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"confab/xmpp"
@@ -116,8 +117,8 @@ func TestInfo(t *testing.T) {
 	const account = "<identity category='account' type='registered'/><identity category='pubsub' type='pep'/>"
 	self := account + discoVars + "<feature var='urn:extra:account'/><feature var='urn:extra:self'/>"
 	for _, test := range []struct{ to, node, want string }{
-		{"example.com", "", result("example.com", nsInfo, "", "<identity category='server' type='im' name='confab'/>"+discoVars+
-			"<feature var='urn:extra:server'/><x xmlns='jabber:x:data' type='result'/>")},
+		{"example.com", "", result("example.com", nsInfo, "", "<identity category='server' type='im' name='confab'/>"+
+			"<feature var='http://jabber.org/protocol/caps'/>"+discoVars+"<feature var='urn:extra:server'/><x xmlns='jabber:x:data' type='result'/>")},
 		{"", "", result("", nsInfo, "", self)},
 		{"romeo@example.com", "", result("romeo@example.com", nsInfo, "", self)},
 		{"juliet@example.com", "", result("juliet@example.com", nsInfo, "", account+discoVars+"<feature var='urn:extra:account'/>")},
@@ -174,5 +175,31 @@ func TestItems(t *testing.T) {
 		t.Log(test.to, test.node)
 		ask(romeo, test.to, nsItems, test.node)
 		romeo.Hears(test.want)
+	}
+}
+
+// XEP-0115 §6.3: the hash in the stream features is that of the answer, and of
+// its node.
+func TestCapabilities(t *testing.T) {
+	h, romeo := open(t)
+	c, err := xmpp.ParseNode(h.Table.StreamFeatures("example.com", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.Is("http://jabber.org/protocol/caps", "c") || c.Attr("hash") != "sha-1" || c.Attr("node") == "" || len(c.Attr("ver")) != 28 {
+		t.Errorf("offered: %+v", c)
+	}
+	ask(romeo, "example.com", nsInfo, "")
+	plain := romeo.Conn.Left()[0]
+	node := c.Attr("node") + "#" + c.Attr("ver")
+	ask(romeo, "example.com", nsInfo, node)
+	romeo.Hears(strings.Replace(plain, "disco#info'>", "disco#info' node='"+node+"'>", 1))
+
+	for _, wrong := range []struct{ to, node string }{
+		{"example.com", c.Attr("node") + "#"}, {"example.com", c.Attr("node") + "#QgayPKawpkPSDYmwT/WM94uAlu0="},
+		{"example.com", c.Attr("node")}, {"romeo@example.com", node},
+	} {
+		ask(romeo, wrong.to, nsInfo, wrong.node)
+		romeo.Hears(refusal(wrong.to, "cancel", "item-not-found"))
 	}
 }

@@ -1,0 +1,34 @@
+package server
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"confab/cmd/internal/config"
+	"confab/xmpp/feature"
+)
+
+// TestFeaturesAreAnnounced holds each handler against disco#info: clients ask
+// only for what is announced there.
+func TestFeaturesAreAnnounced(t *testing.T) {
+	settings, err := config.Source{Flags: map[string]string{
+		"data": filepath.Join(t.TempDir(), "data"), "domains": "example.com",
+		"listen-starttls": "127.0.0.1:0", "listen-tls": "127.0.0.1:0",
+	}}.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := settings.Prepare(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(context.Background(), settings, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, missing := range feature.Unannounced(s.table.Features()) {
+		t.Errorf("%s is neither announced nor silent", missing)
+	}
+}
