@@ -16,6 +16,7 @@ import (
 
 	"confab/cmd/internal/admin"
 	"confab/cmd/internal/config"
+	"confab/cmd/internal/server"
 )
 
 // The exit codes. They are documented in the help of the root command and in
@@ -190,7 +191,19 @@ func (a *app) door(c *cobra.Command) (admin.DoorCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return admin.Connect(c.Context(), l.Settings)
+	return admin.Connect(c.Context(), l.Settings, func() (admin.DoorCloser, error) {
+		s, err := server.Offline(c.Context(), l)
+		if err != nil {
+			return nil, err
+		}
+		return offline{s.Admin(), s}, nil
+	})
+}
+
+// offline is the door to the data while no server runs.
+type offline struct {
+	*admin.Admin
+	io.Closer
 }
 
 // perform carries an operation out and returns its result.

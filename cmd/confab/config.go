@@ -12,6 +12,7 @@ import (
 
 	"confab/cmd/internal/admin"
 	"confab/cmd/internal/config"
+	"confab/cmd/internal/server"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -94,15 +95,11 @@ printed. What exists already is left alone.`,
 			if err != nil || !made.first {
 				return err
 			}
-			stores, err := admin.OpenStores(l.Settings)
+			s, err := server.Offline(c.Context(), l)
 			if err != nil {
 				return err
 			}
-			door, err := admin.New(c.Context(), l.Settings, stores)
-			if err == nil {
-				err = a.addAdmin(c.Context(), l, door)
-			}
-			return errors.Join(err, stores.Close())
+			return errors.Join(a.addAdmin(c.Context(), l, s.Admin()), s.Close())
 		},
 	})
 }

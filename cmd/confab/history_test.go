@@ -14,6 +14,7 @@ import (
 	"confab/archive"
 	"confab/cmd/internal/admin"
 	"confab/cmd/internal/config"
+	"confab/cmd/internal/server"
 	"confab/xmpp"
 )
 
@@ -27,15 +28,12 @@ func (c *cli) keep(messages ...said) {
 	if err != nil {
 		c.Fatal(err)
 	}
-	stores, err := admin.OpenStores(l.Settings)
+	s, err := server.Offline(context.Background(), l)
 	if err != nil {
 		c.Fatal(err)
 	}
-	defer stores.Close()
-	a, err := admin.New(context.Background(), l.Settings, stores)
-	if err != nil {
-		c.Fatal(err)
-	}
+	defer s.Close()
+	a := s.Admin()
 	var batch []*archive.Message
 	for i, m := range messages {
 		from, to := xmpp.MustJID(m.from), xmpp.MustJID(m.to)

@@ -18,6 +18,7 @@ import (
 	"confab/archive"
 	"confab/cmd/internal/admin"
 	"confab/cmd/internal/config"
+	"confab/cmd/internal/server"
 	"confab/xmpp"
 	"confab/xmpp/directory"
 )
@@ -110,16 +111,12 @@ func receiver(i int) string { return "juliet" + strconv.Itoa(i) }
 // offline opens the data while no server runs.
 func (k *killed) offline(t *testing.T, fn func(*admin.Admin)) {
 	t.Helper()
-	stores, err := admin.OpenStores(k.settings)
+	s, err := server.Offline(context.Background(), &config.Loaded{Settings: k.settings})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stores.Close()
-	a, err := admin.New(context.Background(), k.settings, stores)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fn(a)
+	defer s.Close()
+	fn(s.Admin())
 }
 
 // start runs the server as a process of its own.

@@ -3,15 +3,12 @@ package admin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"time"
 
 	"confab/archive"
 	"confab/cmd/internal/config"
-	"confab/xmpp/auth"
-	"confab/xmpp/directory"
 	"confab/xmpp/store"
 	"confab/xmpp/store/bolt"
 )
@@ -57,23 +54,15 @@ func (e *heldError) Error() string { return e.path + " is held by " + e.holder }
 // Close closes both.
 func (s *Stores) Close() error { return errors.Join(s.State.Close(), s.History.Close()) }
 
-// local is an Admin on databases of its own.
-type local struct {
-	*Admin
-	stores *Stores
-}
-
-func (l *local) Close() error { return l.stores.Close() }
-
 // DoorCloser is a Door that has to be closed.
 type DoorCloser interface {
 	Door
 	io.Closer
 }
 
-// Connect returns a door: to the running server, or if none runs to the data
-// itself.
-func Connect(ctx context.Context, s *config.Settings) (DoorCloser, error) {
+// Connect returns a door: to the running server, or if none runs the one that
+// open makes, to the data itself.
+func Connect(ctx context.Context, s *config.Settings, open func() (DoorCloser, error)) (DoorCloser, error) {
 	client, err := Dial(ctx, s.ControlSocket())
 	if err == nil {
 		return client, nil
@@ -81,7 +70,13 @@ func Connect(ctx context.Context, s *config.Settings) (DoorCloser, error) {
 	if !errors.Is(err, ErrNoServer) {
 		return nil, err
 	}
-	door, err := openLocal(ctx, s)
+	if _, err := os.Stat(s.StateDB()); errors.Is(err, os.ErrNotExist) {
+		return nil, failf(NotFound, "there is no data in %s: 'confab config init' or the first 'confab serve' makes it; --data or CONFAB_DATA names another folder", s.Data)
+	}
+	if len(s.Domains) == 0 {
+		return nil, failf(Usage, "no mail domain is named: set domains in the settings file, or CONFAB_DOMAINS")
+	}
+	door, err := open()
 	var held *heldError
 	if !errors.As(err, &held) {
 		return door, err
@@ -98,42 +93,6 @@ func Connect(ctx context.Context, s *config.Settings) (DoorCloser, error) {
 		}
 	}
 	return nil, failf(Conflict, "%v, but no server answers on %s: stop that process, or wait until it is done", held, s.ControlSocket())
-}
-
-func openLocal(ctx context.Context, s *config.Settings) (DoorCloser, error) {
-	if _, err := os.Stat(s.StateDB()); errors.Is(err, os.ErrNotExist) {
-		return nil, failf(NotFound, "there is no data in %s: 'confab config init' or the first 'confab serve' makes it; --data or CONFAB_DATA names another folder", s.Data)
-	}
-	if len(s.Domains) == 0 {
-		return nil, failf(Usage, "no mail domain is named: set domains in the settings file, or CONFAB_DOMAINS")
-	}
-	stores, err := OpenStores(s)
-	if err != nil {
-		return nil, err
-	}
-	a, err := New(ctx, s, stores)
-	if err != nil {
-		return nil, errors.Join(err, stores.Close())
-	}
-	return &local{a, stores}, nil
-}
-
-// New makes an Admin on open databases, for commands while no server runs. A
-// server makes its own, of the objects that it has.
-func New(ctx context.Context, s *config.Settings, stores *Stores) (*Admin, error) {
-	d, err := directory.Open(ctx, stores.State, directory.Options{Domains: s.Domains})
-	if err != nil {
-		return nil, err
-	}
-	credentials, err := auth.Open(ctx, auth.Options{Store: stores.State, Directory: d, Iterations: s.Auth.Iterations})
-	if err != nil {
-		return nil, err
-	}
-	history, err := archive.Open(ctx, stores.History, archive.Options{})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.ArchiveDB(), err)
-	}
-	return &Admin{Data: s.Data, Directory: d, Auth: credentials, Archive: history, Audit: &Audit{Path: s.AuditLog()}}, nil
 }
 
 // Free reports whether nobody holds the databases.
