@@ -95,7 +95,7 @@ func (h *house) bench(full string, c router.Conn) *benchUser {
 	if err != nil {
 		h.test.Fatal(err)
 	}
-	return &benchUser{s, h.Table.NewBatch(s), h}
+	return &benchUser{s, h.Table.NewBatch(s, ""), h}
 }
 
 func (u *benchUser) sends(st *xmpp.Stanza) {

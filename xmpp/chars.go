@@ -136,6 +136,9 @@ func parseRef(b []byte) (rune, int, error) {
 			return e.r, n, nil
 		}
 	}
+	if c := b[1]; c >= utf8.RuneSelf || class[c]&nameFirst != 0 {
+		return 0, 0, errEntity // RFC 6120 §4.9.3.18
+	}
 	return 0, 0, errRef
 }
 

@@ -11,6 +11,7 @@ type Edit struct {
 	From, To JID     // set when not zero
 	NoTo     bool    // leave 'to' out
 	Type     Type    // set when not TypeNone
+	Lang     string  // xml:lang of a stanza that has none; not stored, since what is stored has it already
 	Label    string  // the name of the writer, put before the bodies: "Bob" makes "Bob: …"; see label.go
 	Strip    []Match // first-level children to leave out
 	Add      []byte  // self-contained XML, put behind the last child
@@ -19,7 +20,7 @@ type Edit struct {
 
 // IsZero reports whether the edit changes nothing.
 func (e *Edit) IsZero() bool {
-	return e.From.IsZero() && e.To.IsZero() && !e.NoTo && e.Type == TypeNone && e.Label == "" && len(e.Strip) == 0 &&
+	return e.From.IsZero() && e.To.IsZero() && !e.NoTo && e.Type == TypeNone && e.Lang == "" && e.Label == "" && len(e.Strip) == 0 &&
 		len(e.Add) == 0 && e.Declare == ""
 }
 
@@ -108,6 +109,9 @@ func appendHead(dst []byte, st *Stanza, e *Edit) []byte {
 	}
 	if e.setsType() {
 		dst = AppendAttr(dst, "type", e.Type.String())
+	}
+	if e.Lang != "" && st.Lang == nil {
+		dst = AppendAttr(dst, "xml:lang", e.Lang)
 	}
 	prefixed := st.Raw[h.name.from-1] == ':'
 	content := isContent(st.Space) && !prefixed

@@ -141,8 +141,8 @@ func TestNextRefuses(t *testing.T) {
 			"<a></b>", "<a></aa>", "<a></ a>", "<a></a b='1'>", "<a><b></a></b>", "<a></p:a>", "<a></a/>",
 			"<a b='1' b='2'/>", "<a b='1' c='2' b='1'/>", "<a xmlns='urn:a' xmlns='urn:a'/>",
 			"<a xmlns:x='urn:x' xmlns:y='urn:x' x:b='1' y:b='2'/>", "<a xmlns:x='urn:&#120;' xmlns:y='urn:x' x:b='1' y:b='2'/>", "<a xmlns:y='urn:p' p:b='1' y:b='2'/>",
-			"<a>&nbsp;</a>", "<a>&</a>", "<a>& </a>", "<a>&amp</a>", "<a>&AMP;</a>", "<a>&#;</a>", "<a>&#x;</a>", "<a>&#X41;</a>", "<a>&#a;</a>",
-			"<a>&#0;</a>", "<a>&#8;</a>", "<a>&#xD800;</a>", "<a>&#xFFFE;</a>", "<a>&#x110000;</a>", "<a>&#99999999999999999999;</a>", "<a b='&#0;'/>", "<a b='&x;'/>",
+			"<a>&</a>", "<a>& </a>", "<a>&amp</a>", "<a>&#;</a>", "<a>&#x;</a>", "<a>&#X41;</a>", "<a>&#a;</a>",
+			"<a>&#0;</a>", "<a>&#8;</a>", "<a>&#xD800;</a>", "<a>&#xFFFE;</a>", "<a>&#x110000;</a>", "<a>&#99999999999999999999;</a>", "<a b='&#0;'/>",
 			"<a>\x00</a>", "<a>\x1b</a>", "<a>\uFFFE</a>", "<a>\uFFFF</a>", "<a>\xff</a>", "<a>\xc0\x80</a>", "<a>\xed\xa0\x80</a>", "<a>\xf4\x90\x80\x80</a>", "<a>\xe2\x82</a>",
 			"<a b='\x00'/>", "<a b='\xff'/>", "<a b='\uFFFE'/>", "<a b='\xe2\x82'/>", "<\xff/>", "<a><![CDATA[\x00]]></a>", "<a><![CDATA[\xff]]></a>", "<a><![CDATA[\xe2]]></a>",
 			"<a>]]></a>", "<a>x]]]></a>",
@@ -155,6 +155,7 @@ func TestNextRefuses(t *testing.T) {
 		StreamRestrictedXML: {
 			"<!-- x -->", "<?xml version='1.0'?>", "<?x?>", "<!DOCTYPE a>", "<![CDATA[x]]>", "<a><!-- x --></a>", "<a><?x?></a>", "<a><!DOCTYPE a></a>",
 			"<a><!ENTITY x 'y'></a>", "<a><![cdata[x]]></a>", "<a><![INCLUDE[x]]></a>",
+			"<a>&nbsp;</a>", "<a>&AMP;</a>", "<a b='&x;'/>",
 		},
 		StreamBadNamespacePrefix: {
 			"<c:message xmlns:c='jabber:client'/>", "<c:iq xmlns:c='jabber:server'/>",

@@ -20,6 +20,7 @@ var (
 	errNameTooLong   error = NewStreamError(StreamPolicyViolation, "a name is too long")
 	errPI            error = NewStreamError(StreamRestrictedXML, "processing instructions are not allowed")
 	errMarkup        error = NewStreamError(StreamRestrictedXML, "comments and document types are not allowed")
+	errEntity        error = NewStreamError(StreamRestrictedXML, "entities other than the five of XML are not allowed")
 	errContentPrefix error = NewStreamError(StreamBadNamespacePrefix, "stanzas must not have a prefix")
 	errStrayText           = wellFormed("text between stanzas")
 	errStrayEnd            = wellFormed("an end tag without its start tag")

@@ -236,6 +236,7 @@ type client struct {
 	srv     *Server
 	domain  *directory.Domain // set by the first stream header
 	user    *directory.User   // set by SASL
+	lang    string            // of the stream, as the client declares it
 	session *router.Session   // set by bind or resume
 	batch   *feature.Batch
 	info    router.Info

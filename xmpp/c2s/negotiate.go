@@ -107,7 +107,7 @@ func (c *client) check(h *xmpp.Header) *xmpp.StreamError {
 	case c.user != nil && c.domain != d:
 		return &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized, Text: "logged in to another domain"}
 	}
-	c.domain = d
+	c.domain, c.lang = d, h.Lang
 	if c.user != nil && h.From != "" { // §4.7.1
 		if from, err := xmpp.ParseJID(h.From); err != nil || from.Bare() != c.user.JID {
 			return &xmpp.StreamError{Condition: xmpp.StreamInvalidFrom}
@@ -225,7 +225,7 @@ func (c *client) bindResource(st *xmpp.Stanza, p *xmpp.Element) (done bool, err 
 // begin makes the connection that of a session.
 func (c *client) begin(s *router.Session) {
 	s.SetInfo(c.info)
-	c.session, c.batch = s, c.srv.opts.Table.NewBatch(s)
+	c.session, c.batch = s, c.srv.opts.Table.NewBatch(s, c.lang)
 	c.loggedIn()
 	c.srv.Stats.Logins.Add(1)
 	c.SetReadDeadline(noDeadline)

@@ -63,21 +63,12 @@ func (c *client) attempt(at auth.Attempt, peer netip.Addr) (done bool, err error
 				s.Stats.Throttled.Add(1)
 				return false, c.saslFailure(&auth.Failure{Condition: auth.TemporaryAuthFailure, Text: "too many failed logins from this address; wait some minutes"})
 			}
-			initial, decodeErr := decode(element.Text)
-			if decodeErr != nil {
-				return false, c.saslFailure(&auth.Failure{Condition: auth.IncorrectEncoding})
-			}
 			at.Mechanism = element.Attr("mechanism")
-			x, err = s.opts.Auth.Start(at)
-			if err == nil {
-				challenge, done, err = x.Step(context.Background(), initial)
+			if x, err = s.opts.Auth.Start(at); err == nil {
+				challenge, done, err = c.step(x, element.Text)
 			}
 		case name == "response" && x != nil:
-			response, decodeErr := decode(element.Text)
-			if decodeErr != nil {
-				return false, c.saslFailure(&auth.Failure{Condition: auth.IncorrectEncoding})
-			}
-			challenge, done, err = x.Step(context.Background(), response)
+			challenge, done, err = c.step(x, element.Text)
 		case name == "abort":
 			return false, c.saslFailure(&auth.Failure{Condition: auth.Aborted})
 		default:
@@ -94,6 +85,17 @@ func (c *client) attempt(at auth.Attempt, peer netip.Addr) (done bool, err error
 		}
 		c.sendSASL("challenge", challenge)
 	}
+}
+
+func (c *client) step(x *auth.Exchange, text string) (challenge []byte, done bool, err error) {
+	message, err := auth.Decode([]byte(text))
+	if err != nil {
+		return nil, false, err
+	}
+	// A check of a password may have to wait for a processor.
+	ctx, cancel := context.WithTimeout(context.Background(), c.srv.opts.LoginTimeout)
+	defer cancel()
+	return x.Step(ctx, message)
 }
 
 // refused counts a failed attempt and tells the client.
@@ -138,16 +140,4 @@ func (c *client) sendSASL(name string, data []byte) {
 		b = base64.StdEncoding.AppendEncode(append(b, '>'), data)
 	}
 	c.Send(append(append(append(b, "</"...), name...), '>'))
-}
-
-// decode reads what a client sent: nil if there was nothing, empty for "=".
-func decode(text string) ([]byte, error) {
-	switch text {
-	case "":
-		return nil, nil
-	case "=":
-		return []byte{}, nil
-	}
-	// RFC 6120 §13.9.1 leaves no room for white space or missing padding.
-	return base64.StdEncoding.Strict().DecodeString(text)
 }

@@ -182,6 +182,7 @@ func (t *Table) ended(s *router.Session, lost router.Unacknowledged) {
 // way and not on disk yet. It belongs to the goroutine of the reader.
 type Batch struct {
 	session *router.Session
+	lang    string
 	pending []*Dispatch
 	spare   []*Dispatch
 	count   uint32 // stanzas since the last Commit, for XEP-0198
@@ -189,8 +190,11 @@ type Batch struct {
 	reply   []byte
 }
 
-// NewBatch makes the batch of a session's connection.
-func (t *Table) NewBatch(s *router.Session) *Batch { return &Batch{session: s} }
+// NewBatch makes the batch of a session's connection. lang is what the client
+// said of its stream: that of every stanza that does not say (RFC 6120 §4.7.4).
+func (t *Table) NewBatch(s *router.Session, lang string) *Batch {
+	return &Batch{session: s, lang: lang}
+}
 
 // Pending is how many messages wait to be stored.
 func (b *Batch) Pending() int { return len(b.pending) }
@@ -224,7 +228,7 @@ func (t *Table) Handle(b *Batch, st *xmpp.Stanza) {
 		d.To = d.From.Bare()
 		d.Edit.To = d.To
 	}
-	d.Edit.From = d.From
+	d.Edit.From, d.Edit.Lang = d.From, b.lang
 	st.From = d.From // RFC 6120 §8.1.2.1; answers are addressed to it
 	t.locate(d)
 	defer t.recovered(d)

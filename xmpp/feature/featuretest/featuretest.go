@@ -144,7 +144,7 @@ func (h *House) Connect(t testing.TB, full string) *Person {
 	if replaced != nil {
 		h.Table.End(replaced)
 	}
-	p.batch = h.Table.NewBatch(p.Session)
+	p.batch = h.Table.NewBatch(p.Session, "")
 	h.Table.Bound(p.Session)
 	return p
 }
