@@ -64,6 +64,7 @@ type DB struct {
 	broken  bool
 	wake    chan struct{} // capacity 1
 	done    chan struct{} // closed when the committer has ended
+	stuck   bool          // of the committer: a transaction could not be ended
 }
 
 var _ store.DB = (*DB)(nil)
@@ -105,6 +106,8 @@ func Open(path string, o Options) (*DB, error) {
 	return db, nil
 }
 
+// open opens the file. The list of free pages is written with each commit: it is short in a file that mostly grows, what
+// leaving it out saved could not be measured, and without it opening has to read the whole file.
 func open(path string, o Options) (*bbolt.DB, error) {
 	bo := &bbolt.Options{
 		Timeout:         o.Timeout,
@@ -183,6 +186,9 @@ func (db *DB) Close() error {
 	db.mu.Unlock()
 	db.signal()
 	<-db.done
+	if db.stuck {
+		return store.ErrBroken
+	}
 	return db.bolt.Close()
 }
 

@@ -226,6 +226,43 @@ func count(t testing.TB, db store.DB) (n int) {
 	return n
 }
 
+// TestUnreadableFile takes the file away under the store, which is what a failing disk looks like.
+func TestUnreadableFile(t *testing.T) {
+	p := path(t)
+	db := open(t, p, bolt.Options{NoSync: true})
+	for i := range 200 {
+		if err := db.Update(t.Context(), func(tx store.Tx) error { return tx.Put(space, key(i), make([]byte, 5000)) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Truncate(p, 8192); err != nil {
+		t.Fatal(err)
+	}
+	read := func() error {
+		return db.View(t.Context(), func(tx store.Tx) error {
+			for range tx.Scan(space, store.Range{}) {
+			}
+			return nil
+		})
+	}
+	if err := read(); err == nil || !strings.Contains(err.Error(), "cannot be read") {
+		t.Errorf("View: %v", err)
+	}
+	if err := db.Update(t.Context(), func(tx store.Tx) error { return tx.Put(space, key(50), nil) }); err == nil {
+		t.Error("an Update of what cannot be read was no error")
+	}
+	if err := read(); err == nil {
+		t.Error("a second View found everything in order")
+	}
+	closed := make(chan struct{})
+	go func() { db.Close(); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(20 * time.Second):
+		t.Error("Close hangs")
+	}
+}
+
 // writeUntilKilled writes and says what is durable.
 func writeUntilKilled(path string) {
 	db, err := bolt.Open(path, quiet(bolt.Options{}))

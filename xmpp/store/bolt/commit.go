@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"confab/xmpp/store"
 )
@@ -210,13 +212,24 @@ func (g *group) rollback() {
 	b := g.tx.bolt
 	g.tx.end()
 	g.tx = nil
+	if err := g.db.rollback(b); err != nil {
+		g.err = err
+	}
+}
+
+// rollback undoes a transaction. If that panics, the engine cannot be used any more, nor closed: its lock is held.
+func (db *DB) rollback(b *bbolt.Tx) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			g.err = g.db.panicked(v, false)
-			g.db.setBroken(g.err)
+			err = db.panicked(v, false)
+			db.stuck = true
+			db.setBroken(err)
 		}
 	}()
-	_ = b.Rollback()
+	if err := b.Rollback(); err != nil && !errors.Is(err, berrors.ErrTxClosed) {
+		return fmt.Errorf("store: rollback: %w", err)
+	}
+	return nil
 }
 
 // finish makes the group durable, calls what waited for that, and lets the callers go.
@@ -264,6 +277,9 @@ func (g *group) commit() {
 		return
 	}
 	g.db.log.Error("commit failed", "err", g.err, "transactions", len(g.ok))
+	if g.db.brokenErr() != nil {
+		return
+	}
 	// If the failed transaction can be seen, its last step, the root, was written but perhaps not to disk: what a restart
 	// will find is not known.
 	if v, err := g.db.bolt.Begin(false); err != nil || v.ID() >= id {
@@ -281,6 +297,7 @@ func (db *DB) commit(b *bbolt.Tx) (err error) {
 		if v := recover(); v != nil {
 			err = db.panicked(v, false)
 			db.setBroken(err)
+			_ = db.rollback(b)
 		}
 	}()
 	if err := b.Commit(); err != nil {
