@@ -317,7 +317,7 @@ func (d *deal) goodbye(owner *directory.User, e edit) {
 		order.Lock()
 		defer order.Unlock()
 		d.r.apply(owner, e)
-		d.r.showTo(out, owner, e.jid, false)
+		d.r.showTo(out, owner, e.jid, func(s *router.Session) []byte { return unavailable(s.JID()) })
 	})
 }
 
@@ -327,7 +327,7 @@ func (d *deal) hello(owner *directory.User, contact xmpp.JID) {
 		order := d.r.orderOf(owner.ID)
 		order.Lock()
 		defer order.Unlock()
-		d.r.showTo(out, owner, contact, true)
+		d.r.showTo(out, owner, contact, func(s *router.Session) []byte { return s.Presence().Stanza })
 	})
 }
 

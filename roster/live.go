@@ -27,22 +27,22 @@ type live struct {
 	mu      sync.Mutex
 	queue   []directory.ID
 	before  map[directory.ID]stand // how those in the queue looked when clients last heard of them
-	now     state                  // when the queue is empty
-	told    state                  // up to here the clients know everything
+	now     moment                 // when the queue is empty
+	told    moment                 // up to here the clients know everything
 	spent   int                    // pushes since the last pause
 	working bool
 	paused  bool
 }
 
-// state tells the states of a domain apart.
-type state struct {
+// moment tells the states of a domain apart.
+type moment struct {
 	reach    reach
 	revision uint64
 }
 
 func newLive(r *Roster, m *directory.Domain) *live {
 	s := m.Snapshot()
-	now := state{r.reach(s), s.Revision}
+	now := moment{r.reach(s), s.Revision}
 	return &live{r: r, domain: m, before: make(map[directory.ID]stand), now: now, told: now}
 }
 
@@ -53,8 +53,8 @@ func (r *Roster) announced(domain string) version {
 	return r.versionAt(domain, r.live[domain].known())
 }
 
-// known is the state that clients know everything of.
-func (l *live) known() state {
+// known is the moment up to which clients know everything.
+func (l *live) known() moment {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.told
@@ -154,16 +154,22 @@ func (l *live) view(u *directory.User) stand {
 // transition is a change of one user that is being carried out.
 type transition struct {
 	id       directory.ID
-	old, now stand // user is nil if there is none
-	told     state // what clients know with it
+	old, now stand  // user is nil if there is none
+	told     moment // what clients know with it
 }
 
-// contactIn is a subject as a viewer's list has it; either may be missing.
-func (r *Roster) contactIn(subject stand, viewer *directory.User) (Contact, bool) {
-	if subject.user == nil || viewer == nil {
-		return Contact{}, false
+// sighting is what a viewer sees of a contact.
+type sighting struct {
+	Contact
+	there bool
+}
+
+// sighting is what a viewer sees of a subject; either may be missing.
+func (r *Roster) sighting(subject stand, viewer *directory.User) (s sighting) {
+	if subject.user != nil && viewer != nil {
+		s.Contact, s.there = r.contact(subject.reach, viewer, subject.user)
 	}
-	return r.contact(subject.reach, viewer, subject.user)
+	return s
 }
 
 // carryOut tells everybody of a change, and returns how many pushes it took.
@@ -183,9 +189,8 @@ func (l *live) carryOut(t *transition) (n int) {
 			n += l.ownView(out, a, t)
 		default:
 			viewer := l.view(u).user
-			old, was := l.r.contactIn(t.old, viewer)
-			now, is := l.r.contactIn(t.now, viewer)
-			n += l.tell(out, a, u, t.told, difference(&old, was, &now, is))
+			old, now := l.r.sighting(t.old, viewer), l.r.sighting(t.now, viewer)
+			n += l.tell(out, a, u, t.told, difference(&old, &now))
 		}
 	}
 	l.greet(out, come)
@@ -194,11 +199,11 @@ func (l *live) carryOut(t *transition) (n int) {
 
 // difference returns the addresses whose items differ between two looks at a
 // contact: none, one, or both if it has another address now.
-func difference(old *Contact, was bool, now *Contact, is bool) (jids []xmpp.JID) {
-	if was && (!is || old.JID != now.JID) {
+func difference(old, now *sighting) (jids []xmpp.JID) {
+	if old.there && (!now.there || old.JID != now.JID) {
 		jids = append(jids, old.JID)
 	}
-	if is && (!was || !old.equal(now)) {
+	if now.there && (!old.there || !old.equal(&now.Contact)) {
 		jids = append(jids, now.JID)
 	}
 	return jids
@@ -215,15 +220,14 @@ func (l *live) ownView(out *router.Batch, a *router.Account, t *transition) (n i
 			continue
 		}
 		subject := l.view(u)
-		old, was := l.r.contactIn(subject, t.old.user)
-		now, is := l.r.contactIn(subject, t.now.user)
-		n += l.tell(out, a, t.now.user, t.told, difference(&old, was, &now, is))
+		old, now := l.r.sighting(subject, t.old.user), l.r.sighting(subject, t.now.user)
+		n += l.tell(out, a, t.now.user, t.told, difference(&old, &now))
 	}
 	return n
 }
 
 // tell pushes contacts of a viewer's list as they are now.
-func (l *live) tell(out *router.Batch, a *router.Account, viewer *directory.User, told state, contacts []xmpp.JID) (n int) {
+func (l *live) tell(out *router.Batch, a *router.Account, viewer *directory.User, told moment, contacts []xmpp.JID) (n int) {
 	if len(contacts) == 0 {
 		return 0
 	}
@@ -244,8 +248,11 @@ func (l *live) tell(out *router.Batch, a *router.Account, viewer *directory.User
 	return n
 }
 
-// sight is somebody who comes into somebody's sight.
-type sight struct{ viewer, subject *row }
+// sight is somebody in somebody's sight, now or before.
+type sight struct {
+	viewer, subject *row
+	saw             bool
+}
 
 // redraw puts a change into force on the board. Those who go out of sight go
 // offline, in both directions; those who come into sight are returned.
@@ -269,23 +276,33 @@ func (l *live) redraw(out *router.Batch, t *transition) (come []sight) {
 			if v.user.ID == t.id {
 				continue
 			}
-			come = glance(out, come, v.sees(&old), sight{v, w})
-			come = glance(out, come, old.sees(&v.stand), sight{w, v})
+			come = l.compare(out, come, sight{v, w, v.sees(&old)})
+			come = l.compare(out, come, sight{w, v, old.sees(&v.stand)})
 		}
 	}
 	return come
 }
 
-// glance ends a sight that was, and notes one that begins.
-func glance(out *router.Batch, come []sight, was bool, s sight) []sight {
-	is := s.viewer.sees(&s.subject.stand)
-	switch {
-	case is && !was:
-		come = append(come, s)
-	case was && !is && !s.viewer.user.Disabled: // who may not be here has nothing to hear
+// compare ends a sight that was, and adds one that begins to those that come.
+func (l *live) compare(out *router.Batch, come []sight, s sight) []sight {
+	viewer, subject := s.viewer.user, s.subject.user
+	switch sees := s.viewer.sees(&s.subject.stand); {
+	case sees && !s.saw:
+		return append(come, s)
+	case sees || !s.saw:
+	case viewer.Disabled: // who may not be here has nothing to hear
+	case !subject.Disabled && l.r.subscribed(subject, viewer.JID):
+	default:
 		s.viewer.session.Send(out, appendTo(nil, unavailable(s.subject.session.JID()), s.viewer.to))
 	}
 	return come
+}
+
+// subscribed reports whether a contact gets the presence of a user who is
+// online because the user's own list says so.
+func (r *Roster) subscribed(owner *directory.User, contact xmpp.JID) bool {
+	c := r.known(owner)
+	return c != nil && slices.Contains(c.subscribers(), contact)
 }
 
 // greet shows those to one another who came into sight.
@@ -313,13 +330,15 @@ func (r *Roster) Changed(domain string, ch Change) {
 	out := batches.Get().(*router.Batch)
 	defer flush(out)
 	l := r.live[domain]
+	if l == nil {
+		return
+	}
 	for _, a := range r.host.Router.Domain(domain).Accounts() {
 		u := r.dir.ByID(a.User)
 		if u == nil {
 			continue
 		}
-		old, was := look(ch.Old, u)
-		now, is := look(ch.New, u)
-		l.tell(out, a, u, l.known(), difference(&old, was, &now, is))
+		old, now := look(ch.Old, u), look(ch.New, u)
+		l.tell(out, a, u, l.known(), difference(&old, &now))
 	}
 }

@@ -61,6 +61,21 @@ func TestDirectoryChangesAreSeenAtOnce(t *testing.T) {
 	romeo.hears()
 }
 
+// Who is subscribed on top of being a colleague goes on seeing.
+func TestSubscriberStaysWhenAColleagueHides(t *testing.T) {
+	h := newHouse(t, Options{})
+	h.update("bob@example.com", func(u *directory.User) { u.Hidden = true })
+	romeo, bob := h.online("romeo@example.com/orchard"), h.online("bob@example.com/desk")
+	romeo.Sends("<presence type='subscribe' to='bob@example.com'/>")
+	bob.Sends("<presence type='subscribed' to='romeo@example.com'/>")
+	h.update("bob@example.com", func(u *directory.User) { u.Hidden = false })
+	romeo.quiet()
+	h.update("bob@example.com", func(u *directory.User) { u.Hidden = true })
+	romeo.hears(romeo.push("<item jid='bob@example.com' subscription='to'/>"))
+	bob.Sends("<presence><show>away</show></presence>")
+	romeo.hears("<presence from='bob@example.com/desk' to='romeo@example.com'><show>away</show></presence>")
+}
+
 // Both ways: who moves to another department sees and is seen by others.
 func TestMovingToAnotherGroup(t *testing.T) {
 	h := newHouse(t, Options{Mode: Groups})

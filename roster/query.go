@@ -62,7 +62,7 @@ func (r *Roster) answer(q *feature.Query, c *contacts, dst []byte) (base version
 		}
 	}
 	snapshot := r.dir.Domain(q.User.Domain).Snapshot()
-	base = r.versionAt(q.User.Domain, state{r.reach(snapshot), snapshot.Revision})
+	base = r.versionAt(q.User.Domain, moment{r.reach(snapshot), snapshot.Revision})
 	base.personal = c.meta.rev()
 	dst = append(dst, "<query xmlns='jabber:iq:roster' ver='"...)
 	dst = base.append(dst)
@@ -139,7 +139,7 @@ func (r *Roster) update(out *router.Batch, s *router.Session, base version, upda
 func (r *Roster) since(viewer *directory.User, c *contacts, base version) (updates []update, ok bool) {
 	snapshot := r.dir.Domain(viewer.Domain).Snapshot()
 	e := r.reach(snapshot)
-	now := r.versionAt(viewer.Domain, state{e, snapshot.Revision})
+	now := r.versionAt(viewer.Domain, moment{e, snapshot.Revision})
 	if base.view != now.view || len(base.sources) != len(now.sources) || !c.meta.knows(base.personal) {
 		return nil, false
 	}
@@ -173,11 +173,10 @@ func (r *Roster) ownUpdates(viewer *directory.User, c *contacts, since uint64) (
 
 // sourceUpdates returns what a source changed for a viewer.
 func (r *Roster) sourceUpdates(source int, viewer *directory.User, c *contacts, changes []Change) (updates []update) {
-	for i, ch := range latest(changes, func(ch *Change) xmpp.JID { return ch.JID }) {
-		old, was := look(i.Old, viewer)
-		now, is := look(ch.New, viewer)
-		if was != is || is && !old.equal(&now) {
-			updates = append(updates, update{source, ch.Revision, r.appendContact(nil, viewer, ch.JID, c.item(ch.JID))})
+	for first, last := range latest(changes, func(ch *Change) xmpp.JID { return ch.JID }) {
+		old, now := look(first.Old, viewer), look(last.New, viewer)
+		for _, j := range difference(&old, &now) {
+			updates = append(updates, update{source, last.Revision, r.appendContact(nil, viewer, j, c.item(j))})
 		}
 	}
 	return updates
@@ -256,9 +255,8 @@ func (r *Roster) directoryUpdates(e reach, viewer *directory.User, c *contacts, 
 		changed[userOf(last)] = first.Old
 	}
 	add := func(rev uint64, old, now *directory.User) {
-		o, saw := r.contactIn(stand{old, e}, was)
-		n, sees := r.contactIn(stand{now, e}, viewer)
-		for _, j := range difference(&o, saw, &n, sees) {
+		before, after := r.sighting(stand{old, e}, was), r.sighting(stand{now, e}, viewer)
+		for _, j := range difference(&before, &after) {
 			updates = append(updates, update{0, rev, r.appendContact(nil, viewer, j, c.item(j))})
 		}
 	}

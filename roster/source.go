@@ -38,11 +38,11 @@ type Change struct {
 	Old, New func(viewer *directory.User) (Contact, bool)
 }
 
-func look(at func(*directory.User) (Contact, bool), viewer *directory.User) (c Contact, ok bool) {
-	if at == nil {
-		return Contact{}, false
+func look(at func(*directory.User) (Contact, bool), viewer *directory.User) (s sighting) {
+	if at != nil {
+		s.Contact, s.there = at(viewer)
 	}
-	return at(viewer)
+	return s
 }
 
 // covered reports which directions of presence between a user and a contact
@@ -77,8 +77,8 @@ func (r *Roster) foreign(viewer *directory.User, contact xmpp.JID) (Contact, boo
 	return Contact{}, false
 }
 
-// versionAt is the version of everything but the personal part, for a domain in some state.
-func (r *Roster) versionAt(domain string, at state) version {
+// versionAt is the version of everything but the personal part, for a domain at a moment.
+func (r *Roster) versionAt(domain string, at moment) version {
 	v := version{view: r.view(at.reach), sources: make([]uint64, 1, 1+len(r.opts.Sources))}
 	if at.reach != nobody {
 		v.sources[0] = at.revision
