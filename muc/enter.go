@@ -1,0 +1,544 @@
+package muc
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"confab/archive"
+	"confab/xmpp"
+	"confab/xmpp/directory"
+	"confab/xmpp/feature"
+	"confab/xmpp/router"
+	"confab/xmpp/store"
+)
+
+// presence handles everything of type presence that comes to the service.
+func (m *Rooms) presence(d *feature.Dispatch) error {
+	if d.To.Local() == "" {
+		return nil
+	}
+	switch d.Stanza.Type {
+	case xmpp.TypeNone:
+		return m.by(d.To, m.arrive(d))
+	case xmpp.TypeUnavailable:
+		m.depart(d)
+	case xmpp.TypeError: // §18.1.2
+		m.failed(d)
+	case xmpp.TypeProbe:
+		m.probed(d)
+	}
+	// Nobody subscribes to a room: the presence of those who are in is shown to those who are.
+	return nil
+}
+
+// by says in an error that the room found it (the attribute 'by' of the examples of XEP-0045).
+func (m *Rooms) by(address xmpp.JID, err error) error {
+	if e, ok := err.(*xmpp.Error); ok && e.By.IsZero() {
+		c := *e
+		c.By = address.Bare()
+		return &c
+	}
+	return err
+}
+
+// entry is a request to enter a room (§7.2).
+type entry struct {
+	client   xmpp.JID
+	session  *router.Session
+	nick     string
+	card     card
+	muc      bool // it has <x/>: it means to enter
+	password string
+	history  history
+}
+
+func newEntry(d *feature.Dispatch) *entry {
+	e := &entry{client: d.From, session: d.Session, nick: d.To.Resource(), card: newCard(d.Stanza), history: wholeHistory}
+	if e.session == nil {
+		e.session = d.Host().Router.Session(d.From)
+	}
+	if x := d.Stanza.Child(xmpp.NSMUC, "x"); x != nil {
+		n := x.Node()
+		e.muc, e.password = true, n.ChildText("", "password")
+		if h := n.Child("", "history"); h != nil {
+			e.history.read(h, d.Host().Now())
+		}
+	}
+	return e
+}
+
+// arrive handles an available presence: somebody enters, comes back to a room that he is in already, changes the nick,
+// or only his presence.
+func (m *Rooms) arrive(d *feature.Dispatch) error {
+	e := newEntry(d)
+	if e.session == nil {
+		return xmpp.NewError(xmpp.RemoteServerNotFound, "")
+	}
+	address := d.To.Bare()
+	for {
+		r, err := m.hold(address)
+		if err != nil {
+			return err
+		}
+		if r == nil {
+			switch {
+			case !e.muc:
+				m.notIn(e, d.To)
+				return nil
+			case e.nick == "":
+				return errNoNick
+			}
+			// Who else makes the room at this moment is found next time.
+			if err := m.create(d.UserOf(), address, e); err != nil {
+				return err
+			}
+			continue
+		}
+		s, err := m.admit(r, e, d.To)
+		if s != nil && err == nil {
+			m.welcome(r, s, &e.history)
+		}
+		return err
+	}
+}
+
+var errNoNick = xmpp.NewError(xmpp.JIDMalformed, "a nick is missing behind the address of the room") // §7.2.1
+
+// admit handles a presence in a room that is there, and lets go of it. A seat that it returns is still to be welcomed.
+func (m *Rooms) admit(r *room, e *entry, to xmpp.JID) (*seat, error) {
+	out := newBatch()
+	defer flush(out)
+	defer r.mu.Unlock()
+	s := r.clients[e.client]
+	switch {
+	case s == nil && e.nick == "":
+		return nil, errNoNick
+	case s == nil && !e.muc:
+		m.notIn(e, to)
+		return nil, nil
+	case s == nil:
+		s, err := r.enter(out, e)
+		if s == nil {
+			r.emptied(out) // it may have been made for this visitor
+		}
+		return s, err
+	}
+	if e.nick != "" && e.nick != s.of.nick {
+		// COMPAT: who was given another nick than the one asked for may go on asking for it when he comes back.
+		if !e.muc || r.given == nil {
+			if err := r.changeNick(out, s, e); err != nil {
+				return nil, err
+			}
+			if !e.muc {
+				return nil, nil
+			}
+		}
+	}
+	if e.muc {
+		r.again(out, s, e)
+		return s, nil
+	}
+	r.update(out, s, e.card, nil)
+	return nil, nil
+}
+
+// notIn tells a client that believes to be in a room that it is not (§7.2.17).
+func (m *Rooms) notIn(e *entry, occupant xmpp.JID) {
+	b := xmpp.AppendAttr([]byte("<presence"), "from", occupant.String())
+	b = xmpp.AppendAttr(b, "to", e.client.String())
+	b = append(b, " type='unavailable'><x xmlns='"+xmpp.NSMUCUser+"'><item affiliation='none' role='none'>"+
+		"<reason>You are not in the room.</reason></item>"...)
+	b = append(appendCodes(b, []int{110, 307, 333}, nil), "</x></presence>"...)
+	e.session.Send(nil, b)
+}
+
+// enter lets somebody in who is not there yet. The seat that it returns has the presence of the others and its own, and
+// waits for history and subject (§7.1).
+func (r *room) enter(out *router.Batch, e *entry) (*seat, error) {
+	user := e.client.Bare()
+	if err := r.mayEnter(user); err != nil {
+		return nil, err
+	}
+	a := r.affiliation(user)
+	if r.config.Password != "" && e.password != r.config.Password { // §7.2.5
+		return nil, xmpp.NewError(xmpp.NotAuthorized, "this room asks for a password")
+	}
+	var codes []int
+	nick := e.nick
+	if r.given != nil {
+		if p, ok := r.m.source.Member(r.id, user); ok && p.Nick != nick {
+			nick = p.Nick
+			codes = append(codes, 210)
+		}
+	}
+	o, err := r.claim(nick, user)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.hasRoom(a); err != nil {
+		return nil, err
+	}
+	s := &seat{jid: e.client, session: e.session, to: toAttr(e.client), card: e.card}
+	if !r.m.enters(s, r) {
+		r.m.leaves(s, r)
+		return nil, nil
+	}
+	fresh := o == nil
+	if fresh {
+		o = &occupant{nick: nick, user: user, id: r.occupantID(user)}
+		o.mark = appendOccupantID(nil, o.id)
+		o.standing = standing{a, roleFor(a, r.config.Moderated)}
+		if o.jid, err = r.jid.WithResource(nick); err == nil {
+			err = r.admit(o)
+		}
+		if err != nil {
+			r.m.leaves(s, r)
+			return nil, err
+		}
+	}
+	r.seatAt(o, s)
+	r.callRoll(out, s)
+	switch {
+	case fresh:
+		if r.config.Broadcast.has(o.role) {
+			r.present(out, o, &s.card, s.jid, &note{}, r.others(o))
+		}
+	case r.lead(o):
+		r.presentLead(out, o, s)
+	}
+	r.greet(out, s, codes...)
+	return s, nil
+}
+
+// claim checks that somebody may have a nick. It returns the occupant that is there under it, who is the same person.
+func (r *room) claim(nick string, user xmpp.JID) (*occupant, error) {
+	k, err := nickKey(nick)
+	if err != nil {
+		return nil, err
+	}
+	if len(nick) > maxNickSize {
+		return nil, xmpp.NewError(xmpp.NotAcceptable, "the nick is too long")
+	}
+	if o := r.occupants[k]; o != nil {
+		if o.user != user || o.nick != nick {
+			return nil, errNickTaken
+		}
+		return o, nil
+	}
+	if r.reserved(k, user) {
+		return nil, errNickTaken
+	}
+	return nil, nil
+}
+
+var errNickTaken = xmpp.NewError(xmpp.Conflict, "this nick belongs to somebody else") // §7.2.8
+
+// reserved reports whether a nick is kept for somebody other than user (§7.10).
+func (r *room) reserved(key string, user xmpp.JID) bool {
+	for j, a := range r.affiliates {
+		if a.nick != "" && j != user {
+			if k, err := nickKey(a.nick); err == nil && k == key {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// hasRoom checks that one more client may come. Admins and owners have some places of their own (§7.2.9).
+func (r *room) hasRoom(a Affiliation) error {
+	limit := r.m.opts.MaxOccupants
+	if n := r.config.MaxOccupants; n > 0 {
+		limit = min(limit, n)
+	}
+	if a >= Admin {
+		limit += 20
+	}
+	if len(r.seats) >= limit {
+		return xmpp.NewError(xmpp.ServiceUnavailable, "the room is full").WithType(xmpp.ErrorWait)
+	}
+	return nil
+}
+
+// callRoll sends a newcomer the presence of all others in one run.
+func (r *room) callRoll(out *router.Batch, s *seat) {
+	var all run
+	for _, o := range r.order {
+		if o == s.of || !r.config.Broadcast.has(o.role) && o.user != s.of.user {
+			continue
+		}
+		first, real := o.seats[0], xmpp.JID{}
+		if r.sees(s.of) || o.user == s.of.user {
+			real = first.jid
+		}
+		all.bytes = append(append(append(all.bytes, '<'), first.card.tag...), s.to...)
+		all.bytes = r.presence(all.bytes, o, &first.card, real, &note{})
+		all.ends = append(all.ends, len(all.bytes))
+	}
+	s.session.SendRun(out, all.bytes, all.ends)
+	r.m.Stats.Sent.Add(int64(len(all.ends)))
+}
+
+// greet sends a seat its own presence, which ends the roll (§7.2.2). From here on it waits for the welcome.
+func (r *room) greet(out *router.Batch, s *seat, codes ...int) {
+	codes = append(codes, 170) // §7.2.12: history is always kept
+	if r.config.NonAnonymous {
+		codes = append(codes, 100)
+	}
+	if r.locked {
+		codes = append(codes, 201)
+	}
+	s.live = true
+	r.tell(out, s, &s.card, &note{}, codes...)
+	s.live, s.after = false, r.m.archive.Last()
+	s.waiting, s.ends = nil, nil
+}
+
+// again sends a client that is in the room already what it would get if it entered now (§7.2.1).
+func (r *room) again(out *router.Batch, s *seat, e *entry) {
+	r.update(out, s, e.card, s)
+	s.live = true
+	r.callRoll(out, s)
+	var codes []int
+	if e.nick != "" && e.nick != s.of.nick {
+		codes = append(codes, 210)
+	}
+	r.greet(out, s, codes...)
+}
+
+// lead puts that of an occupant's seats first that is the most available, and reports whether it is another one now.
+func (r *room) lead(o *occupant) bool {
+	best := 0
+	for i, s := range o.seats {
+		if s.card.rank > o.seats[best].card.rank {
+			best = i
+		}
+	}
+	if best == 0 {
+		return false
+	}
+	s := o.seats[best]
+	o.seats = slices.Insert(slices.Delete(o.seats, best, best+1), 0, s)
+	return true
+}
+
+// presentLead shows everybody but one seat the presence of an occupant whose leading seat has changed.
+func (r *room) presentLead(out *router.Batch, o *occupant, but *seat) {
+	first := o.seats[0]
+	if r.config.Broadcast.has(o.role) {
+		r.present(out, o, &first.card, first.jid, &note{}, r.others(o))
+	}
+	for _, s := range o.seats {
+		if s != but {
+			r.tell(out, s, &first.card, &note{})
+		}
+	}
+}
+
+// update takes over a client's new presence (§7.7). The seat but is not told, because it is told otherwise.
+func (r *room) update(out *router.Batch, s *seat, c card, but *seat) {
+	same := s.card.tag == c.tag && string(s.card.middle) == string(c.middle)
+	s.card = c
+	o := s.of
+	led := o.seats[0] == s
+	if changed := r.lead(o); changed || led && !same {
+		r.presentLead(out, o, but)
+	} else if s != but {
+		r.tell(out, s, &s.card, &note{})
+	}
+}
+
+// welcome sends a newcomer history, subject and what has come meanwhile, in this order, and makes him live (§7.1).
+func (m *Rooms) welcome(r *room, s *seat, h *history) {
+	past := m.past(r, s, h)
+	out := newBatch()
+	defer flush(out)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.clients[s.jid] != s {
+		return
+	}
+	s.session.SendRun(out, past.bytes, past.ends)
+	s.session.Send(out, r.subjectFor(s))
+	s.session.SendRun(out, s.waiting, s.ends)
+	m.Stats.Sent.Add(int64(len(past.ends) + 1 + len(s.ends)))
+	s.live, s.waiting, s.ends = true, nil, nil
+}
+
+// subjectFor is the room's subject; it is sent even if there is none (§7.2.15).
+func (r *room) subjectFor(s *seat) []byte {
+	sub := &r.subject
+	from := r.jid
+	if sub.nick != "" {
+		if j, err := r.jid.WithResource(sub.nick); err == nil {
+			from = j
+		}
+	}
+	b := xmpp.AppendAttr([]byte("<message"), "from", from.String())
+	b = append(append(b, s.to...), " type='groupchat'><subject>"...)
+	b = append(xmpp.AppendText(b, sub.text), "</subject>"...)
+	if sub.nick != "" {
+		b = appendOccupantID(b, sub.id)
+		b = archive.AppendDelay(b, r.jid, sub.at)
+	}
+	return append(b, "</message>"...)
+}
+
+// history is how much of what was said a newcomer wants (§7.2.14).
+type history struct {
+	chars, stanzas int // -1: no limit
+	since          time.Time
+	asked          bool
+}
+
+var wholeHistory = history{chars: -1, stanzas: -1}
+
+// read takes what is said well; the rest is as if it were not there.
+func (h *history) read(n *xmpp.Node, now time.Time) {
+	number := func(name string) (int, bool) {
+		v, err := strconv.ParseUint(n.Attr(name), 10, 31)
+		h.asked = h.asked || err == nil
+		return int(v), err == nil
+	}
+	if v, ok := number("maxchars"); ok {
+		h.chars = v
+	}
+	if v, ok := number("maxstanzas"); ok {
+		h.stanzas = v
+	}
+	if v, ok := number("seconds"); ok {
+		h.since = now.Add(-time.Duration(v) * time.Second)
+	}
+	if t, err := time.Parse(time.RFC3339, n.Attr("since")); err == nil {
+		h.asked = true
+		if t.After(h.since) {
+			h.since = t
+		}
+	}
+}
+
+// run is stanzas one after the other.
+type run struct {
+	bytes []byte
+	ends  []int
+}
+
+// past reads the history for a newcomer, without a lock.
+func (m *Rooms) past(r *room, s *seat, h *history) (past run) {
+	r.mu.Lock()
+	limit, after := r.config.History, s.after
+	since := r.since(s.of.user)
+	r.mu.Unlock()
+	if h.stanzas >= 0 {
+		limit = min(limit, h.stanzas)
+	} else if !h.asked {
+		limit = min(limit, defaultHistory)
+	}
+	if limit == 0 || h.chars == 0 || after == 0 {
+		return past
+	}
+	if h.since.After(since) {
+		since = h.since
+	}
+	q := archive.Query{Owner: r.id, Start: since, End: archive.IDTime(after), Last: true, Max: limit, Flip: true}
+	var pieces [][]byte
+	chars, size := 0, 0
+	take := func(it *archive.Item) error {
+		b, err := r.remembered(it, s)
+		if err != nil {
+			m.host.Log.Error("a message in the history of a room cannot be read", "room", r.jid.String(), "err", err)
+		}
+		if b == nil {
+			return nil
+		}
+		chars += utf8.RuneCount(b)
+		size += len(b)
+		if len(pieces) == limit || size > maxPast || h.chars >= 0 && chars > h.chars {
+			return errEnough
+		}
+		pieces = append(pieces, b)
+		return nil
+	}
+	// Not everything in an archive is for newcomers: a few pages may be needed.
+	for range 4 {
+		page, err := m.archive.Page(context.Background(), q, take)
+		if err != nil && err != errEnough {
+			m.host.Log.Error("the history of a room cannot be read", "room", r.jid.String(), "err", err)
+		}
+		if err != nil || page.Complete || len(pieces) == limit {
+			break
+		}
+		q.Before = page.First
+	}
+	for _, b := range slices.Backward(pieces) {
+		past.bytes = append(past.bytes, b...)
+		past.ends = append(past.ends, len(past.bytes))
+	}
+	return past
+}
+
+// maxPast bounds the bytes of the history that a newcomer is sent, so that they fit into his out buffer.
+const maxPast = 512 << 10
+
+var errEnough = xmpp.NewError(xmpp.PolicyViolation, "")
+
+// remembered is a message of the history as a newcomer gets it, nil if it is none of those: subjects come by themselves
+// (§7.2.13), and what has no text is for those who read the archive.
+func (r *room) remembered(it *archive.Item, s *seat) ([]byte, error) {
+	if it.Flags&(archive.HasBody|archive.Encrypted) == 0 {
+		return nil, nil
+	}
+	add := archive.AppendStanzaID(nil, r.jid, it.ID)
+	add = archive.AppendDelay(add, r.jid, it.Time())
+	it.Edit.To, it.Edit.NoTo = s.jid, false
+	return it.Append(nil, "", add)
+}
+
+// since is the beginning of the history for somebody: a given room may keep what was before from new members.
+func (r *room) since(person xmpp.JID) time.Time {
+	if r.given != nil {
+		if p, ok := r.m.source.Member(r.id, person); ok {
+			return p.Since
+		}
+	}
+	return time.Time{}
+}
+
+// create makes a room for somebody who enters one that is not there (§10.1). It is locked until it is configured.
+func (m *Rooms) create(u *directory.User, address xmpp.JID, e *entry) error {
+	if u == nil || !m.opts.MayCreate(u) {
+		return xmpp.NewError(xmpp.NotAllowed, "there is no such room, and you may not make one")
+	}
+	if _, err := nickKey(e.nick); err != nil {
+		return err
+	}
+	m.mu.RLock()
+	n := len(m.kept) + len(m.loaded)
+	m.mu.RUnlock()
+	if n >= m.opts.MaxRooms {
+		return xmpp.NewError(xmpp.ResourceConstraint, "there are too many rooms")
+	}
+	r, err := m.found(context.Background(), address, DefaultConfig())
+	if err != nil {
+		return err
+	}
+	r.locked = true
+	r.affiliates[u.JID] = affiliate{Affiliation: Owner}
+	m.place(r, nil)
+	return nil
+}
+
+// found gives a new room its id, for good.
+func (m *Rooms) found(ctx context.Context, address xmpp.JID, c Config) (*room, error) {
+	r := m.newRoom(address, 0, c)
+	r.created = m.host.Now().UTC().Truncate(time.Microsecond)
+	trace := Trace{Address: address, Created: r.created}
+	_, err := m.host.Directory.Allocate(ctx, func(tx store.Tx, id directory.ID) error {
+		r.id = id
+		return tx.Put(space, keyOf('o', id), trace.append(nil))
+	})
+	return r, err
+}

@@ -1,0 +1,371 @@
+package muc
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"confab/xmpp"
+	"confab/xmpp/directory"
+	"confab/xmpp/store"
+)
+
+// Space rooms, by the first byte of the key:
+//
+//	k                secret of the occupant ids
+//	r address        a persistent room that people made
+//	a ID who         the affiliation of somebody in such a room
+//	s ID             the subject of a room, given ones too
+//	o ID             a room that has or had this id, for whoever reads its archive
+//
+// Numbers are 8 bytes, big endian. who is 'u' and the id of a user of ours, so that a namesake inherits nothing, or 'j'
+// and an address.
+const space store.Space = "rooms"
+
+var keySecret = []byte("k")
+
+func keyRoom(address xmpp.JID) []byte { return append([]byte("r"), address.String()...) }
+
+func keyOf(kind byte, id directory.ID) []byte {
+	return binary.BigEndian.AppendUint64([]byte{kind}, uint64(id))
+}
+
+func keyAffiliation(room directory.ID, w who) []byte {
+	b := keyOf('a', room)
+	if w.user != 0 {
+		return binary.BigEndian.AppendUint64(append(b, 'u'), uint64(w.user))
+	}
+	return append(append(b, 'j'), w.address.String()...)
+}
+
+// who is somebody with an affiliation: a user of ours, or an address elsewhere.
+type who struct {
+	user    directory.ID
+	address xmpp.JID // zero for users
+}
+
+func parseWho(b []byte) (w who, err error) {
+	switch {
+	case len(b) == 9 && b[0] == 'u':
+		w.user = directory.ID(binary.BigEndian.Uint64(b[1:]))
+	case len(b) > 1 && b[0] == 'j':
+		w.address, err = xmpp.ParseJID(string(b[1:]))
+	default:
+		err = errRecord
+	}
+	return w, err
+}
+
+var errRecord = errors.New("muc: damaged record")
+
+// layout is the first byte of every record.
+const layout = 1
+
+// record is a persistent room that people made. It never changes, a change makes a new one.
+type record struct {
+	id      directory.ID
+	created time.Time
+	config  Config
+}
+
+func (c *Config) flags() []*bool {
+	return []*bool{&c.Persistent, &c.Hidden, &c.MembersOnly, &c.Moderated, &c.NonAnonymous, &c.AnySubject, &c.MembersInvite}
+}
+
+func (c *Config) texts() []*string {
+	return []*string{&c.Name, &c.Description, &c.Lang, &c.PubSub, &c.Password}
+}
+
+func (r *record) append(dst []byte) []byte {
+	var flags uint64
+	c := r.config
+	for i, f := range c.flags() {
+		if *f {
+			flags |= 1 << i
+		}
+	}
+	dst = append(dst, layout)
+	for _, n := range []uint64{uint64(r.id), uint64(r.created.UnixMicro()), flags, uint64(c.Private),
+		uint64(c.MaxOccupants), uint64(c.History), uint64(c.Broadcast), uint64(c.Lists)} {
+		dst = binary.AppendUvarint(dst, n)
+	}
+	for _, s := range c.texts() {
+		dst = appendString(dst, *s)
+	}
+	return dst
+}
+
+func parseRecord(b []byte) (*record, error) {
+	d := decoder{rest: b}
+	if d.byte() != layout {
+		return nil, errRecord
+	}
+	r := &record{id: directory.ID(d.uint()), created: time.UnixMicro(int64(d.uint())).UTC()}
+	flags := d.uint()
+	c := &r.config
+	for i, f := range c.flags() {
+		*f = flags>>i&1 != 0
+	}
+	c.Private = Audience(d.uint())
+	c.MaxOccupants, c.History = int(d.uint()), int(d.uint())
+	c.Broadcast, c.Lists = roleSet(d.uint()), roleSet(d.uint())
+	for _, s := range c.texts() {
+		*s = d.string()
+	}
+	if d.failed || c.Private > Nobody {
+		return nil, errRecord
+	}
+	return r, nil
+}
+
+// affiliate is somebody with an affiliation in a room.
+type affiliate struct {
+	Affiliation
+	nick   string // reserved
+	reason string // of a ban
+}
+
+func (a *affiliate) append(dst []byte) []byte {
+	dst = append(dst, layout, byte(a.Affiliation-Outcast))
+	return appendString(appendString(dst, a.nick), a.reason)
+}
+
+func parseAffiliate(b []byte) (a affiliate, err error) {
+	d := decoder{rest: b}
+	if d.byte() != layout {
+		return a, errRecord
+	}
+	a.Affiliation = Affiliation(d.byte()) + Outcast
+	a.nick, a.reason = d.string(), d.string()
+	if d.failed || a.Affiliation > Owner {
+		return a, errRecord
+	}
+	return a, nil
+}
+
+// subject is what a room is about at the moment.
+type subject struct {
+	text string
+	nick string // of the occupant who set it; empty: nobody did
+	id   string // of the occupant (XEP-0421)
+	at   time.Time
+}
+
+func (s *subject) append(dst []byte) []byte {
+	dst = binary.AppendUvarint(append(dst, layout), uint64(s.at.UnixMicro()))
+	return appendString(appendString(appendString(dst, s.text), s.nick), s.id)
+}
+
+func parseSubject(b []byte) (s subject, err error) {
+	d := decoder{rest: b}
+	if d.byte() != layout {
+		return s, errRecord
+	}
+	s.at = time.UnixMicro(int64(d.uint())).UTC()
+	s.text, s.nick, s.id = d.string(), d.string(), d.string()
+	if d.failed {
+		return s, errRecord
+	}
+	return s, nil
+}
+
+func appendString(dst []byte, s string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
+
+// decoder takes values off the front of a record, zero ones once it has failed.
+type decoder struct {
+	rest   []byte
+	failed bool
+}
+
+func (d *decoder) byte() byte {
+	if len(d.rest) == 0 {
+		d.failed = true
+		return 0
+	}
+	b := d.rest[0]
+	d.rest = d.rest[1:]
+	return b
+}
+
+func (d *decoder) uint() uint64 {
+	n, size := binary.Uvarint(d.rest)
+	if size <= 0 {
+		d.rest, d.failed = nil, true
+		return 0
+	}
+	d.rest = d.rest[size:]
+	return n
+}
+
+func (d *decoder) string() string {
+	n := d.uint()
+	if n > uint64(len(d.rest)) {
+		d.rest, d.failed = nil, true
+		return ""
+	}
+	s := string(d.rest[:n])
+	d.rest = d.rest[n:]
+	return s
+}
+
+// shelf is where rooms are kept.
+type shelf struct{ db store.DB }
+
+// atOnce bounds what one View reads.
+const atOnce = 2000
+
+// walk calls fn for the keys that begin with prefix, some in one View.
+func (s *shelf) walk(ctx context.Context, prefix []byte, fn func(key, value []byte) error) error {
+	r := store.Range{Prefix: prefix, Limit: atOnce}
+	for n := atOnce; n == atOnce; {
+		n = 0
+		err := s.db.View(ctx, func(tx store.Tx) error {
+			for k, v := range tx.Scan(space, r) {
+				if err := fn(k[len(prefix):], v); err != nil {
+					return err
+				}
+				n++
+				r.From = append(append(r.From[:0:0], k...), 0)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// secret returns the key of the occupant ids; a new store gets one.
+func (s *shelf) secret(ctx context.Context) (secret []byte, err error) {
+	err = s.db.View(ctx, func(tx store.Tx) error {
+		secret = append(secret, tx.Get(space, keySecret)...)
+		return nil
+	})
+	if err != nil || len(secret) > 0 {
+		return secret, err
+	}
+	secret = make([]byte, 32)
+	if _, err := rand.Read(secret); err != nil {
+		return nil, err
+	}
+	return secret, s.db.Update(ctx, func(tx store.Tx) error { return tx.Put(space, keySecret, secret) })
+}
+
+func (s *shelf) rooms(ctx context.Context, fn func(xmpp.JID, *record)) error {
+	return s.walk(ctx, []byte("r"), func(key, value []byte) error {
+		j, err := xmpp.ParseJID(string(key))
+		if err != nil {
+			return err
+		}
+		r, err := parseRecord(value)
+		if err == nil {
+			fn(j, r)
+		}
+		return err
+	})
+}
+
+func (s *shelf) affiliates(ctx context.Context, room directory.ID, fn func(who, affiliate)) error {
+	return s.walk(ctx, keyOf('a', room), func(key, value []byte) error {
+		w, err := parseWho(key)
+		if err != nil {
+			return err
+		}
+		a, err := parseAffiliate(value)
+		if err == nil {
+			fn(w, a)
+		}
+		return err
+	})
+}
+
+func (s *shelf) subject(ctx context.Context, room directory.ID) (sub subject, err error) {
+	err = s.db.View(ctx, func(tx store.Tx) error {
+		v := tx.Get(space, keyOf('s', room))
+		if v == nil {
+			return nil
+		}
+		sub, err = parseSubject(v)
+		return err
+	})
+	return sub, err
+}
+
+func (s *shelf) putSubject(ctx context.Context, room directory.ID, sub *subject) error {
+	return s.db.Update(ctx, func(tx store.Tx) error { return tx.Put(space, keyOf('s', room), sub.append(nil)) })
+}
+
+// erase removes a room's affiliations and its subject.
+func (s *shelf) erase(ctx context.Context, room directory.ID) error {
+	return s.db.Update(ctx, func(tx store.Tx) error { return eraseIn(tx, room) })
+}
+
+func eraseIn(tx store.Tx, room directory.ID) error {
+	for k := range tx.Scan(space, store.Range{Prefix: keyOf('a', room)}) {
+		if err := tx.Delete(space, k); err != nil {
+			return err
+		}
+	}
+	return tx.Delete(space, keyOf('s', room))
+}
+
+// Trace is what remains of a room, for whoever reads its archive.
+type Trace struct {
+	Address   xmpp.JID
+	Created   time.Time
+	Destroyed time.Time // zero: it is there, or it was temporary and the server has ended since
+}
+
+func (t *Trace) append(dst []byte) []byte {
+	dst = append(dst, layout)
+	for _, at := range []time.Time{t.Created, t.Destroyed} {
+		var us int64
+		if !at.IsZero() {
+			us = at.UnixMicro()
+		}
+		dst = binary.AppendVarint(dst, us)
+	}
+	return appendString(dst, t.Address.String())
+}
+
+func parseTrace(b []byte) (t Trace, err error) {
+	if len(b) == 0 || b[0] != layout {
+		return t, errRecord
+	}
+	b = b[1:]
+	for _, at := range []*time.Time{&t.Created, &t.Destroyed} {
+		us, n := binary.Varint(b)
+		if n <= 0 {
+			return t, errRecord
+		}
+		if b = b[n:]; us != 0 {
+			*at = time.UnixMicro(us).UTC()
+		}
+	}
+	d := decoder{rest: b}
+	address := d.string()
+	if d.failed {
+		return t, errRecord
+	}
+	t.Address, err = xmpp.ParseJID(address)
+	return t, err
+}
+
+// Trace returns what is known of the room that has or had an id; not ok: people never made one with it.
+func (m *Rooms) Trace(ctx context.Context, id directory.ID) (t Trace, ok bool, err error) {
+	err = m.store.db.View(ctx, func(tx store.Tx) error {
+		v := tx.Get(space, keyOf('o', id))
+		if v == nil {
+			return nil
+		}
+		ok = true
+		t, err = parseTrace(v)
+		return err
+	})
+	return t, ok, err
+}

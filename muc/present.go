@@ -1,0 +1,278 @@
+package muc
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+
+	"confab/xmpp"
+	"confab/xmpp/router"
+)
+
+// A card is the presence that a client sent to a room, without what differs from receiver to receiver: it goes between
+// the addresses and what the room adds.
+type card struct {
+	tag    string // the element's name, as sent
+	middle []byte // further attributes and the children
+	rank   int8   // how available the client is
+}
+
+// stripped is what only the room says in a presence or a message (XEP-0045 §17.3, XEP-0421 §3.3).
+var stripped = []xmpp.Match{
+	{Space: xmpp.NSMUC, Local: "x"}, {Space: xmpp.NSMUCUser, Local: "x"}, {Space: xmpp.NSOccupant, Local: "occupant-id"},
+}
+
+// filler stands where a card ends while it is cut out of its stanza.
+const filler = "<x xmlns='jabber:client'/>"
+
+// newCard makes the card of a presence.
+func newCard(st *xmpp.Stanza) card {
+	b := xmpp.Apply(nil, st, &xmpp.Edit{From: placeholder, NoTo: true, Strip: stripped, Add: []byte(filler)})
+	c := card{tag: tagOf(b)}
+	from := xmpp.AppendAttr(nil, "from", placeholder.String())
+	b = b[1+len(c.tag)+len(from):]
+	c.middle = bytes.Clone(b[:len(b)-len(filler)-len("</>")-len(c.tag)])
+	c.rank = rankOf(st)
+	return c
+}
+
+// placeholder is an address that is cut out again.
+var placeholder = xmpp.MustJID("room")
+
+// tagOf returns the name of the element that b begins with.
+func tagOf(b []byte) string {
+	i := bytes.IndexAny(b, " \t\r\n/>")
+	return string(b[1:i])
+}
+
+// rankOf orders availability: others see the client of somebody that is the most available.
+func rankOf(st *xmpp.Stanza) int8 {
+	if st.Type != xmpp.TypeNone {
+		return 0
+	}
+	show := ""
+	if e := st.Child("", "show"); e != nil {
+		show = e.Text()
+	}
+	switch show {
+	case "xa":
+		return 1
+	case "away":
+		return 2
+	case "dnd":
+		return 3
+	case "chat":
+		return 5
+	}
+	return 4
+}
+
+// goodbye is the card of somebody who leaves without a word.
+var goodbye = card{tag: "presence", middle: []byte(" type='unavailable'>")}
+
+// note is what a presence says besides who it is (XEP-0045 §17.3).
+type note struct {
+	codes  []int
+	actor  string // the nick of whoever caused it
+	reason string
+	nick   string // the new one, of a 303
+	gone   bool   // the occupant is no longer in the room
+}
+
+// frame is a stanza that goes to many, of which only the address differs: it is put in front of the rest, which is
+// written once.
+type frame struct {
+	tag   string
+	buf   *[]byte
+	start int // of what comes behind the address
+}
+
+// headroom is left in front of a frame for tag and address.
+const headroom = 640
+
+// open makes the buffer of a frame ready to be appended to.
+func (f *frame) open(tag string) {
+	f.buf = xmpp.GetBuffer()
+	f.tag = tag
+	*f.buf = append((*f.buf)[:0], blank[:]...)
+	f.start = headroom
+}
+
+var blank [headroom]byte
+
+// addressed returns the stanza for a receiver; it is valid until the next call.
+func (f *frame) addressed(to []byte) []byte {
+	n := 1 + len(f.tag) + len(to)
+	if n > f.start {
+		b := append(append([]byte{'<'}, f.tag...), to...)
+		return append(b, (*f.buf)[f.start:]...)
+	}
+	b := (*f.buf)[f.start-n:]
+	b[0] = '<'
+	copy(b[1+copy(b[1:], f.tag):], to)
+	return b
+}
+
+func (f *frame) close() { xmpp.PutBuffer(f.buf) }
+
+// toAttr is the address of a receiver as a frame takes it.
+func toAttr(j xmpp.JID) []byte { return xmpp.AppendAttr(nil, "to", j.String()) }
+
+// presence appends what comes behind the address in the presence of an occupant. jid is the real address, if the receiver
+// may know it; self adds what only the occupant's own clients are told.
+func (r *room) presence(dst []byte, o *occupant, c *card, jid xmpp.JID, n *note, self ...int) []byte {
+	dst = xmpp.AppendAttr(dst, "from", o.jid.String())
+	dst = append(dst, c.middle...)
+	dst = append(dst, "<x xmlns='"+xmpp.NSMUCUser+"'><item"...)
+	dst = xmpp.AppendAttr(dst, "affiliation", o.affiliation.String())
+	role := o.role
+	if n.gone {
+		role = NoRole
+	}
+	dst = xmpp.AppendAttr(dst, "role", role.String())
+	if !jid.IsZero() {
+		dst = xmpp.AppendAttr(dst, "jid", jid.String())
+	}
+	if n.nick != "" {
+		dst = xmpp.AppendAttr(dst, "nick", n.nick)
+	}
+	if n.actor == "" && n.reason == "" {
+		dst = append(dst, "/>"...)
+	} else {
+		dst = append(dst, '>')
+		if n.actor != "" {
+			dst = append(xmpp.AppendAttr(append(dst, "<actor"...), "nick", n.actor), "/>"...)
+		}
+		if n.reason != "" {
+			dst = append(xmpp.AppendText(append(dst, "<reason>"...), n.reason), "</reason>"...)
+		}
+		dst = append(dst, "</item>"...)
+	}
+	dst = appendCodes(dst, n.codes, self)
+	dst = append(dst, "</x>"...)
+	dst = append(dst, o.mark...)
+	return append(append(append(dst, "</"...), c.tag...), '>')
+}
+
+// appendCodes appends status codes, each once and in the order of the numbers.
+func appendCodes(dst []byte, codes, self []int) []byte {
+	all := slices.Concat(codes, self)
+	slices.Sort(all)
+	for _, code := range slices.Compact(all) {
+		dst = append(dst, "<status code='"...)
+		dst = append(strconv.AppendInt(dst, int64(code), 10), "'/>"...)
+	}
+	return dst
+}
+
+func appendOccupantID(dst []byte, id string) []byte {
+	dst = append(dst, "<occupant-id xmlns='"+xmpp.NSOccupant+"'"...)
+	return append(xmpp.AppendAttr(dst, "id", id), "/>"...)
+}
+
+// present sends an occupant's presence to a number of seats that are not his own, with the real address to those who may
+// know it.
+func (r *room) present(out *router.Batch, o *occupant, c *card, jid xmpp.JID, n *note, to []*seat) {
+	var open, hidden frame
+	for _, s := range to {
+		f, real := &hidden, xmpp.JID{}
+		if r.sees(s.of) {
+			f, real = &open, jid
+		}
+		if f.buf == nil {
+			f.open(c.tag)
+			*f.buf = r.presence(*f.buf, o, c, real, n)
+		}
+		s.send(out, f.addressed(s.to))
+		r.m.Stats.Sent.Add(1)
+	}
+	for _, f := range []*frame{&open, &hidden} {
+		if f.buf != nil {
+			f.close()
+		}
+	}
+}
+
+// tell sends a seat the presence of its own occupant.
+func (r *room) tell(out *router.Batch, s *seat, c *card, n *note, self ...int) {
+	var f frame
+	f.open(c.tag)
+	*f.buf = r.presence(*f.buf, s.of, c, s.jid, n, append(self, 110)...)
+	s.send(out, f.addressed(s.to))
+	f.close()
+	r.m.Stats.Sent.Add(1)
+}
+
+// others are all seats but those of an occupant.
+func (r *room) others(o *occupant) []*seat {
+	all := make([]*seat, 0, len(r.seats))
+	for _, s := range r.seats {
+		if s.of != o {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// show sends an occupant's presence, as it is now, to everybody (§5.1, §7.7).
+func (r *room) show(out *router.Batch, o *occupant, n note) {
+	if len(o.seats) == 0 {
+		return
+	}
+	first := o.seats[0]
+	if r.config.Broadcast.has(o.role) {
+		r.present(out, o, &first.card, first.jid, &n, r.others(o))
+	}
+	for _, s := range o.seats {
+		r.tell(out, s, &s.card, &n)
+	}
+}
+
+// assign gives an occupant another standing and lets everybody know. Where presence of the new role is not shown to
+// others, but that of the old one was, they see him go.
+func (r *room) assign(out *router.Batch, o *occupant, to standing, n note) {
+	before := r.config.Broadcast.has(o.role)
+	o.standing = to
+	if before && !r.config.Broadcast.has(o.role) {
+		r.present(out, o, &goodbye, o.seats[0].jid, &note{gone: true}, r.others(o))
+	}
+	r.show(out, o, n)
+}
+
+// removal says why somebody is taken out of a room.
+type removal struct {
+	affiliation Affiliation // that he has from now on
+	codes       []int
+	actor       string
+	reason      string
+}
+
+// remove takes an occupant out of the room (§8.2, §9.1, §9.4): first he is told, then the others.
+func (r *room) remove(out *router.Batch, o *occupant, why removal) {
+	first, shown := o.seats[0].jid, r.config.Broadcast.has(o.role)
+	n := note{codes: why.codes, actor: why.actor, reason: why.reason, gone: true}
+	o.affiliation = why.affiliation
+	for _, s := range slices.Clone(o.seats) {
+		r.tell(out, s, &goodbye, &n)
+		r.vacate(s)
+	}
+	if shown {
+		r.present(out, o, &goodbye, first, &n, r.seats)
+	}
+	r.emptied(out)
+}
+
+// notify tells everybody that the configuration has changed (§10.2.1).
+func (r *room) notify(out *router.Batch, codes ...int) {
+	for _, code := range codes {
+		var f frame
+		f.open("message")
+		*f.buf = xmpp.AppendAttr(*f.buf, "from", r.jid.String())
+		*f.buf = append(*f.buf, " type='groupchat'><x xmlns='"+xmpp.NSMUCUser+"'>"...)
+		*f.buf = append(appendCodes(*f.buf, []int{code}, nil), "</x></message>"...)
+		for _, s := range r.seats {
+			s.send(out, f.addressed(s.to))
+		}
+		f.close()
+	}
+}
