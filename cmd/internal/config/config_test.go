@@ -44,20 +44,6 @@ func TestSample(t *testing.T) {
 	}
 }
 
-func TestReference(t *testing.T) {
-	var b bytes.Buffer
-	if err := WriteReference(&b); err != nil {
-		t.Fatal(err)
-	}
-	readme, err := os.ReadFile("../../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Contains(readme, b.Bytes()) {
-		t.Error("the README's settings are not those of 'confab config reference'; paste its output")
-	}
-}
-
 // The sample with every comment sign of a setting removed reads as the
 // defaults: what it shows is true, and it is valid.
 func TestSampleShowsTheDefaults(t *testing.T) {
