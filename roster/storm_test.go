@@ -91,7 +91,7 @@ type benchUser struct {
 
 func (h *house) bench(full string, c router.Conn) *benchUser {
 	j := xmpp.MustJID(full)
-	s, _, err := h.Router.Bind(h.Directory.User(j), j, c)
+	s, _, err := h.Router.Bind(h.Directory.User(j), j, c, nil)
 	if err != nil {
 		h.test.Fatal(err)
 	}

@@ -204,7 +204,9 @@ func (c *client) bindResource(st *xmpp.Stanza, p *xmpp.Element) (done bool, err 
 	if u := c.srv.opts.Directory.ByID(c.user.ID); u == nil || u.Disabled {
 		return false, &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized}
 	}
-	s, replaced, err := c.srv.opts.Router.Bind(c.user, full, c)
+	b := append([]byte(nil), "<bind xmlns='"+xmpp.NSBind+"'><jid>"...)
+	b = append(xmpp.AppendText(b, full.String()), "</jid></bind>"...)
+	s, replaced, err := c.srv.opts.Router.Bind(c.user, full, c, xmpp.AppendResult(nil, st, b))
 	if err != nil {
 		var e *xmpp.Error
 		errors.As(err, &e)
@@ -216,9 +218,6 @@ func (c *client) bindResource(st *xmpp.Stanza, p *xmpp.Element) (done bool, err 
 	}
 	c.begin(s)
 	c.srv.opts.Table.Bound(s)
-	b := append([]byte(nil), "<bind xmlns='"+xmpp.NSBind+"'><jid>"...)
-	b = append(xmpp.AppendText(b, full.String()), "</jid></bind>"...)
-	c.Send(xmpp.AppendResult(nil, st, b))
 	return true, nil
 }
 

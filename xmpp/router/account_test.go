@@ -19,7 +19,7 @@ func TestBindSameResource(t *testing.T) {
 	r := router.New(router.Options{})
 	old, _ := bind(t, r, "orchard")
 	full := old.JID()
-	s, replaced, err := r.Bind(romeo, full, new(xmpptest.Conn))
+	s, replaced, err := r.Bind(romeo, full, new(xmpptest.Conn), nil)
 	if err != nil || replaced != old {
 		t.Fatalf("replaced: %v, %v", replaced, err)
 	}
@@ -39,17 +39,17 @@ func TestTooManyResources(t *testing.T) {
 	one, _ := bind(t, r, "one")
 	bind(t, r, "two")
 	full := xmpp.MustJID("romeo@example.com/three")
-	_, _, err := r.Bind(romeo, full, new(xmpptest.Conn))
+	_, _, err := r.Bind(romeo, full, new(xmpptest.Conn), nil)
 	var e *xmpp.Error
 	if !errors.As(err, &e) || e.Condition != xmpp.ResourceConstraint {
 		t.Errorf("a third: %v", err)
 	}
-	if _, replaced, err := r.Bind(romeo, one.JID(), new(xmpptest.Conn)); err != nil || replaced != one {
+	if _, replaced, err := r.Bind(romeo, one.JID(), new(xmpptest.Conn), nil); err != nil || replaced != one {
 		t.Errorf("one of the two again: %v", err)
 	}
 	one.End()
 	r.Session(xmpp.MustJID("romeo@example.com/two")).End()
-	if _, _, err := r.Bind(romeo, full, new(xmpptest.Conn)); err != nil {
+	if _, _, err := r.Bind(romeo, full, new(xmpptest.Conn), nil); err != nil {
 		t.Errorf("when there is room again: %v", err)
 	}
 }
@@ -90,7 +90,7 @@ func TestOnline(t *testing.T) {
 			delete(online, name)
 		} else {
 			j := xmpp.MustJID(name + "@example.com/x")
-			s, _, err := r.Bind(&directory.User{ID: 1, JID: j.Bare()}, j, new(xmpptest.Conn))
+			s, _, err := r.Bind(&directory.User{ID: 1, JID: j.Bare()}, j, new(xmpptest.Conn), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -230,7 +230,7 @@ func visit(r *router.Router, u *directory.User, resource string) error {
 	if err != nil {
 		return err
 	}
-	s, _, err := r.Bind(u, full, new(xmpptest.Conn))
+	s, _, err := r.Bind(u, full, new(xmpptest.Conn), nil)
 	if err != nil {
 		return err
 	}
@@ -250,7 +250,7 @@ func live(t *testing.T, r *router.Router, u *directory.User, random *rand.Rand) 
 		return
 	}
 	c := new(xmpptest.Conn)
-	s, replaced, err := r.Bind(u, full, c)
+	s, replaced, err := r.Bind(u, full, c, nil)
 	if err != nil {
 		t.Error(err)
 		return

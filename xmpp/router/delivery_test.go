@@ -27,7 +27,7 @@ func bindTo(t testing.TB, r *router.Router, resource string, c router.Conn) *rou
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, _, err := r.Bind(romeo, full, c)
+	s, _, err := r.Bind(romeo, full, c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

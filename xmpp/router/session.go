@@ -219,8 +219,9 @@ func (s *Session) Close(err *xmpp.StreamError) {
 
 // Bind makes a session (RFC 6120 §7). A session of the same resource is handed
 // back as replaced: it has left the table already, and the caller ends its
-// stream with <conflict/> (§7.7.2.2).
-func (r *Router) Bind(user *directory.User, full xmpp.JID, c Conn) (s, replaced *Session, err error) {
+// stream with <conflict/> (§7.7.2.2). The client hears greeting, which tells it
+// its address, before anything that is sent there.
+func (r *Router) Bind(user *directory.User, full xmpp.JID, c Conn, greeting []byte) (s, replaced *Session, err error) {
 	d := r.Domain(full.Domain())
 	s = &Session{jid: full, user: user.ID, router: r, conn: c, bound: r.opts.Clock.Now()}
 	for {
@@ -240,6 +241,9 @@ func (r *Router) Bind(user *directory.User, full xmpp.JID, c Conn) (s, replaced 
 		if replaced != nil {
 			a.remove(replaced)
 			r.Stats.Sessions.Add(-1)
+		}
+		if len(greeting) > 0 && c.Append(greeting) {
+			c.Flush()
 		}
 		a.sessions = append(a.sessions, s)
 		a.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 func TestCountsGoOver(t *testing.T) {
 	r := New(Options{Clock: new(xmpptest.Clock)})
 	j := xmpp.MustJID("romeo@example.com/orchard")
-	s, _, err := r.Bind(&directory.User{ID: 1, JID: j.Bare()}, j, new(xmpptest.Conn))
+	s, _, err := r.Bind(&directory.User{ID: 1, JID: j.Bare()}, j, new(xmpptest.Conn), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -138,7 +138,7 @@ func (h *House) Connect(t testing.TB, full string) *Person {
 	p := &Person{Conn: new(xmpptest.Conn), house: h, test: t}
 	var replaced *router.Session
 	var err error
-	if p.Session, replaced, err = h.Router.Bind(h.Directory.User(j), j, p.Conn); err != nil {
+	if p.Session, replaced, err = h.Router.Bind(h.Directory.User(j), j, p.Conn, nil); err != nil {
 		t.Fatal(err)
 	}
 	if replaced != nil {

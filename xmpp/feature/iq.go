@@ -1,0 +1,81 @@
+package feature
+
+import "confab/xmpp"
+
+// passIQ takes a request to its handler, or an IQ to the client that it names.
+func (t *Table) passIQ(b *Batch, d *Dispatch) error {
+	st := d.Stanza
+	request := st.Type == xmpp.TypeGet || st.Type == xmpp.TypeSet
+	switch { // RFC 6120 §8.2.3
+	case !request && st.Type != xmpp.TypeResult && st.Type != xmpp.TypeError:
+		return xmpp.NewError(xmpp.BadRequest, "an IQ has the type get, set, result or error")
+	case len(st.ID) == 0:
+		return xmpp.NewError(xmpp.BadRequest, "an IQ has an id")
+	case request && len(st.Children) != 1:
+		return xmpp.NewError(xmpp.BadRequest, "a request has exactly one child element")
+	}
+	switch d.Where {
+	case Full:
+		return t.routeIQ(b, d, request)
+	case Remote:
+		if request {
+			return xmpp.NewError(xmpp.RemoteServerNotFound, "")
+		}
+		return nil
+	}
+	if !request {
+		if d.Target != nil && d.Target.IQ != nil {
+			return d.Target.IQ(d)
+		}
+		return nil // the answer to a push; nothing waits for it
+	}
+	if d.Where == Service && d.To.IsFull() && d.Target.IQ != nil {
+		// What is below a service, such as an occupant of a room, is not the server's to answer for.
+		return d.Target.IQ(d)
+	}
+	q := Query{Dispatch: d, Payload: st.Payload()}
+	for _, h := range t.iq[iqKey{string(q.Payload.Space), string(q.Payload.Local), st.Type == xmpp.TypeSet}] {
+		if h.Where&d.Where == 0 {
+			continue
+		}
+		payload, err := h.Handle(&q, b.reply[:0])
+		if err != nil {
+			return err
+		}
+		t.answer(b, d, payload)
+		return nil
+	}
+	if d.Target != nil && d.Target.IQ != nil {
+		return d.Target.IQ(d)
+	}
+	return xmpp.NewError(xmpp.ServiceUnavailable, "")
+}
+
+// routeIQ hands an IQ to the client that it names (RFC 6121 §8.5.3).
+func (t *Table) routeIQ(b *Batch, d *Dispatch, request bool) error {
+	s := t.host.Router.Session(d.To)
+	if s == nil {
+		if request { // §8.5.3.2.3
+			return xmpp.NewError(xmpp.ServiceUnavailable, "")
+		}
+		return nil
+	}
+	buf := xmpp.GetBuffer()
+	*buf = xmpp.Apply((*buf)[:0], d.Stanza, &d.Edit)
+	s.Send(&b.out, *buf)
+	xmpp.PutBuffer(buf)
+	return nil
+}
+
+func (t *Table) answer(b *Batch, d *Dispatch, payload []byte) {
+	if d.Session == nil {
+		return
+	}
+	buf := xmpp.GetBuffer()
+	*buf = xmpp.AppendResult((*buf)[:0], d.Stanza, payload)
+	d.Session.Send(&b.out, *buf)
+	xmpp.PutBuffer(buf)
+	if cap(payload) > cap(b.reply) && cap(payload) <= 4<<10 {
+		b.reply = payload
+	}
+}
