@@ -162,6 +162,7 @@ type Search struct {
 	Start, End time.Time // Start is included, End is not
 	Text       string    // in a body or a subject; case, accents and forms of letters make no difference
 	Limit      int       // 0: all
+	Reverse    bool      // from the newest to the oldest
 }
 
 // Entry is a message as it was sent.
@@ -187,7 +188,7 @@ type Found struct {
 	Unreadable int // of these: encrypted between clients, so that their text cannot be searched
 }
 
-// Search calls fn for the messages that meet the conditions, from the oldest to the newest, outside of any transaction.
+// Search calls fn for the messages that meet the conditions, in the order of time, outside of any transaction.
 func (u *Auditor) Search(ctx context.Context, s Search, fn func(*Entry) error) (f Found, err error) {
 	needle := foldText(s.Text)
 	w := walker{a: u.archive, s: &s}
@@ -249,6 +250,16 @@ func (w *walker) start() {
 	if !w.s.End.IsZero() {
 		w.hi = TimeID(w.s.End)
 	}
+	w.done = w.lo >= w.hi
+}
+
+// passed narrows what is still to be looked at.
+func (w *walker) passed(id uint64) {
+	if w.s.Reverse {
+		w.hi = id
+	} else {
+		w.lo = id + 1
+	}
 }
 
 func (w *walker) next(ctx context.Context) (entries []*Entry, err error) {
@@ -275,18 +286,14 @@ const walkBytes = 1 << 20
 
 func (w *walker) bodies(tx store.Tx) (entries []*Entry, err error) {
 	n, size := 0, 0
-	if w.lo >= w.hi {
-		w.done = true
-		return nil, nil
-	}
-	r := store.Range{From: appendID(nil, w.lo), To: appendID(nil, w.hi), Limit: viewRows}
+	r := store.Range{From: appendID(nil, w.lo), To: appendID(nil, w.hi), Limit: viewRows, Reverse: w.s.Reverse}
 	for k, v := range tx.Scan(spaceBody, r) {
 		e, err := newEntry(idOf(k), v)
 		if err != nil {
 			return nil, err
 		}
 		entries = append(entries, e)
-		w.lo = e.ID + 1
+		w.passed(e.ID)
 		n++
 		if size += len(e.Stanza); size > walkBytes {
 			return entries, nil
@@ -299,11 +306,11 @@ func (w *walker) bodies(tx store.Tx) (entries []*Entry, err error) {
 func (w *walker) rows(tx store.Tx) (entries []*Entry, err error) {
 	x := indexOf(w.s.Owner, w.s.With)
 	r := x.in(w.lo, w.hi)
-	r.Limit = viewRows
+	r.Limit, r.Reverse = viewRows, w.s.Reverse
 	n := 0
-	for k := range tx.Scan(x.space, r) {
+	for k := range tx.Scan(spaceRow, r) {
 		id := idOf(k)
-		w.lo = id + 1
+		w.passed(id)
 		n++
 		var row row
 		if err := row.decode(tx.Get(spaceRow, appendRowKey(nil, w.s.Owner, id))); err != nil {

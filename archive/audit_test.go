@@ -142,6 +142,8 @@ func TestSearch(t *testing.T) {
 		16: {Search{Owner: juliet, With: xmpp.MustJID("romeo@example.com/orchard"), End: noon}, []string{"Straße nach Köln"}, 0},
 		17: {Search{Start: noon, End: noon}, nil, 0},
 		18: {Search{Text: "nowhere"}, nil, 1},
+		19: {Search{From: jids[romeo], Reverse: true, Limit: 3}, []string{"", "x", "STRASSE"}, 1},
+		20: {Search{Owner: juliet, Reverse: true, End: noon}, []string{"Nguyễn Văn Đức", "Straße nach Köln"}, 0},
 	} {
 		var got []string
 		f, err := u.Search(t.Context(), test.s, func(e *Entry) error { got = append(got, e.Body); return nil })
@@ -164,9 +166,11 @@ func TestSearchIsInShortViews(t *testing.T) {
 	}
 	h.keep(batch...)
 	for _, o := range []directory.ID{0, juliet} {
-		f, err := h.audit().Search(t.Context(), Search{Owner: o, Text: "needle"}, func(*Entry) error { return nil })
-		if err != nil || f.Matched != 5 || f.Looked != 5000 {
-			t.Errorf("in the archive of %d: %+v, %v", o, f, err)
+		for _, reverse := range []bool{false, true} {
+			f, err := h.audit().Search(t.Context(), Search{Owner: o, Text: "needle", Reverse: reverse}, func(*Entry) error { return nil })
+			if err != nil || f.Matched != 5 || f.Looked != 5000 {
+				t.Errorf("in the archive of %d, reverse %v: %+v, %v", o, reverse, f, err)
+			}
 		}
 	}
 }

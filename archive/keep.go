@@ -124,7 +124,7 @@ func (k *keeping) writeRows(tx store.Tx) error {
 	for i := range k.rows {
 		r := &k.rows[i]
 		if i == 0 || r.Owner != k.rows[i-1].Owner {
-			e, _ := index{spaceRow, appendConversation(key[:0], r.Owner, "")}.end(tx, 0, maxID, true)
+			e, _ := index{appendConversation(key[:0], r.Owner, "")}.end(tx, 0, maxID, true)
 			ordinal = e.ordinal
 		}
 		ordinal++
@@ -155,7 +155,7 @@ func (k *keeping) writePeers(tx store.Tx) error {
 	for i, r := range order {
 		key = appendConversation(key[:0], r.Owner, r.bare)
 		if i == 0 || r.Owner != order[i-1].Owner || r.bare != order[i-1].bare {
-			e, _ := index{spaceRow, key}.end(tx, 0, maxID, true)
+			e, _ := index{key}.end(tx, 0, maxID, true)
 			ordinal = e.ordinal
 		}
 		ordinal++

@@ -95,7 +95,7 @@ func (a *Archive) findSent(ctx context.Context, d *feature.Dispatch, attr string
 		x := indexOf(o, d.To.Bare())
 		r := x.in(0, before)
 		r.Reverse, r.Limit = true, maxRetractWalk
-		for k := range tx.Scan(x.space, r) {
+		for k := range tx.Scan(spaceRow, r) {
 			var it Item
 			ok, err := it.read(tx, o, idOf(k))
 			if err != nil {

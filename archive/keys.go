@@ -62,13 +62,10 @@ func peerOf(key []byte) string {
 }
 
 // index is the ordered list of one archive, or of one conversation in it. Its values begin with the ordinal.
-type index struct {
-	space  store.Space
-	prefix []byte
-}
+type index struct{ prefix []byte }
 
 func indexOf(o directory.ID, with xmpp.JID) index {
-	return index{spaceRow, appendConversation(nil, o, with.Bare().String())}
+	return index{appendConversation(nil, o, with.Bare().String())}
 }
 
 // in returns the range of the ids from lo up to, not including, hi.
@@ -95,7 +92,7 @@ func toEntry(k, v []byte) entry {
 func (x index) end(tx store.Tx, lo, hi uint64, last bool) (e entry, ok bool) {
 	r := x.in(lo, hi)
 	r.Reverse, r.Limit = last, 1
-	for k, v := range tx.Scan(x.space, r) {
+	for k, v := range tx.Scan(spaceRow, r) {
 		return toEntry(k, v), true
 	}
 	return entry{}, false

@@ -248,7 +248,7 @@ func (s *search) counted(tx store.Tx) (ids []uint64, r Result) {
 	rng := s.x.in(lo, hi)
 	rng.Reverse, rng.Limit = backward, s.q.Max+1
 	found := make([]entry, 0, s.q.Max+1)
-	for k, v := range tx.Scan(s.x.space, rng) {
+	for k, v := range tx.Scan(spaceRow, rng) {
 		found = append(found, toEntry(k, v))
 	}
 	if len(found) > s.q.Max {
@@ -363,7 +363,7 @@ func (s *search) walk(ctx context.Context, lo, hi uint64, backward bool, n int) 
 		err := s.a.db.View(ctx, func(tx store.Tx) error {
 			r := s.x.in(lo, hi)
 			r.Reverse, r.Limit = backward, viewRows
-			for k := range tx.Scan(s.x.space, r) {
+			for k := range tx.Scan(spaceRow, r) {
 				read++
 				id := idOf(k)
 				if backward {

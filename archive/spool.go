@@ -128,7 +128,7 @@ func (a *Archive) Spool(ctx context.Context, o directory.ID, after uint64, fn fu
 		err := a.db.View(ctx, func(tx store.Tx) error {
 			r := x.in(last+1, maxID)
 			r.Limit = viewRows
-			for k, v := range tx.Scan(x.space, r) {
+			for k, v := range tx.Scan(spaceRow, r) {
 				rows++
 				last = idOf(k)
 				var row row
@@ -170,7 +170,7 @@ func (a *Archive) Spool(ctx context.Context, o directory.ID, after uint64, fn fu
 func (a *Archive) spoolIn(tx store.Tx, o directory.ID, after uint64) (items []Item, last uint64, err error) {
 	last = after
 	x := indexOf(o, xmpp.JID{})
-	for k, v := range tx.Scan(x.space, x.in(after+1, maxID)) {
+	for k, v := range tx.Scan(spaceRow, x.in(after+1, maxID)) {
 		last = idOf(k)
 		var r row
 		if err := r.decode(v); err != nil {
