@@ -93,7 +93,7 @@ type Message struct {
 // Row says who has a message and how he sees it.
 type Row struct {
 	Owner    directory.ID
-	With     xmpp.JID // the other side, with its resource where that matters; the owner's own address in messages to himself; zero in a room's archive
+	With     xmpp.JID // the other side; the owner's own address in messages to himself; zero: found in no conversation
 	Incoming bool     // sent to the owner
 	Edit     *xmpp.Edit
 }

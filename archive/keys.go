@@ -9,10 +9,11 @@ import (
 	"confab/xmpp/store"
 )
 
-// The spaces of the archive and their keys. Numbers are big-endian, so that keys sort as the numbers do.
+// The spaces of the archive and their keys. Numbers are big-endian, so that keys sort as the numbers do. The rows of a
+// conversation, by the bare address of its other side, hold its ordinals only.
 const (
 	spaceBody   store.Space = "history.body"   // id → body record
-	spaceRow    store.Space = "history.row"    // owner, NUL, id → row record; owner, bare address of the other side, NUL, id → ordinal in that conversation
+	spaceRow    store.Space = "history.row"    // owner, NUL, id → row record; owner, address, NUL, id → ordinal
 	spaceCount  store.Space = "history.count"  // key of a session → handled, time
 	spaceMarker store.Space = "history.marker" // owner → id up to which some resource got everything
 	spaceAudit  store.Space = "history.audit"  // time → access record
