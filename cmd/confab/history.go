@@ -266,12 +266,9 @@ func (a *app) read(c *cobra.Command, op admin.HistoryRead, m *messages, w io.Wri
 
 // sumUp says what was found, and what could not be looked at.
 func (a *app) sumUp(found admin.HistoryFound, p admin.HistoryParams) {
-	switch {
-	case found.Messages == 0:
+	if found.Messages == 0 {
 		a.note("no messages found")
-	case p.Last > 0 && p.Last < found.Messages:
-		a.note("the newest %d of %d messages", p.Last, found.Messages)
-	default:
+	} else {
 		a.note("%d messages", found.Messages)
 	}
 	if p.Text != "" && found.Unreadable > 0 {

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -135,7 +136,7 @@ type HistoryParams struct {
 	Format string     `json:"format,omitempty"` // text, json, csv
 }
 
-// maxLast bounds what is held in memory until it is known to be the newest.
+// maxLast bounds what is held in memory: the newest are found from the end.
 const maxLast = 10_000
 
 // search turns parameters into what the archive understands.
@@ -211,46 +212,23 @@ func defineRead(name string) HistoryRead {
 		if err != nil {
 			return HistoryFound{}, err
 		}
-		newest := ring{size: p.Last, to: out.Write}
-		found, err := auditor.Search(c, s, newest.add)
-		if err == nil {
-			err = newest.flush()
+		var newest []*archive.Entry
+		write := out.Write
+		if p.Last > 0 {
+			s.Limit, s.Reverse = p.Last, true
+			write = func(e *archive.Entry) error { newest = append(newest, e); return nil }
+		}
+		found, err := auditor.Search(c, s, write)
+		for _, e := range slices.Backward(newest) {
+			if err == nil {
+				err = out.Write(e)
+			}
 		}
 		if err == nil {
 			err = out.Close()
 		}
 		return HistoryFound{found.Matched, found.Looked, found.Unreadable}, err
 	})
-}
-
-// ring holds back the newest entries; with size 0 it passes all on.
-type ring struct {
-	size  int
-	kept  []*archive.Entry
-	start int
-	to    func(*archive.Entry) error
-}
-
-func (r *ring) add(e *archive.Entry) error {
-	switch {
-	case r.size == 0:
-		return r.to(e)
-	case len(r.kept) < r.size:
-		r.kept = append(r.kept, e)
-	default:
-		r.kept[r.start] = e
-		r.start = (r.start + 1) % r.size
-	}
-	return nil
-}
-
-func (r *ring) flush() error {
-	for i := range r.kept {
-		if err := r.to(r.kept[(r.start+i)%len(r.kept)]); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // pieces makes items of what is written. They are bytes and no strings, as a
