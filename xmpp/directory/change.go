@@ -174,12 +174,8 @@ func (d *Directory) OnDelete(fn func(tx store.Tx, id ID) error) {
 
 // admit tidies u and finds what speaks against it.
 func (d *Directory) admit(u *User) error {
-	if j, err := xmpp.NewJID("", u.Domain, ""); err != nil || d.domains[j.Domain()] == nil {
-		var names []string
-		for _, m := range d.Domains() {
-			names = append(names, m.Name())
-		}
-		return refuse(ErrDomain, "the domain %q is not served here, only %s", u.Domain, strings.Join(names, ", "))
+	if err := d.served(u.Domain); err != nil {
+		return err
 	}
 	if err := u.tidy(); err != nil {
 		return err
@@ -187,7 +183,22 @@ func (d *Directory) admit(u *User) error {
 	if other := d.User(u.JID); other != nil && other.ID != u.ID {
 		return refuse(ErrExists, "there is a user %s already", u.JID)
 	}
+	if d.Alias(u.JID) != nil {
+		return refuse(ErrExists, "there is an alias %s: a name is a user's or an alias's", u.JID)
+	}
 	return nil
+}
+
+// served reports whether a domain is one of ours.
+func (d *Directory) served(domain string) error {
+	if j, err := xmpp.NewJID("", domain, ""); err == nil && d.domains[j.Domain()] != nil {
+		return nil
+	}
+	var names []string
+	for _, m := range d.Domains() {
+		names = append(names, m.Name())
+	}
+	return refuse(ErrDomain, "the domain %q is not served here, only %s", domain, strings.Join(names, ", "))
 }
 
 // admitOnce is admit for one of several who are added together; taken are the

@@ -76,6 +76,7 @@ func (d *Directory) commit(ctx context.Context, plan func() ([]edit, error)) ([]
 	for m, s := range next {
 		m.state.Store(s)
 	}
+	d.generation.Add(1)
 	return edits, err
 }
 

@@ -13,11 +13,13 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"confab/xmpp"
@@ -68,6 +70,9 @@ type Directory struct {
 	byID   sync.Map // ID → *User, tombstones too
 	former sync.Map // xmpp.JID → ID of the last who had it
 
+	aliases    aliasTable
+	generation atomic.Uint64 // moves with every change, of users and of aliases
+
 	// changing holds a value while a change is made, so they are made one
 	// after the other. It is empty while listeners run.
 	changing chan struct{}
@@ -103,9 +108,10 @@ func Open(ctx context.Context, db store.DB, o Options) (*Directory, error) {
 		}
 		m := &Domain{directory: d, jid: j}
 		m.state.Store(&Snapshot{})
+		m.aliases.Store(&aliasSnapshot{})
 		d.domains[j.Domain()] = m
 	}
-	if err := d.load(ctx); err != nil {
+	if err := errors.Join(d.load(ctx), d.loadAliases(ctx)); err != nil {
 		return nil, fmt.Errorf("reading the directory: %w", err)
 	}
 	return d, nil

@@ -15,6 +15,7 @@ type Domain struct {
 	directory *Directory
 	jid       xmpp.JID
 	state     atomic.Pointer[Snapshot]
+	aliases   atomic.Pointer[aliasSnapshot]
 }
 
 // Snapshot is a domain at one moment.

@@ -14,6 +14,8 @@ import (
 //	n                           the next ID, 8 bytes
 //	u ID                        a user or the tombstone of one
 //	c domain 0 revision         a change, see Domain.Changes
+//	a ID                        an alias or the tombstone of one
+//	r domain                    the revision of the aliases, 8 bytes
 //
 // Numbers in keys are 8 bytes, big endian.
 const space = "directory"

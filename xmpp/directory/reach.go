@@ -1,0 +1,263 @@
+package directory
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"confab/xmpp"
+)
+
+// Reach is whom an alias reaches at one moment: its members, those of aliases among them included, each once.
+type Reach struct {
+	Alias   *Alias
+	Users   []Reached // by localpart
+	Foreign []ReachedForeign
+	Skipped []Skipped
+
+	at       map[ID]int // in Users
+	inside   map[ID]bool
+	revision uint64 // of the directory
+}
+
+// Reached is a user whom an alias reaches.
+type Reached struct {
+	User      *User
+	Moderator bool
+	Since     time.Time
+	Through   *Alias // nil: a member of the alias itself
+}
+
+// ReachedForeign is somebody of another server whom an alias reaches.
+type ReachedForeign struct {
+	JID       xmpp.JID
+	Moderator bool
+	Since     time.Time
+	Through   *Alias
+}
+
+// Skipped is an entry that reaches nobody.
+type Skipped struct {
+	Address string
+	Why     string
+	Through *Alias
+}
+
+// Member returns the user as the alias reaches him; not ok if it does not.
+func (r *Reach) Member(id ID) (Reached, bool) {
+	i, ok := r.at[id]
+	if !ok {
+		return Reached{}, false
+	}
+	return r.Users[i], true
+}
+
+// Len is how many people are reached.
+func (r *Reach) Len() int { return len(r.Users) + len(r.Foreign) }
+
+// Has reports whether the members of another alias are among those who are reached.
+func (r *Reach) Has(alias ID) bool { return r.inside[alias] }
+
+// Reach returns whom an alias reaches now, nil if there is no such alias. The result is not to be changed.
+func (d *Directory) Reach(id ID) *Reach {
+	revision := d.generation.Load()
+	if v, ok := d.aliases.reach.Load(id); ok && v.(*Reach).revision == revision {
+		return v.(*Reach)
+	}
+	a := d.AliasByID(id)
+	if a == nil {
+		d.aliases.reach.Delete(id)
+		return nil
+	}
+	r := d.expand(a, d.AliasByID)
+	r.revision = revision
+	d.aliases.reach.Store(id, r)
+	return r
+}
+
+// standing is how somebody or an alias comes into the reach of another; the better one counts.
+type standing struct {
+	moderator bool
+	since     time.Time
+	through   *Alias
+}
+
+// better reports whether s says more than o.
+func (s standing) better(o standing) bool {
+	return s.moderator && !o.moderator || s.moderator == o.moderator && s.since.Before(o.since)
+}
+
+// merge takes the best of both.
+func (s standing) merge(o standing) standing {
+	if o.moderator {
+		s.moderator = true
+	}
+	if o.since.Before(s.since) {
+		s.since = o.since
+	}
+	if o.through == nil {
+		s.through = nil
+	}
+	return s
+}
+
+// expansion is an alias on its way to becoming a Reach.
+type expansion struct {
+	d       *Directory
+	lookup  func(ID) *Alias
+	visited map[ID]standing
+	users   map[ID]standing
+	foreign map[string]standing
+	skipped map[Skipped]bool
+	order   []Skipped
+}
+
+// expand walks through an alias and the aliases in it. Each is walked through again only if a better standing leads to
+// it, so loops end.
+func (d *Directory) expand(a *Alias, lookup func(ID) *Alias) *Reach {
+	x := &expansion{d: d, lookup: lookup, visited: map[ID]standing{}, users: map[ID]standing{}, foreign: map[string]standing{}, skipped: map[Skipped]bool{}}
+	x.walk(a, standing{})
+	r := &Reach{Alias: a, Skipped: x.order, at: make(map[ID]int, len(x.users)), inside: make(map[ID]bool, len(x.visited))}
+	for id := range x.visited {
+		r.inside[id] = true
+	}
+	for id, s := range x.users {
+		r.Users = append(r.Users, Reached{d.ByID(id), s.moderator, s.since, s.through})
+	}
+	r.Users = slices.DeleteFunc(r.Users, func(u Reached) bool { return u.User == nil }) // deleted meanwhile
+	slices.SortFunc(r.Users, func(a, b Reached) int { return strings.Compare(a.User.Local, b.User.Local) })
+	for i, u := range r.Users {
+		r.at[u.User.ID] = i
+	}
+	for text, s := range x.foreign {
+		if j, err := xmpp.ParseJID(text); err == nil {
+			r.Foreign = append(r.Foreign, ReachedForeign{j, s.moderator, s.since, s.through})
+		}
+	}
+	slices.SortFunc(r.Foreign, func(a, b ReachedForeign) int { return strings.Compare(a.JID.String(), b.JID.String()) })
+	return r
+}
+
+func (x *expansion) walk(a *Alias, in standing) {
+	if have, ok := x.visited[a.ID]; ok {
+		if !in.better(have) {
+			return
+		}
+		in = have.merge(in)
+	}
+	x.visited[a.ID] = in
+	if a.Everyone {
+		for _, u := range x.d.domains[a.Domain].Snapshot().Users {
+			x.user(u, x.entry(Member{Since: u.Created}, in), in.through)
+		}
+	}
+	for _, m := range a.Members {
+		s := x.entry(m, in)
+		switch m.Kind {
+		case UserMember:
+			x.user(x.d.ByID(m.ID), s, in.through)
+		case AliasMember:
+			if inner := x.lookup(m.ID); inner != nil {
+				s.through = inner
+				x.walk(inner, s)
+			}
+		case ForeignMember:
+			if have, ok := x.foreign[m.Address]; ok {
+				s = s.merge(have)
+			}
+			x.foreign[m.Address] = s
+		default:
+			x.external(m, s, in.through)
+		}
+	}
+}
+
+// entry is the standing that an entry gives.
+func (x *expansion) entry(m Member, in standing) standing {
+	s := standing{m.Moderator || in.moderator, m.Since, in.through}
+	if in.since.After(s.since) {
+		s.since = in.since
+	}
+	return s
+}
+
+func (x *expansion) user(u *User, s standing, through *Alias) {
+	switch {
+	case u == nil: // deleted
+	case u.Disabled:
+		x.skip(Skipped{u.JID.String(), "disabled", through})
+	default:
+		if have, ok := x.users[u.ID]; ok {
+			s = s.merge(have)
+		}
+		x.users[u.ID] = s
+	}
+}
+
+// external is an entry that was nobody's address when it was made.
+func (x *expansion) external(m Member, s standing, through *Alias) {
+	j, err := xmpp.ParseJID(m.Address)
+	switch {
+	case err != nil || x.d.Domain(j.Domain()) == nil:
+		x.skip(Skipped{m.Address, "external, no chat", through})
+	case x.d.User(j) != nil && (through == nil || through.Domain == j.Domain()):
+		x.user(x.d.User(j), s, through)
+	case x.d.Alias(j) != nil:
+		inner := x.d.Alias(j)
+		s.through = inner
+		x.walk(inner, s)
+	default:
+		x.skip(Skipped{m.Address, "nobody has this address", through})
+	}
+}
+
+func (x *expansion) skip(s Skipped) {
+	if !x.skipped[s] {
+		x.skipped[s] = true
+		x.order = append(x.order, s)
+	}
+}
+
+// overflows reports the first alias that changes would make reach more people than it may, and more than now.
+func (d *Directory) overflows(changes []AliasChange) error {
+	changed := make(map[*Domain]bool)
+	for _, c := range changes {
+		if c.New != nil {
+			changed[d.domains[c.New.Domain]] = true
+		}
+	}
+	for m := range changed {
+		for _, a := range m.aliases.Load().all {
+			if err := d.overflow(changes, a); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// overflow is overflows for one alias.
+func (d *Directory) overflow(changes []AliasChange, a *Alias) error {
+	lookup := func(id ID) *Alias {
+		for _, c := range changes {
+			if c.New != nil && c.New.ID == id {
+				return c.New
+			}
+			if c.Old != nil && c.Old.ID == id {
+				return nil
+			}
+		}
+		return d.AliasByID(id)
+	}
+	if a = lookup(a.ID); a == nil || a.Everyone {
+		return nil
+	}
+	n := d.expand(a, lookup).Len()
+	if n <= a.Settings.Fanout() {
+		return nil
+	}
+	if now := d.Reach(a.ID); now != nil && now.Alias.Settings.Fanout() == a.Settings.Fanout() && now.Len() >= n {
+		return nil
+	}
+	return refuse(ErrTooMany, "%s would reach %d people, and may reach %d: 'confab alias set %s --max-fanout %d' allows more", a.JID, n, a.Settings.Fanout(), a.Local, n)
+}
