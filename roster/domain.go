@@ -151,6 +151,7 @@ func (r *Roster) write(s *directory.Snapshot, e reach, viewer *directory.User) *
 
 // appendWithout appends the items of all but some localparts, given in order.
 func (l *list) appendWithout(dst []byte, skip []string) []byte {
+	dst = slices.Grow(dst, len(l.bytes))
 	from := 0
 	for _, local := range skip {
 		i, found := slices.BinarySearch(l.locals, local)

@@ -2,6 +2,7 @@ package roster
 
 import (
 	"context"
+	"maps"
 	"regexp"
 	"strings"
 	"testing"
@@ -98,6 +99,40 @@ func (p *person) version() (ver, heard string) {
 	}
 	last := all[len(all)-1]
 	return last[len("ver='") : len(last)-1], heard
+}
+
+var items = regexp.MustCompile(`<item jid='([^']*)'(?: \w+='[^']*')*(?:/>|>.*?</item>)`)
+
+// apply makes of a client's roster what a result or pushes say.
+func apply(roster map[string]string, heard string) map[string]string {
+	next := maps.Clone(roster)
+	for _, m := range items.FindAllStringSubmatch(heard, -1) {
+		if next[m[1]] = m[0]; strings.Contains(m[0], "subscription='remove'") {
+			delete(next, m[1])
+		}
+	}
+	return next
+}
+
+// breaksAnywhere checks that a client which lost its connection after any of the
+// pushes it heard comes to the same roster in the end. first is the result
+// that it had before.
+func (p *person) breaksAnywhere(first, heard string) {
+	p.test.Helper()
+	roster := apply(map[string]string{}, first)
+	want := apply(roster, heard)
+	ver := verText.FindString(first)
+	pushes := strings.SplitAfter(heard, "</iq>")
+	for i, push := range pushes {
+		if v := verText.FindString(push); v != "" {
+			ver = v
+		}
+		roster = apply(roster, push)
+		p.Sends(getSince(ver[len("ver='") : len(ver)-1]))
+		if got := apply(roster, p.heard()); !maps.Equal(got, want) {
+			p.test.Errorf("broken after %q, the roster is\n\t%v\nand should be\n\t%v", pushes[:i+1], got, want)
+		}
+	}
 }
 
 // push is a push of items as a person hears it.

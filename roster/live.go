@@ -215,18 +215,20 @@ func (l *live) ownView(out *router.Batch, a *router.Account, t *transition) (n i
 		t.old.user.Hidden == t.now.user.Hidden && slices.Equal(t.old.user.Groups, t.now.user.Groups) {
 		return 0
 	}
+	var contacts []xmpp.JID
 	for _, u := range l.domain.Snapshot().Users {
 		if u.ID == t.id {
 			continue
 		}
 		subject := l.view(u)
 		old, now := l.r.sighting(subject, t.old.user), l.r.sighting(subject, t.now.user)
-		n += l.tell(out, a, t.now.user, t.told, difference(&old, &now))
+		contacts = append(contacts, difference(&old, &now)...)
 	}
-	return n
+	return l.tell(out, a, t.now.user, t.told, contacts)
 }
 
-// tell pushes contacts of a viewer's list as they are now.
+// tell pushes contacts of a viewer's list as they are now. The last push names
+// the moment that the clients know everything of with it.
 func (l *live) tell(out *router.Batch, a *router.Account, viewer *directory.User, told moment, contacts []xmpp.JID) (n int) {
 	if len(contacts) == 0 {
 		return 0
@@ -240,9 +242,12 @@ func (l *live) tell(out *router.Batch, a *router.Account, viewer *directory.User
 	if !c.loaded {
 		return 0
 	}
-	v := l.r.versionAt(l.domain.Name(), told)
-	v.personal = c.meta.rev()
-	for _, j := range contacts {
+	v := l.r.announced(l.domain.Name())
+	for i, j := range contacts {
+		if i == len(contacts)-1 {
+			v = l.r.versionAt(l.domain.Name(), told)
+		}
+		v.personal = c.meta.rev()
 		n += l.r.push(out, a, &v, l.r.appendContact(nil, viewer, j, c.item(j)))
 	}
 	return n

@@ -25,7 +25,7 @@ func (r *Roster) get(q *feature.Query, dst []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, dst, err := r.answer(q, c, dst)
+	base, dst := r.answer(q, c, dst)
 	if len(dst) > runBytes {
 		s.Drain(0) // so that nothing of it comes on top of what waits already
 	}
@@ -45,19 +45,19 @@ func (r *Roster) get(q *feature.Query, dst []byte) ([]byte, error) {
 			r.update(out, s, base, updates)
 		}
 	})
-	return dst, err
+	return dst, nil
 }
 
 // answer appends the query element, or nothing if the client's version will
 // do, and says from which version on the client is to be told of changes.
-func (r *Roster) answer(q *feature.Query, c *contacts, dst []byte) (base version, _ []byte, err error) {
+func (r *Roster) answer(q *feature.Query, c *contacts, dst []byte) (base version, _ []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if text, ok := q.Payload.Attr("ver"); ok {
 		if base, ok := parseVersion(text); ok {
 			if _, ok := r.since(q.User, c, base); ok {
 				r.Stats.Deltas.Add(1)
-				return base, dst, nil
+				return base, dst
 			}
 		}
 	}
@@ -69,7 +69,7 @@ func (r *Roster) answer(q *feature.Query, c *contacts, dst []byte) (base version
 	dst = append(dst, "'>"...)
 	dst = r.appendItems(dst, snapshot, q.User, c)
 	r.Stats.Results.Add(1)
-	return base, append(dst, "</query>"...), nil
+	return base, append(dst, "</query>"...)
 }
 
 // appendItems appends a whole list. Call with c.mu held.
@@ -116,15 +116,18 @@ type update struct {
 }
 
 // update sends updates to one session. Each carries the version that the
-// client has with it, so that a connection may end between any two.
+// client has with it, so that a connection may end between any two: of several
+// that belong to one revision the last one names it.
 func (r *Roster) update(out *router.Batch, s *router.Session, base version, updates []update) {
 	v := version{base.view, slices.Clone(base.sources), base.personal}
 	buf := xmpp.GetBuffer()
 	defer xmpp.PutBuffer(buf)
-	for _, u := range updates {
-		if u.source < 0 {
+	for i, u := range updates {
+		switch more := i+1 < len(updates) && updates[i+1].source == u.source && updates[i+1].rev == u.rev; {
+		case more:
+		case u.source < 0:
 			v.personal = u.rev
-		} else {
+		default:
 			v.sources[u.source] = u.rev
 		}
 		r.Stats.Pushes.Add(1)
@@ -148,7 +151,7 @@ func (r *Roster) since(viewer *directory.User, c *contacts, base version) (updat
 		if !ok {
 			return nil, false
 		}
-		updates = r.directoryUpdates(e, viewer, c, changes)
+		updates = r.directoryUpdates(stand{viewer, e}, c, base.sources[0], changes)
 	}
 	for i, src := range r.opts.Sources {
 		changes, ok := src.Changes(viewer.Domain, base.sources[i+1])
@@ -244,32 +247,34 @@ func (r *Roster) restore(s *router.Session, owner *directory.User, contact xmpp.
 	return xmpp.NewError(xmpp.NotAllowed, "this contact is in the roster of everybody here and cannot be removed; it can be blocked")
 }
 
-// directoryUpdates returns what changed in the directory for a viewer.
-func (r *Roster) directoryUpdates(e reach, viewer *directory.User, c *contacts, changes []directory.Change) (updates []update) {
-	was := viewer // as he was at the version
-	changed := map[directory.ID]*directory.User{}
+// directoryUpdates returns what changed in the directory for a viewer since a revision.
+func (r *Roster) directoryUpdates(viewer stand, c *contacts, since uint64, changes []directory.Change) (updates []update) {
+	was := viewer.user // as he was then
+	changed := map[directory.ID]bool{}
 	for first, last := range latest(changes, userOf) {
-		if last.New != nil && last.New.ID == viewer.ID && first.Old != nil {
+		changed[userOf(last)] = true
+		if userOf(last) == viewer.user.ID && first.Old != nil {
 			was = first.Old
 		}
-		changed[userOf(last)] = first.Old
 	}
 	add := func(rev uint64, old, now *directory.User) {
-		before, after := r.sighting(stand{old, e}, was), r.sighting(stand{now, e}, viewer)
+		before := r.sighting(stand{old, viewer.reach}, was)
+		after := r.sighting(stand{now, viewer.reach}, viewer.user)
 		for _, j := range difference(&before, &after) {
-			updates = append(updates, update{0, rev, r.appendContact(nil, viewer, j, c.item(j))})
+			updates = append(updates, update{0, rev, r.appendContact(nil, viewer.user, j, c.item(j))})
+		}
+	}
+	if was != viewer.user {
+		// What the viewer's own change makes of the others comes first, and
+		// moves no version: it is not told by any one revision.
+		for _, u := range r.dir.Domain(was.Domain).Snapshot().Users {
+			if !changed[u.ID] {
+				add(since, u, u)
+			}
 		}
 	}
 	for first, last := range latest(changes, userOf) {
 		add(last.Revision, first.Old, last.New)
-	}
-	if was != viewer && len(changes) > 0 {
-		rev := changes[len(changes)-1].Revision
-		for _, u := range r.dir.Domain(viewer.Domain).Snapshot().Users {
-			if _, ok := changed[u.ID]; !ok {
-				add(rev, u, u)
-			}
-		}
 	}
 	return updates
 }

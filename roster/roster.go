@@ -24,8 +24,8 @@
 //
 // The locks come before those of package router:
 //
-//	order lock of one user → board.mu → router's locks
-//	order lock of one user → contacts.mu → router's locks
+//	order lock of one user → board.mu → contacts.mu → router's locks
+//	contacts.mu → live.mu
 //
 // Two order locks are never held at once, and nothing is locked across the store.
 package roster
