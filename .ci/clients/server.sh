@@ -1,0 +1,56 @@
+# Sourced by ./run: starts and stops a confab for the clients.
+#
+#   server_up DIR    starts $CONFAB with its data below DIR, adds alice, bob and carol, and
+#                    exports DOMAIN, STARTTLS_PORT, TLS_PORT and CA_FILE for the clients
+#   server_down DIR
+
+: "${DOMAIN:=example.com}"
+export DOMAIN
+
+free_ports() { # N: that many ports of 127.0.0.1 on which nobody listens
+    /usr/bin/python3 - "$1" <<'END'
+import socket, sys
+sockets = [socket.socket() for _ in range(int(sys.argv[1]))]
+for s in sockets:
+    s.bind(("127.0.0.1", 0))
+print(*[s.getsockname()[1] for s in sockets])
+END
+}
+
+server_up() {
+    local dir=$1 i
+    mkdir -p "$dir"
+    export CONFAB_DATA=$dir/data
+    read -r STARTTLS_PORT TLS_PORT < <(free_ports 2)
+    export STARTTLS_PORT TLS_PORT CA_FILE=$CONFAB_DATA/tls/cert.pem
+    "$CONFAB" serve --domains "$DOMAIN" --listen-starttls "127.0.0.1:$STARTTLS_PORT" --listen-tls "127.0.0.1:$TLS_PORT" \
+        >"$dir/server.log" 2>&1 </dev/null &
+    echo $! >"$dir/server.pid"
+    for ((i = 0; i < 200; i++)); do
+        if (exec 3<>"/dev/tcp/127.0.0.1/$TLS_PORT") 2>/dev/null; then
+            printf '%s\n' address,name,password "alice@$DOMAIN,Alice Archer,pw-alice" "bob@$DOMAIN,Bob Baker,pw-bob" \
+                "carol@$DOMAIN,Carol Cook,pw-carol" | "$CONFAB" user import - >>"$dir/server.log" 2>&1
+            return
+        fi
+        kill -0 "$(cat "$dir/server.pid")" 2>/dev/null || break
+        sleep 0.05
+    done
+    cat "$dir/server.log" >&2
+    echo "confab does not start" >&2
+    return 1
+}
+
+server_down() {
+    local pid i
+    [ -r "$1/server.pid" ] || return 0
+    pid=$(cat "$1/server.pid")
+    rm -f "$1/server.pid"
+    kill -TERM "$pid" 2>/dev/null || true
+    for ((i = 0; i < 300; i++)); do
+        kill -0 "$pid" 2>/dev/null || return 0
+        sleep 0.05
+    done
+    echo "confab does not stop" >&2
+    kill -KILL "$pid" 2>/dev/null || true
+    return 1
+}

@@ -1,0 +1,240 @@
+#!/usr/bin/python3
+"""Debian's slixmpp against a running confab.
+
+Run by ./run, which sets DOMAIN, STARTTLS_PORT, TLS_PORT and CA_FILE and has made the users alice,
+bob and carol with the passwords pw-alice and so on. Each check is a coroutine; its docstring is
+what it shows.
+"""
+import asyncio
+import logging
+import os
+import sys
+import time
+import traceback
+
+import slixmpp
+
+DOMAIN = os.environ["DOMAIN"]
+PORTS = {"starttls": int(os.environ["STARTTLS_PORT"]), "tls": int(os.environ["TLS_PORT"])}
+PATIENCE = 20  # seconds; only failures take that long
+
+
+class Failure(Exception):
+    pass
+
+
+class Client(slixmpp.ClientXMPP):
+    """A client that keeps what it hears until somebody asks for it."""
+
+    open = []  # those that are to be closed after a check
+
+    def __init__(self, name, resource="", password=None, mechanism=None):
+        jid = "%s@%s" % (name, DOMAIN) + ("/" + resource if resource else "")
+        super().__init__(jid, password or "pw-" + name, sasl_mech=mechanism)
+        self.ca_certs = os.environ["CA_FILE"]
+        self.heard = []
+        self.news = asyncio.Event()
+        self.refusals = 0
+        for plugin in ("xep_0030", "xep_0198", "xep_0199", "xep_0280", "xep_0313"):
+            self.register_plugin(plugin)
+        for event in ("session_start", "session_resumed", "failed_all_auth", "disconnected", "message",
+                      "changed_status", "roster_update", "carbon_received", "carbon_sent", "sm_enabled"):
+            self.add_event_handler(event, lambda data, event=event: self.note(event, data))
+        self.add_event_handler("failed_auth", self.refused)
+        Client.open.append(self)
+
+    def note(self, event, data):
+        self.heard.append((event, data))
+        self.news.set()
+
+    def refused(self, _):
+        self.refusals += 1
+
+    async def hear(self, event, wanted=lambda data: True):
+        """Returns the first event of that name that is wanted, and forgets what came before it."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            for i, (name, data) in enumerate(self.heard):
+                if name == event and wanted(data):
+                    del self.heard[:i + 1]
+                    return data
+            self.news.clear()
+            left = deadline - time.monotonic()
+            try:
+                await asyncio.wait_for(self.news.wait(), left)
+            except asyncio.TimeoutError:
+                raise Failure("%s heard no %s, but %s" % (self.boundjid, event, [n for n, _ in self.heard])) from None
+
+    def dial(self, port="starttls"):
+        self.connect(("127.0.0.1", PORTS[port]), use_ssl=port == "tls")
+
+    async def log_in(self, port="starttls"):
+        self.dial(port)
+        await self.hear("session_start")
+
+    async def come_online(self, port="starttls"):
+        await self.log_in(port)
+        await self.get_roster()
+        self.send_presence()
+        return self
+
+    async def has_message(self, body):
+        return await self.hear("message", lambda m: m["body"] == body)
+
+    async def fence(self):
+        """Returns when the server has worked off all that was sent."""
+        await self["xep_0199"].send_ping(DOMAIN, timeout=PATIENCE)
+
+    def chat(self, to, body):
+        self.send_message(mto=to, mbody=body, mtype="chat")
+
+
+def check(condition, text):
+    if not condition:
+        raise Failure(text)
+
+
+def bare(name):
+    return "%s@%s" % (name, DOMAIN)
+
+
+async def login_over_starttls():
+    """Login over STARTTLS, with the -PLUS mechanisms on offer, with which slixmpp 1.8 cannot deal."""
+    alice = Client("alice")
+    await alice.log_in()
+    print("  %d mechanisms refused, in with %s" % (alice.refusals, alice["feature_mechanisms"].mech.name))
+
+
+async def login_over_direct_tls():
+    """Login over direct TLS."""
+    await Client("alice").log_in("tls")
+
+
+async def wrong_password():
+    """A wrong password is refused, whatever mechanism is tried."""
+    alice = Client("alice", password="wrong")
+    alice.dial()
+    await alice.hear("disconnected")
+    check(alice.refusals > 0, "no attempt was refused")
+    check(not alice.authenticated, "logged in with a wrong password")
+
+
+async def domain_roster():
+    """The colleagues are in the roster."""
+    alice = await Client("alice").come_online()
+    for name in ("bob", "carol"):
+        check(bare(name) in alice.client_roster, "%s is not in the roster" % name)
+        check(alice.client_roster[bare(name)]["subscription"] == "both", "%s is not subscribed" % name)
+    check(bare("alice") not in alice.client_roster, "alice is in her own roster")
+
+
+async def presence():
+    """Away and dnd are seen by a colleague, and so is leaving."""
+    alice = await Client("alice").come_online()
+    bob = await Client("bob").come_online()
+    for show in ("away", "dnd", ""):
+        bob.send_presence(pshow=show)
+        await alice.hear("changed_status", lambda p: p["from"] == bob.boundjid and p["type"] == (show or "available"))
+    bob.disconnect()
+    await alice.hear("changed_status", lambda p: p["from"] == bob.boundjid and p["type"] == "unavailable")
+
+
+async def chat():
+    """Chat goes both ways."""
+    alice = await Client("alice").come_online()
+    bob = await Client("bob").come_online("tls")
+    alice.chat(bare("bob"), "hello bob")
+    got = await bob.has_message("hello bob")
+    check(got["from"] == alice.boundjid, "the message is from %s" % got["from"])
+    bob.chat(got["from"], "hello alice")
+    await alice.has_message("hello alice")
+
+
+async def carbons():
+    """A second device sees what the first one sends and receives."""
+    first = await Client("alice", "first").come_online()
+    second = await Client("alice", "second").come_online()
+    bob = await Client("bob").come_online()
+    await second["xep_0280"].enable()
+    first.chat(bob.boundjid, "from the first")
+    await bob.has_message("from the first")
+    copy = await second.hear("carbon_sent")
+    check(copy["carbon_sent"]["body"] == "from the first", "another message was copied")
+    bob.chat(first.boundjid, "to the first")
+    await first.has_message("to the first")
+    copy = await second.hear("carbon_received")
+    check(copy["carbon_received"]["body"] == "to the first", "another message was copied")
+
+
+async def resumption():
+    """A connection that breaks is resumed: nothing is lost and nothing comes twice."""
+    alice = Client("alice", "phone")
+    await alice.log_in()
+    await alice.get_roster()
+    alice.send_presence()
+    await alice.fence()
+    check(alice["xep_0198"].sm_id, "stream management is not on")
+    bob = await Client("bob").come_online()
+    sent = ["before %d" % i for i in range(5)]
+    for body in sent:
+        bob.chat(alice.boundjid, body)
+    await alice.has_message(sent[-1])
+
+    alice.transport.abort()
+    await alice.hear("disconnected")
+    missed = ["meanwhile %d" % i for i in range(20)]
+    for body in missed:
+        bob.chat(bare("alice"), body)
+    await bob.fence()
+    alice.dial()
+    await alice.hear("session_resumed")
+    bob.chat(alice.boundjid, "afterwards")
+    got = []
+    while not got or got[-1] != "afterwards":
+        got.append((await alice.hear("message"))["body"])
+    check(got == missed + ["afterwards"], "expected %d messages after resuming, got %s" % (len(missed) + 1, got))
+
+
+async def history():
+    """The history is paged from both ends."""
+    alice = await Client("alice").come_online()
+    carol = await Client("carol").come_online()
+    said = ["number %d" % i for i in range(25)]
+    for body in said:
+        alice.chat(bare("carol"), body)
+    await carol.has_message(said[-1])
+    for reverse in (False, True):
+        got = []
+        async for m in carol["xep_0313"].iterate(with_jid=bare("alice"), reverse=reverse, rsm={"max": 10}):
+            got.append(m["mam_result"]["forwarded"]["message"]["body"])
+        want = said[::-1] if reverse else said
+        check(got == want, "%s: got %d messages: %s" % ("backwards" if reverse else "forwards", len(got), got))
+
+
+CHECKS = [login_over_starttls, login_over_direct_tls, wrong_password, domain_roster, presence, chat,
+          carbons, resumption, history]
+
+
+async def main():
+    failed = []
+    for each in CHECKS:
+        began = time.monotonic()
+        try:
+            await asyncio.wait_for(each(), 3 * PATIENCE)
+            print("ok    %-24s %4.1f s  %s" % (each.__name__, time.monotonic() - began, each.__doc__), flush=True)
+        except Exception as err:  # every check is to run, whatever became of the others
+            failed.append(each.__name__)
+            if not isinstance(err, Failure):
+                traceback.print_exc()
+            print("FAIL  %-24s %4.1f s  %s" % (each.__name__, time.monotonic() - began, err), flush=True)
+        for client in Client.open:
+            client.abort()
+        Client.open.clear()
+    return failed
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.DEBUG if "-v" in sys.argv else logging.CRITICAL)
+    failed = asyncio.get_event_loop().run_until_complete(main())
+    if failed:
+        sys.exit("failed: " + ", ".join(failed))
