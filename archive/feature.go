@@ -70,6 +70,7 @@ func (m *mam) query(q *feature.Query, dst []byte) ([]byte, error) {
 		return nil, xmpp.NewError(xmpp.ItemNotFound, "the archive of a user has no nodes")
 	}
 	r.Owner = q.Session.User()
+	r.With = m.host.Directory.Conversation(r.With)
 	ctx := context.Background()
 	var out router.Batch
 	result, err := m.archive.Answer(ctx, r, Delivery{From: q.From.Bare(), To: q.From}, func(b []byte) { q.Session.Send(&out, b) })

@@ -86,13 +86,23 @@ func (a *Archive) retract(d *feature.Dispatch, id uint64) {
 	}
 }
 
+// Sent reports whether the newest messages that somebody sent to an address include one with the attribute 'id'. What is
+// on its way into the archive does not count.
+func (a *Archive) Sent(ctx context.Context, d *feature.Dispatch, id string) (bool, error) {
+	if d.Session == nil {
+		return false, nil
+	}
+	found, err := a.findSent(ctx, d, id, maxID)
+	return found != 0, err
+}
+
 // findSent returns the id under which the newest message before an id is kept that d's sender sent to the same address
 // with the attribute 'id' (XEP-0424 §5), 0 if it is not found.
 func (a *Archive) findSent(ctx context.Context, d *feature.Dispatch, attr string, before uint64) (found uint64, err error) {
 	o := d.Session.User()
 	self := d.From.Bare() == d.To.Bare()
 	err = a.db.View(ctx, func(tx store.Tx) error {
-		x := indexOf(o, d.To.Bare())
+		x := indexOf(o, d.Host().Directory.Conversation(d.To.Bare()))
 		r := x.in(0, before)
 		r.Reverse, r.Limit = true, maxRetractWalk
 		for k := range tx.Scan(spaceRow, r) {

@@ -227,9 +227,9 @@ type Query struct {
 type Copy struct {
 	Owner    directory.ID
 	OwnerJID xmpp.JID // bare; names the archive in stanza-id
-	With     xmpp.JID // the other side, as MAM finds it
+	With     xmpp.JID // the other side, as MAM finds it; see directory.Conversation
 	Incoming bool
-	Edit     *xmpp.Edit // nil: as the Dispatch's Edit says
+	Edit     *xmpp.Edit // nil: as the Dispatch's Edit says; what that strips need not be said again
 }
 
 // Dispatch is one stanza on its way.
@@ -240,7 +240,8 @@ type Dispatch struct {
 	To      xmpp.JID        // never zero: the sender's own bare address if the stanza names none
 	Where   Where           // what To is; one bit
 	User    *directory.User // of To: Self, Account and Full only
-	Target  *Target         // of Service and Alias
+	Alias   *directory.Alias
+	Target  *Target // of Service and Alias
 
 	Edit    xmpp.Edit // what receivers' copies are made with; From is stamped
 	Private bool      // no carbons (XEP-0280 §6.2)
@@ -257,6 +258,12 @@ type Dispatch struct {
 // Then runs fn once the stanza was handled, behind the answer if there is one.
 // It is for presence and IQs.
 func (d *Dispatch) Then(fn func()) { d.then = append(d.then, fn) }
+
+// Redirect sends the stanza to another address: that of a service of ours.
+func (d *Dispatch) Redirect(to xmpp.JID) {
+	d.To, d.User, d.Alias, d.Target = to, nil, nil, nil
+	d.host.Table.locate(d)
+}
 
 // Host returns what the server offers to features.
 func (d *Dispatch) Host() *Host { return d.host }

@@ -298,7 +298,12 @@ func (t *Table) locate(d *Dispatch) {
 		return
 	}
 	d.User = t.host.Directory.User(d.To)
+	if d.User == nil && t.alias != nil {
+		d.Alias = t.host.Directory.ResolveAlias(d.To)
+	}
 	switch {
+	case d.Alias != nil:
+		d.Where, d.Target = Alias, t.alias
 	case d.User == nil || d.User.Disabled:
 		d.User, d.Where = nil, Nobody
 	case d.To.IsFull():
@@ -441,6 +446,25 @@ func (t *Table) deliverToAccount(d *Dispatch, out *router.Batch) {
 	xmpp.PutBuffer(buf)
 }
 
+// DeliverCopy hands a stored message to the owner of one of several copies, as
+// if it were a message to that account alone: held back if older ones wait,
+// followed by what follows a delivery. It is for Target.Deliver.
+func (d *Dispatch) DeliverCopy(c *Copy, out *router.Batch) {
+	t := d.host.Table
+	user := d.host.Directory.ByID(c.Owner)
+	if user == nil || user.Disabled {
+		return
+	}
+	one := Dispatch{
+		Stanza: d.Stanza, From: d.From, To: user.JID, Where: Account, User: user,
+		Edit: d.Edit, Private: d.Private, Copies: []Copy{*c}, ID: d.ID, host: d.host,
+	}
+	t.deliverToAccount(&one, out)
+	for _, f := range t.after {
+		f(&one, out)
+	}
+}
+
 // EditFor is the edit by which an owner of the message's history sees it, with
 // its id there (XEP-0359 §3) if it is in it: what goes out live, in a carbon and
 // as the result of a query is made by the same edit. The edit is valid as long
@@ -454,6 +478,12 @@ func (d *Dispatch) EditFor(owner directory.ID, scratch []byte) xmpp.Edit {
 		edit := d.Edit
 		if c.Edit != nil {
 			edit = *c.Edit
+			if edit.Strip == nil {
+				edit.Strip = d.Edit.Strip
+			}
+			if edit.Lang == "" {
+				edit.Lang = d.Edit.Lang
+			}
 		}
 		edit.Add = d.host.Table.AppendStanzaID(append(scratch, edit.Add...), c.OwnerJID, d.ID)
 		return edit

@@ -118,7 +118,7 @@ var HistoryList = define(Operation{Name: "history list"}, func(c *call[Conversat
 	}
 	err = auditor.Conversations(c, u.ID, func(v archive.Conversation) error {
 		result.Conversations++
-		return c.item(Conversation{With: v.With.String(), Messages: v.Messages, First: v.First, Last: v.Last})
+		return c.item(Conversation{With: c.Directory.Spoken(v.With).String(), Messages: v.Messages, First: v.First, Last: v.Last})
 	})
 	return result, err
 })
@@ -155,6 +155,7 @@ func (a *Admin) search(p HistoryParams) (archive.Search, error) {
 	if s.With, err = a.somebody(p.With); err != nil {
 		return s, err
 	}
+	s.With = a.Directory.Conversation(s.With)
 	if s.From, err = a.somebody(p.From); err != nil {
 		return s, err
 	}

@@ -20,6 +20,8 @@ import (
 type Options struct {
 	// MaySee reports whether a contact is sent the presence of a user.
 	MaySee func(owner directory.ID, contact xmpp.JID) bool
+	// MaySeeAlias is the same for an alias; nil: nobody does.
+	MaySeeAlias func(a *directory.Alias, contact xmpp.JID) bool
 }
 
 const (
@@ -29,7 +31,7 @@ const (
 
 // New returns the feature.
 func New(o Options) feature.Feature {
-	s := &source{maySee: o.MaySee}
+	s := &source{maySee: o.MaySee, maySeeAlias: o.MaySeeAlias}
 	return feature.Feature{
 		Name: "disco",
 		Implements: []feature.XEP{
@@ -56,9 +58,10 @@ func New(o Options) feature.Feature {
 
 // source is what the answers are made of.
 type source struct {
-	maySee   func(directory.ID, xmpp.JID) bool
-	host     *feature.Host
-	features []feature.Feature
+	maySee      func(directory.ID, xmpp.JID) bool
+	maySeeAlias func(*directory.Alias, xmpp.JID) bool
+	host        *feature.Host
+	features    []feature.Feature
 
 	// What does not change while the server runs.
 	fixed    map[feature.Where][]byte
@@ -140,6 +143,8 @@ func (s *source) hidden(q *feature.Query) bool {
 		return true
 	case feature.Account:
 		return !s.maySee(q.User.ID, q.From)
+	case feature.Alias:
+		return s.maySeeAlias == nil || !s.maySeeAlias(q.Alias, q.From)
 	}
 	return false
 }
