@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -30,9 +31,9 @@ func Certificate(hello *tls.ClientHelloInfo, c *tls.Certificate) {
 
 // StartTLS secures the connection; after <proceed/>, or as its first act
 // (XEP-0368). Input that came before the handshake is an error: an attacker
-// could have put it there (RFC 6120 §5.4.3.3).
+// could have put it there (RFC 6120 §5.4.3.3). White space means nothing.
 func (x *Conn) StartTLS(config *tls.Config) error {
-	if x.next < len(x.in) {
+	if len(bytes.TrimSpace(x.in[x.next:])) > 0 {
 		return errors.New("plaintext behind <starttls/>")
 	}
 	if err := x.settle(); err != nil {
