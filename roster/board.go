@@ -20,6 +20,8 @@ type board struct {
 	rows []*row
 	at   map[*router.Session]*row
 
+	parted func(x, y *router.Session) bool // one has blocked the other
+
 	commons commons
 }
 
@@ -39,7 +41,9 @@ type stand struct {
 	reach reach
 }
 
-func newBoard() *board { return &board{at: make(map[*router.Session]*row)} }
+func newBoard(parted func(x, y *router.Session) bool) *board {
+	return &board{at: make(map[*router.Session]*row), parted: parted}
+}
 
 // sees reports whether the viewer's session gets the subject's presence.
 func (viewer *stand) sees(subject *stand) bool { return subject.reach.sees(viewer.user, subject.user) }
@@ -87,7 +91,7 @@ func (b *board) tell(out *router.Batch, w *row, stanza []byte) (n int) {
 		return 0
 	}
 	for _, v := range b.rows {
-		if v.sees(&w.stand) {
+		if v.sees(&w.stand) && !b.parted(w.session, v.session) {
 			*buf = appendTo((*buf)[:0], stanza, v.to)
 			v.session.Send(out, *buf)
 			n++
@@ -139,7 +143,7 @@ func (b *board) piece(out *router.Batch, w *row, p *run, rest []*row) []*row {
 	for len(rest) > 0 && len(p.bytes) < runBytes {
 		v := rest[0]
 		rest = rest[1:]
-		if v.index >= 0 && w.sees(&v.stand) {
+		if v.index >= 0 && w.sees(&v.stand) && !b.parted(v.session, w.session) {
 			p.bytes = appendTo(p.bytes, v.stanza, w.to)
 			p.ends = append(p.ends, len(p.bytes))
 		}

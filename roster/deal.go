@@ -18,6 +18,7 @@ type deal struct {
 	r     *Roster
 	tx    store.Tx
 	steps []func(out *router.Batch) // after the commit, in order
+	deaf  directory.ID              // who has blocked the other side, and does not hear of it; 0: nobody
 }
 
 // deal runs fn in a transaction. fn may run again, with a new deal.
@@ -235,6 +236,9 @@ func (d *deal) outbound(owner *directory.User, contact xmpp.JID, peer *directory
 // inbound is a subscription stanza that a user of ours gets (RFC 6121 §A.3).
 // news says that it meant something to the user.
 func (d *deal) inbound(owner *directory.User, contact xmpp.JID, ev Event, stanza []byte) (news bool, err error) {
+	if owner.ID == d.deaf && ev == Subscribe {
+		return false, nil
+	}
 	b, before, err := d.open(owner, contact)
 	if err != nil {
 		return false, err
@@ -260,7 +264,7 @@ func (d *deal) inbound(owner *directory.User, contact xmpp.JID, ev Event, stanza
 	if err != nil {
 		return false, err
 	}
-	if t.Pass {
+	if t.Pass && owner.ID != d.deaf {
 		d.deliver(owner, ev, stanza)
 	}
 	if before.State.HasFrom() && !next.State.HasFrom() { // §3.3.3

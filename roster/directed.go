@@ -10,12 +10,12 @@ import (
 
 // deliverDirectly sends a presence to a full or a bare address of ours
 // (RFC 6121 §8.5.2.1.2, §8.5.3.1).
-func (r *Roster) deliverDirectly(out *router.Batch, to xmpp.JID, stanza []byte) {
+func (r *Roster) deliverDirectly(out *router.Batch, from *router.Session, to xmpp.JID, stanza []byte) {
 	if to.IsBare() {
-		r.deliver(out, to, stanza)
+		r.deliver(out, from, to, stanza)
 		return
 	}
-	if s := r.host.Router.Session(to); s != nil {
+	if s := r.host.Router.Session(to); s != nil && !r.parted(from, s) {
 		s.Send(out, appendTo(nil, stanza, toAttr(to)))
 	}
 }
@@ -75,7 +75,7 @@ func (r *Roster) note(d *feature.Dispatch, c *contacts) error {
 func (r *Roster) pass(out *router.Batch, d *feature.Dispatch) {
 	edit := d.Edit
 	edit.To, edit.NoTo = xmpp.JID{}, true
-	r.deliverDirectly(out, d.To, xmpp.Apply(nil, d.Stanza, &edit))
+	r.deliverDirectly(out, nil, d.To, xmpp.Apply(nil, d.Stanza, &edit)) // the Accept stage has let it pass
 }
 
 // bounced handles a presence error: it is for the client that it names (RFC 6121 §8.5.3.1).
@@ -164,7 +164,9 @@ func (r *Roster) subscription(d *feature.Dispatch, ev Event) (handled bool, err 
 	edit := d.Edit
 	edit.From, edit.To = owner.JID, contact
 	stanza := xmpp.Apply(nil, d.Stanza, &edit)
+	deaf := r.deaf(owner, d.User)
 	return true, r.deal(context.Background(), func(dl *deal) error {
+		dl.deaf = deaf
 		return dl.outbound(owner, contact, d.User, ev, stanza)
 	})
 }

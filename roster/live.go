@@ -295,7 +295,7 @@ func (l *live) compare(out *router.Batch, come []sight, s sight) []sight {
 	case sees && !s.saw:
 		return append(come, s)
 	case sees || !s.saw:
-	case viewer.Disabled: // who may not be here has nothing to hear
+	case viewer.Disabled, l.r.parted(s.subject.session, s.viewer.session): // has nothing to hear
 	case !subject.Disabled && l.r.subscribed(subject, viewer.JID):
 	default:
 		s.viewer.session.Send(out, appendTo(nil, unavailable(s.subject.session.JID()), s.viewer.to))
@@ -321,7 +321,7 @@ func (l *live) greet(out *router.Batch, come []sight) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	for _, s := range come {
-		if s.subject.index >= 0 && s.viewer.index >= 0 && s.viewer.sees(&s.subject.stand) {
+		if s.subject.index >= 0 && s.viewer.index >= 0 && s.viewer.sees(&s.subject.stand) && !b.parted(s.subject.session, s.viewer.session) {
 			*buf = appendTo((*buf)[:0], s.subject.stanza, s.viewer.to)
 			s.viewer.session.Send(out, *buf)
 		}

@@ -171,7 +171,7 @@ func (a *announcement) tell() {
 	}
 	for _, j := range a.contacts.subscribers() {
 		if !a.colleague(j) {
-			n += a.r.deliver(a.out, j, a.stanza)
+			n += a.r.deliver(a.out, a.session, j, a.stanza)
 		}
 	}
 	a.r.Stats.Presences.Add(int64(n))
@@ -194,7 +194,7 @@ func (a *announcement) farewell() {
 		case a.r.dir.Domain(j.Domain()) == nil:
 			a.services = append(a.services, j)
 		case !a.heard(j):
-			a.r.deliverDirectly(a.out, j, a.stanza)
+			a.r.deliverDirectly(a.out, a.session, j, a.stanza)
 		}
 	}
 }
@@ -224,8 +224,10 @@ func (r *Roster) tellOwn(out *router.Batch, s *router.Session, stanza []byte) {
 	})
 }
 
-// deliver sends a presence to the available sessions of a user of ours.
-func (r *Roster) deliver(out *router.Batch, to xmpp.JID, stanza []byte) (n int) {
+// deliver sends a presence to the available sessions of a user of ours. from is
+// whose it is, so that nobody gets it whom blocking keeps from it; nil: that was
+// seen to.
+func (r *Roster) deliver(out *router.Batch, from *router.Session, to xmpp.JID, stanza []byte) (n int) {
 	a := r.host.Router.Account(to)
 	if a == nil {
 		return 0
@@ -234,7 +236,7 @@ func (r *Roster) deliver(out *router.Batch, to xmpp.JID, stanza []byte) (n int) 
 	defer xmpp.PutBuffer(buf)
 	*buf = appendTo(*buf, stanza, toAttr(to))
 	a.Each(func(s *router.Session) {
-		if s.PresenceLocked().Available {
+		if s.PresenceLocked().Available && !r.parted(from, s) {
 			s.Send(out, *buf)
 			n++
 		}
@@ -260,7 +262,7 @@ func (r *Roster) collect(out *router.Batch, s *router.Session, c *contacts, w *r
 	}
 	r.Stats.Presences.Add(int64(n))
 	for _, it := range c.requests() {
-		if _, from := r.covered(user, it.JID); !from {
+		if _, from := r.covered(user, it.JID); !from && !r.blocks(user.ID, it.JID) {
 			s.Send(out, it.Request)
 		}
 	}
@@ -278,7 +280,7 @@ func (r *Roster) showOnly(out *router.Batch, owner xmpp.JID, to, but *router.Ses
 	order.Lock()
 	defer order.Unlock()
 	for _, s := range a.Available(nil) {
-		if p := s.Presence(); s != but && p.Available {
+		if p := s.Presence(); s != but && p.Available && !r.parted(s, to) {
 			*buf = appendTo((*buf)[:0], p.Stanza, attr)
 			to.Send(out, *buf)
 			n++
@@ -299,7 +301,7 @@ func (r *Roster) showTo(out *router.Batch, owner *directory.User, contact xmpp.J
 	}
 	for _, s := range a.Available(nil) {
 		if stanza := presence(s); stanza != nil {
-			r.Stats.Presences.Add(int64(r.deliver(out, contact, stanza)))
+			r.Stats.Presences.Add(int64(r.deliver(out, s, contact, stanza)))
 		}
 	}
 }

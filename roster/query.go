@@ -225,7 +225,11 @@ func (r *Roster) set(q *feature.Query, dst []byte) ([]byte, error) {
 	case req.remove && covered:
 		return nil, r.restore(q.Session, owner, req.jid)
 	case req.remove:
-		err = r.deal(context.Background(), func(d *deal) error { return d.remove(owner, req.jid) })
+		deaf := r.deaf(owner, r.peer(owner, req.jid))
+		err = r.deal(context.Background(), func(d *deal) error {
+			d.deaf = deaf
+			return d.remove(owner, req.jid)
+		})
 	default:
 		err = r.deal(context.Background(), func(d *deal) error { return d.set(owner, &req, &source, covered) })
 	}

@@ -49,6 +49,11 @@ type Options struct {
 	Group     string // where colleagues stand who are in no group of the directory; "": Colleagues
 	Limits    Limits
 	Sources   []Source // besides the domain
+
+	// Blocks reports whether a user has blocked an address, bare or full
+	// (XEP-0191); nil: nobody has. For users who are online it is called with
+	// locks held, and asks no store.
+	Blocks func(owner directory.ID, j xmpp.JID) bool
 }
 
 // Stats counts what goes on; every field may be read at any time.
@@ -97,7 +102,7 @@ func New(h *feature.Host, o Options) *Roster {
 		boards: map[string]*board{}, live: map[string]*live{},
 	}
 	for _, m := range r.dir.Domains() {
-		r.boards[m.Name()] = newBoard()
+		r.boards[m.Name()] = newBoard(r.parted)
 		r.live[m.Name()] = newLive(r, m)
 	}
 	r.dir.OnChange(r.directoryChanged)
@@ -145,7 +150,8 @@ func (r *Roster) OnPresence(fn func(s *router.Session, old, now router.Presence)
 
 // MaySee reports whether a contact, bare or full, gets the presence of a user
 // of ours: as a colleague, as a subscriber, or because they are the same person.
-// The store is asked only if the user is offline and no Source decides it.
+// and neither has blocked the other. The store is asked only if the user is
+// offline and no Source decides it.
 func (r *Roster) MaySee(owner directory.ID, contact xmpp.JID) bool {
 	u := r.dir.ByID(owner)
 	if u == nil {
@@ -154,6 +160,9 @@ func (r *Roster) MaySee(owner directory.ID, contact xmpp.JID) bool {
 	contact = contact.Bare()
 	if contact == u.JID {
 		return true
+	}
+	if r.blockedFrom(u, contact) {
+		return false
 	}
 	if _, from := r.covered(u, contact); from {
 		return true
