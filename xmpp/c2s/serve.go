@@ -76,6 +76,9 @@ func (c *client) take(st *xmpp.Stanza) error {
 		if string(st.Space) == xmpp.NSSM {
 			return c.manage(st)
 		}
+		if c.srv.opts.Table.Nonza(c.batch, st) {
+			return nil
+		}
 		return &xmpp.StreamError{Condition: xmpp.StreamUnsupportedStanzaType}
 	}
 	// RFC 6120 §8.1.2.1: a client speaks for itself only.

@@ -22,7 +22,7 @@
 // Table.Handle takes a stanza from a session, or from the server itself, finds
 // what its address is, and lets it pass the stages in the order of the list:
 //
-//	Accept   may refuse it with an *xmpp.Error
+//	Accept   may refuse it with an *xmpp.Error, or drop it (ErrDropped)
 //	Amend    adds to the Edit that every receiver's copy is made with
 //	Keep     names the archives that have it (Dispatch.Copies)
 //	         — then the batch is stored, and it is on disk —
@@ -132,6 +132,9 @@ type Feature struct {
 
 	// StreamFeatures appends to <stream:features/> after login.
 	StreamFeatures func(domain string, dst []byte) []byte
+
+	// Nonzas are elements besides stanzas that a bound session may send.
+	Nonzas []Nonza
 
 	// Moments of a session. Each may be nil.
 	Bound    func(s *router.Session)                             // has an address; no presence yet

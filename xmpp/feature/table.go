@@ -524,7 +524,7 @@ func (t *Table) passPresence(d *Dispatch) error {
 
 // refuse answers with an error; what is none for peers is logged.
 func (t *Table) refuse(b *Batch, d *Dispatch, err error) {
-	if d.Session == nil {
+	if d.Session == nil || err == ErrDropped {
 		return
 	}
 	e := t.peerError(d, err)
