@@ -203,6 +203,7 @@ func (p *play) startTLS(who, version string) error {
 	if err := c.startTLS(p.tlsConfig(c.domain, version, STARTTLS), p.patience); err != nil {
 		return err
 	}
+	c.features = nil
 	c.read()
 	return nil
 }
