@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"sync"
+	"time"
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
@@ -131,10 +132,14 @@ func (o *offline) available(s *router.Session) {
 	o.mu.Lock()
 	w.replaying = false
 	o.mu.Unlock()
-	if err != nil {
+	if err != nil && s.Alive() {
+		// Until it works, what is sent to the owner waits: it must not overtake what is older.
 		o.host.Log.Error("what came while somebody was away could not be read", "error", err, "user", s.JID().Bare().String())
+		o.host.Clock.AfterFunc(replayRetry, func() { o.available(s) })
 	}
 }
+
+const replayRetry = 5 * time.Second
 
 // replayPage is how much may wait in the out buffer before more is read.
 const replayPage = 256 << 10

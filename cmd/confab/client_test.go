@@ -83,8 +83,9 @@ func online(addr, domain, user, password string) (*client, error) {
 		var bound *element
 		if bound, err = c.await("iq"); err == nil {
 			c.jid = bound.child("bind").child("jid").Text
-			if err = c.send("<presence/>"); err == nil {
-				_, err = c.await("presence")
+			// The answer to a request behind it says that the presence was worked off.
+			if err = c.send("<presence/><iq type='get' id='there' to='" + domain + "'><ping xmlns='urn:xmpp:ping'/></iq>"); err == nil {
+				_, err = c.await("iq")
 			}
 		}
 	}
