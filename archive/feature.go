@@ -88,7 +88,7 @@ func (a *Archive) Answer(ctx context.Context, r Request, d Delivery, send func([
 	d.QueryID = r.QueryID
 	buf := xmpp.GetBuffer()
 	defer xmpp.PutBuffer(buf)
-	return a.Page(ctx, r.Query, func(it *Item) error {
+	result, err := a.Page(ctx, r.Query, func(it *Item) error {
 		b, err := d.AppendResult((*buf)[:0], it)
 		*buf = b[:0]
 		if err != nil {
@@ -99,6 +99,12 @@ func (a *Archive) Answer(ctx context.Context, r Request, d Delivery, send func([
 		send(b)
 		return nil
 	})
+	if r.Last || r.Before != 0 {
+		// COMPAT(slixmpp 1.8): its iterator ends at a page that reaches the last message, also when it is paging
+		// back and that is the first page. It cannot tell if it is not told the index, which is optional.
+		result.Index = -1
+	}
+	return result, err
 }
 
 // noteRead moves the marker of what the owner got to the end of a page, if nothing between the marker and the page was
