@@ -1,0 +1,231 @@
+package aliasbridge
+
+import (
+	"context"
+	"sync"
+
+	"confab/muc"
+	"confab/xmpp"
+	"confab/xmpp/directory"
+	"confab/xmpp/router"
+)
+
+// aliasesChanged makes what changed in the directory true everywhere: who goes out of sight goes offline first, who comes
+// into sight is in the roster first.
+func (b *Bridge) aliasesChanged(changes []directory.AliasChange) {
+	domains := map[string]bool{}
+	for _, c := range changes {
+		if c.Old != nil {
+			domains[c.Old.Domain] = true
+		} else {
+			domains[c.New.Domain] = true
+		}
+	}
+	for name := range domains {
+		b.hide(name)
+		for _, ch := range b.books[name].difference(b) {
+			b.books[name].write(ch)
+			b.roster.Changed(name, ch)
+		}
+		b.reveal(name)
+		b.updateRooms(name)
+	}
+	for _, c := range changes {
+		if c.New == nil && c.Old.Kind == directory.RoomAlias && b.rooms != nil {
+			if err := b.rooms.Erase(context.Background(), c.Old.ID); err != nil {
+				b.host.Log.Error("a room was deleted but not all of it erased", "room", c.Old.JID.String(), "error", err)
+			}
+		}
+	}
+}
+
+// hide shows aliases as offline that are gone, at their old addresses, or not seen any more.
+func (b *Bridge) hide(domain string) {
+	var out router.Batch
+	defer out.Flush()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for id, s := range b.shown {
+		if s.view.alias.Domain != domain {
+			continue
+		}
+		a := b.dir.AliasByID(id)
+		if a == nil || a.Kind != directory.ContactAlias {
+			b.replace(&out, s, nil)
+			continue
+		}
+		if a == s.view.alias {
+			continue
+		}
+		next := newShown(b, a)
+		if next.jid != s.jid {
+			b.replace(&out, s, nil)
+			continue
+		}
+		// Those who lose sight of it hear that now; the others are told by reveal.
+		for _, account := range b.host.Router.Domain(domain).Accounts() {
+			if viewer := b.dir.ByID(account.User); viewer != nil && s.to(viewer) != gone && !next.view.sees(viewer) {
+				b.send(&out, account, s.stanza(gone))
+			}
+		}
+	}
+}
+
+// reveal shows aliases to those who have them in sight now.
+func (b *Bridge) reveal(domain string) {
+	var out router.Batch
+	defer out.Flush()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all, _ := b.dir.Domain(domain).Aliases()
+	for _, a := range all {
+		if a.Kind != directory.ContactAlias {
+			continue
+		}
+		old, next := b.shown[a.ID], newShown(b, a)
+		if old == nil {
+			b.replace(&out, nil, next)
+			continue
+		}
+		b.shown[a.ID] = next
+		for _, account := range b.host.Router.Domain(domain).Accounts() {
+			viewer := b.dir.ByID(account.User)
+			if viewer == nil || !next.view.sees(viewer) {
+				continue
+			}
+			if is := next.to(viewer); is != old.to(viewer) {
+				b.send(&out, account, next.stanza(is))
+			}
+		}
+	}
+}
+
+// userChanged follows people who come, go and change their names.
+func (b *Bridge) userChanged(c directory.Change) {
+	u := c.New
+	if u == nil {
+		u = c.Old
+	}
+	b.mu.Lock()
+	b.touch(u.ID)
+	b.mu.Unlock()
+	b.updateRooms(u.Domain)
+}
+
+// updateRooms tells the rooms of a domain what became of them, and invites who is a member now and was not before.
+func (b *Bridge) updateRooms(domain string) {
+	if b.rooms == nil {
+		return
+	}
+	type step struct{ old, now *directory.Reach }
+	var steps []step
+	b.mu.Lock()
+	for id, old := range b.lists {
+		if old.Alias.Domain != domain {
+			continue
+		}
+		a := b.dir.AliasByID(id)
+		if a == nil || a.Kind != directory.RoomAlias {
+			steps = append(steps, step{old, nil})
+			delete(b.lists, id)
+		}
+	}
+	all, _ := b.dir.Domain(domain).Aliases()
+	for _, a := range all {
+		if a.Kind != directory.RoomAlias {
+			continue
+		}
+		old, now := b.lists[a.ID], b.dir.Reach(a.ID)
+		if now == nil || old == now {
+			continue
+		}
+		b.lists[a.ID] = now
+		if old == nil || old.Alias != now.Alias || !sameRoom(old, now) {
+			steps = append(steps, step{old, now})
+		}
+	}
+	b.mu.Unlock()
+	for _, s := range steps {
+		b.updateRoom(s.old, s.now)
+	}
+}
+
+// sameRoom reports whether a room has the same people of the same names.
+func sameRoom(a, b *directory.Reach) bool {
+	if len(a.Users) != len(b.Users) {
+		return false
+	}
+	for i := range a.Users {
+		x, y := &a.Users[i], &b.Users[i]
+		if x.User != y.User || x.Moderator != y.Moderator || x.Since != y.Since {
+			return false
+		}
+	}
+	return len(a.Foreign) == len(b.Foreign)
+}
+
+func (b *Bridge) updateRoom(old, now *directory.Reach) {
+	if now == nil {
+		if j, ok := roomOf(old.Alias); ok {
+			b.rooms.Gone(j)
+		}
+		return
+	}
+	j, ok := roomOf(now.Alias)
+	if !ok {
+		return
+	}
+	invited := func(directory.ID) bool { return false }
+	if old != nil && old.Alias.JID == now.Alias.JID {
+		b.rooms.Changed(j)
+		invited = func(id directory.ID) bool {
+			_, was := old.Member(id)
+			return was
+		}
+	} else if old != nil {
+		if before, ok := roomOf(old.Alias); ok {
+			b.rooms.Moved(before, j)
+		}
+	}
+	var people []*directory.User
+	for _, u := range now.Users {
+		if !invited(u.User.ID) {
+			people = append(people, u.User)
+		}
+	}
+	b.invite(now.Alias, j, people)
+}
+
+// atOnce is how many invitations are stored together.
+const atOnce = 64
+
+// invite sends invitations (XEP-0249): once, to whoever is there, and to others when they come.
+func (b *Bridge) invite(a *directory.Alias, room xmpp.JID, people []*directory.User) {
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	for _, u := range people {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			raw := xmpp.AppendAttr([]byte("<message"), "to", u.JID.String())
+			raw = append(raw, "><x xmlns='"+xmpp.NSConf+"'"...)
+			raw = xmpp.AppendAttr(raw, "jid", room.String())
+			raw = xmpp.AppendAttr(raw, "reason", "You are a member of "+a.Shown()+".")
+			raw = append(raw, "/></message>"...)
+			st, err := xmpp.Parse(raw)
+			if err == nil {
+				err = b.host.Table.Inject(room, st)
+			}
+			if err != nil {
+				b.host.Log.Error("somebody was not invited to a room", "room", room.String(), "user", u.JID.String(), "error", err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// rooms is the Bridge as a muc.Source.
+type rooms struct{ b *Bridge }
+
+// Rooms returns the aliases that are rooms.
+func (b *Bridge) Rooms() muc.Source { return rooms{b} }

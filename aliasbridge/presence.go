@@ -1,0 +1,251 @@
+package aliasbridge
+
+import (
+	"maps"
+	"time"
+
+	"confab/xmpp"
+	"confab/xmpp/directory"
+	"confab/xmpp/router"
+)
+
+// status is how available somebody is, reduced to what an alias tells of its members.
+type status uint8
+
+const (
+	gone status = iota
+	away
+	busy
+	here
+)
+
+var shows = [...]string{away: "<show>away</show>", busy: "<show>dnd</show>"}
+
+// settle is how long changes of presence are gathered before an alias tells of them.
+const settle = 2 * time.Second
+
+// membersResource is the one resource that an alias has.
+const membersResource = "@members"
+
+// statusOf is the best of an account's sessions.
+func (b *Bridge) statusOf(j xmpp.JID) (best status) {
+	a := b.host.Router.Account(j)
+	if a == nil {
+		return gone
+	}
+	a.Each(func(s *router.Session) {
+		p := s.PresenceLocked()
+		now := gone
+		switch {
+		case !p.Available:
+		case p.Show == "away" || p.Show == "xa":
+			now = away
+		case p.Show == "dnd":
+			now = busy
+		default:
+			now = here
+		}
+		best = max(best, now)
+	})
+	return best
+}
+
+// tally counts people by their status.
+type tally [here + 1]int
+
+// status is what an alias shows of those who are counted.
+func (t *tally) status() status {
+	switch {
+	case t[here] > 0:
+		return here
+	case t[away] > 0:
+		return away
+	case t[busy] > 0:
+		return busy
+	}
+	return gone
+}
+
+// shown is what viewers know of an alias's presence.
+type shown struct {
+	view  *view
+	jid   xmpp.JID // with the resource
+	mode  string
+	told  map[directory.ID]status // of members who are online
+	count tally
+}
+
+func newShown(b *Bridge, a *directory.Alias) *shown {
+	s := &shown{view: b.look(a), mode: a.Settings.Get("presence"), told: map[directory.ID]status{}}
+	s.jid, _ = a.JID.WithResource(membersResource)
+	r := b.dir.Reach(a.ID)
+	if r == nil {
+		return s
+	}
+	for id, st := range b.online {
+		if _, member := r.Member(id); member {
+			s.told[id] = st
+			s.count[st]++
+		}
+	}
+	return s
+}
+
+// to is what a viewer is shown: nobody is shown himself.
+func (s *shown) to(viewer *directory.User) status {
+	if s == nil || !s.view.sees(viewer) {
+		return gone
+	}
+	switch s.mode {
+	case directory.PresenceAlways:
+		return here
+	case directory.PresenceNone:
+		return gone
+	}
+	count := s.count
+	if own, ok := s.told[viewer.ID]; ok {
+		count[own]--
+	}
+	return count.status()
+}
+
+// stanza is a presence without to.
+func (s *shown) stanza(st status) []byte {
+	b := xmpp.AppendAttr([]byte("<presence"), "from", s.jid.String())
+	switch st {
+	case gone:
+		return append(b, " type='unavailable'/>"...)
+	case here:
+		return append(b, "/>"...)
+	}
+	return append(append(append(b, '>'), shows[st]...), "</presence>"...)
+}
+
+// show yields the presences that a viewer has to have, of one alias or of all.
+func (b *Bridge) show(viewer *directory.User, contact xmpp.JID, yield func([]byte)) {
+	m := b.dir.Domain(viewer.Domain)
+	if m == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !contact.IsZero() {
+		if a := b.dir.Alias(contact); a != nil && b.shown[a.ID] != nil {
+			yield(b.shown[a.ID].stanza(b.shown[a.ID].to(viewer)))
+		}
+		return
+	}
+	all, _ := m.Aliases()
+	for _, a := range all {
+		if s := b.shown[a.ID]; s != nil {
+			if st := s.to(viewer); st != gone {
+				yield(s.stanza(st))
+			}
+		}
+	}
+}
+
+// presenceChanged notes that somebody's presence is another one. The roster's lock on that user is held.
+func (b *Bridge) presenceChanged(s *router.Session, _, _ router.Presence) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	id, now := s.User(), b.statusOf(s.JID())
+	if b.online[id] == now {
+		return
+	}
+	if now == gone {
+		delete(b.online, id)
+	} else {
+		b.online[id] = now
+	}
+	b.touch(id)
+}
+
+// touch has aliases look again at somebody soon.
+func (b *Bridge) touch(id directory.ID) {
+	b.dirty[id] = true
+	if !b.timer {
+		b.timer = true
+		b.host.Clock.AfterFunc(settle, b.tell)
+	}
+}
+
+// tell tells viewers of what became of the aliases' presence.
+func (b *Bridge) tell() {
+	var out router.Batch
+	defer out.Flush()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	dirty := b.dirty
+	b.dirty, b.timer = map[directory.ID]bool{}, false
+	for _, m := range b.dir.Domains() {
+		all, _ := m.Aliases()
+		for _, a := range all {
+			if s := b.shown[a.ID]; s != nil && s.mode == directory.PresenceAggregate {
+				b.refresh(&out, s, dirty)
+			}
+		}
+	}
+}
+
+// refresh counts those anew who changed, and tells who is shown something else.
+func (b *Bridge) refresh(out *router.Batch, s *shown, dirty map[directory.ID]bool) {
+	r := b.dir.Reach(s.view.alias.ID)
+	if r == nil {
+		return
+	}
+	next := *s
+	for id := range dirty {
+		now := gone
+		if _, member := r.Member(id); member {
+			now = b.online[id]
+		}
+		was := next.told[id]
+		if was == now {
+			continue
+		}
+		if next.count == s.count {
+			next.told = maps.Clone(s.told)
+		}
+		if was != gone {
+			next.count[was]--
+		}
+		if delete(next.told, id); now != gone {
+			next.count[now]++
+			next.told[id] = now
+		}
+	}
+	if !maps.Equal(next.told, s.told) {
+		b.replace(out, s, &next)
+	}
+}
+
+// replace puts what viewers are shown of an alias in the place of what they were shown; either may be missing.
+func (b *Bridge) replace(out *router.Batch, old, now *shown) {
+	s := old
+	if now != nil {
+		s = now
+		b.shown[now.view.alias.ID] = now
+	} else {
+		delete(b.shown, old.view.alias.ID)
+	}
+	for _, account := range b.host.Router.Domain(s.view.alias.Domain).Accounts() {
+		viewer := b.dir.ByID(account.User)
+		if viewer == nil {
+			continue
+		}
+		if is := now.to(viewer); is != old.to(viewer) {
+			b.send(out, account, s.stanza(is))
+		}
+	}
+}
+
+func (b *Bridge) send(out *router.Batch, account *router.Account, stanza []byte) {
+	stanza = withTo(nil, stanza, account.JID)
+	account.Each(func(s *router.Session) {
+		if s.PresenceLocked().Available {
+			s.Send(out, stanza)
+			b.Stats.Presences.Add(1)
+		}
+	})
+}
