@@ -34,7 +34,9 @@ func (x *Conn) Append(b []byte) (idle bool) {
 	if x.opts.Stats.Waiting.Load() > x.opts.OutTotal {
 		limit /= 16 // memory is short: the greediest go first
 	}
-	if len(*x.out)+len(b) > limit {
+	// One append alone is never too much: a whole roster may be larger than the
+	// limit, and a peer that has taken everything so far is not slow.
+	if len(*x.out)+len(b) > limit && x.waiting() > 0 {
 		x.opts.Stats.SlowPeers.Add(1)
 		x.close(&xmpp.StreamError{Condition: xmpp.StreamResourceConstraint, Text: "too much waits to be read"})
 		// What is in the buffer cannot be sent in any useful time.

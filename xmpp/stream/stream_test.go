@@ -185,6 +185,18 @@ func TestSlowPeerIsClosed(t *testing.T) {
 	}
 }
 
+func TestOneLargeAnswerIsNoSlowPeer(t *testing.T) {
+	o := &Options{OutLimit: 64 << 10}
+	c, client := pair(t, o)
+	roster := bytes.Repeat([]byte("r"), 4<<20)
+	c.Send(roster)
+	c.Close(nil)
+	got, err := io.ReadAll(client)
+	if err != nil || len(got) != len(roster)+len(closingTag) || o.Stats.SlowPeers.Load() != 0 {
+		t.Errorf("%d bytes, %v, %d slow peers", len(got), err, o.Stats.SlowPeers.Load())
+	}
+}
+
 func TestDrainWaitsForThePeer(t *testing.T) {
 	c, client := pair(t, &Options{OutLimit: 8 << 20})
 	page := bytes.Repeat([]byte("y"), 4<<20)
