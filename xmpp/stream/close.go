@@ -33,6 +33,10 @@ func (x *Conn) close(err *xmpp.StreamError) {
 	}
 	*x.out = append(*x.out, closingTag...)
 	x.opts.Stats.Waiting.Add(int64(len(*x.out) - before))
+	// A write that is stuck gets no more than the time of a farewell, and a
+	// reader that waits for its own peer goes on.
+	x.raw.SetWriteDeadline(time.Now().Add(closeTimeout))
+	x.drained.Broadcast()
 	x.flush()
 }
 

@@ -39,8 +39,6 @@ func (x *Conn) Append(b []byte) (idle bool) {
 	if len(*x.out)+len(b) > limit && x.waiting() > 0 {
 		x.opts.Stats.SlowPeers.Add(1)
 		x.close(&xmpp.StreamError{Condition: xmpp.StreamResourceConstraint, Text: "too much waits to be read"})
-		// What is in the buffer cannot be sent in any useful time.
-		x.raw.SetWriteDeadline(time.Now().Add(time.Second))
 		return false
 	}
 	idle = !x.writing

@@ -211,6 +211,18 @@ func TestDrainWaitsForThePeer(t *testing.T) {
 	}
 }
 
+func TestCloseFreesTheReaderOfAStuckPeer(t *testing.T) {
+	c, _ := pair(t, &Options{OutLimit: 64 << 20})
+	c.Send(bytes.Repeat([]byte("z"), 32<<20))
+	done := make(chan error)
+	go func() { done <- c.Drain(0) }()
+	c.Close(&xmpp.StreamError{Condition: xmpp.StreamConflict})
+	if err := <-done; err == nil {
+		t.Error("everything is said to have been taken")
+	}
+	<-c.Done()
+}
+
 func TestInterruptWakesTheReader(t *testing.T) {
 	c, _ := pair(t, nil)
 	done := make(chan error)
