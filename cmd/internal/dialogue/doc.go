@@ -86,6 +86,7 @@
 //	{re:[0-9]+}        a regular expression for all of this part
 //	{time}             a UTC stamp, XEP-0082; {now} and {now-25h}: one within a minute of that, in sends exactly that
 //	{base64:…}         the base64 form, with \0 for a zero byte
+//	{decoded:…}        base64 that decodes to this, a pattern
 //	{hex:c328}         these bytes
 //	{repeat:100:text}  the text a hundred times
 //	{sha1:…}           the SHA-1 of the bytes, in base64

@@ -25,6 +25,7 @@ type node struct {
 	space, local string
 	attrs        []attr
 	content      []content
+	more         bool // of a pattern: further attributes are allowed
 }
 
 type attr struct{ space, local, value string }
@@ -280,6 +281,9 @@ func (n *node) write(b *strings.Builder, indent, space string) {
 			local = "{" + a.space + "}" + local
 		}
 		fmt.Fprintf(b, " %s='%s'", local, escape(a.value))
+	}
+	if n.more {
+		b.WriteString(" " + moreMark)
 	}
 	els := n.elements()
 	switch text := n.text(); {

@@ -18,7 +18,6 @@ const (
 type pattern struct {
 	n        *node
 	more     bool // further children are allowed
-	moreAttr bool
 	ordered  bool
 	text     string
 	children []*pattern
@@ -93,7 +92,7 @@ func newPattern(n *node) (*pattern, error) {
 	attrs := n.attrs[:0:0]
 	for _, a := range n.attrs {
 		if a.local == moreAttr {
-			p.moreAttr = true
+			n.more = true
 			continue
 		}
 		if _, err := parts(a.value); err != nil {
@@ -129,7 +128,7 @@ func (e *env) matchNode(p *pattern, n *node) (bool, error) {
 	if p.n.space != n.space || p.n.local != n.local {
 		return false, nil
 	}
-	if len(n.attrs) > len(p.n.attrs) && !p.moreAttr {
+	if len(n.attrs) > len(p.n.attrs) && !p.n.more {
 		return false, nil
 	}
 	for _, want := range p.n.attrs {
@@ -278,7 +277,7 @@ func (e *env) diffAttrs(p *pattern, n *node, path string) []string {
 			out = append(out, fmt.Sprintf("%s: attribute %s expected '%s'%s, got '%s'", path, want.local, want.value, e.known(want.value), got))
 		}
 	}
-	if !p.moreAttr {
+	if !p.n.more {
 		for _, a := range n.attrs {
 			if !known[a.space+" "+a.local] {
 				out = append(out, fmt.Sprintf("%s: attribute %s='%s' was not expected", path, a.local, a.value))

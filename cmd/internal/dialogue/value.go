@@ -20,7 +20,7 @@ const stampSlack = time.Minute
 
 // part is a piece of a value in a script: literal text (kind "") or a placeholder.
 type part struct {
-	kind string // "", any, store, not, re, time, now, var, base64, sha1, hex, repeat
+	kind string // "", any, store, not, re, time, now, var, base64, decoded, sha1, hex, repeat
 	text string // the literal, or what stands after the kind
 }
 
@@ -81,7 +81,7 @@ func placeholder(s string) (part, error) {
 		case "re":
 			_, err := regexp.Compile(text)
 			return part{kind, text}, err
-		case "base64", "sha1":
+		case "base64", "sha1", "decoded":
 			_, err := parts(text)
 			return part{kind, text}, err
 		case "hex":
@@ -203,6 +203,9 @@ func (e *env) match(value, got string) (bool, error) {
 		case "now":
 			expr.WriteString(`(?P<g>` + stampPattern + `)`)
 			groups = append(groups, p)
+		case "decoded":
+			expr.WriteString(`(?P<g>[A-Za-z0-9+/]+=*)`)
+			groups = append(groups, p)
 		case "store", "not":
 			expr.WriteString(`(?P<g>.+)`)
 			groups = append(groups, p)
@@ -243,6 +246,12 @@ func (e *env) capture(p part, got string) (bool, error) {
 	case "not":
 		v, err := e.lookup(p.text)
 		return got != v, err
+	case "decoded":
+		b, err := base64.StdEncoding.DecodeString(got)
+		if err != nil {
+			return false, nil
+		}
+		return e.match(p.text, string(b))
 	}
 	stamp, err := time.Parse(time.RFC3339Nano, got)
 	if err != nil {
