@@ -12,7 +12,7 @@ import (
 
 // info tells what a room is (XEP-0045 §6.4); the service itself is in the feature's list.
 func (m *Rooms) info(q *feature.Query, dst []byte) ([]byte, error) {
-	if q.To.Local() == "" {
+	if q.Where != feature.Service || q.To.Local() == "" {
 		return dst, nil
 	}
 	r, err := m.hold(q.To.Bare())
@@ -93,6 +93,9 @@ const maxListed = 500
 
 // items lists the rooms that the asker may see (§6.3). Who is in a room is told to nobody outside (§6.5).
 func (m *Rooms) items(q *feature.Query, dst []byte) ([]byte, error) {
+	if q.Where != feature.Service {
+		return dst, nil
+	}
 	if q.To.Local() != "" {
 		r, err := m.hold(q.To.Bare())
 		if err != nil {
@@ -199,7 +202,7 @@ func page(all []listing, q form.RSM) (from, to int) {
 // nodes answers for the nodes that rooms have: the nick that is kept for whoever asks (§7.12), and what is not let through
 // (§18.1.1), which is nothing.
 func (m *Rooms) nodes(q *feature.Query, node string, items bool, dst []byte) (out []byte, handled bool, err error) {
-	if q.To.Local() == "" || items || node != nodeNick && node != nsTraffic {
+	if q.Where != feature.Service || q.To.Local() == "" || items || node != nodeNick && node != nsTraffic {
 		return dst, false, nil
 	}
 	r, err := m.hold(q.To.Bare())

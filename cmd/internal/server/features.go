@@ -1,9 +1,12 @@
 package server
 
 import (
+	"confab/aliasbridge"
 	"confab/archive"
+	"confab/muc"
 	"confab/roster"
 	"confab/xmpp/feature"
+	"confab/xmpp/feature/blocking"
 	"confab/xmpp/feature/carbons"
 	"confab/xmpp/feature/disco"
 	"confab/xmpp/feature/entitytime"
@@ -15,13 +18,25 @@ import (
 // features is THE list: what this server can do, in the order in which the
 // features take their turn at every stage.
 func (s *Server) features() []feature.Feature {
-	contacts := roster.New(s.host, roster.Options{Mode: roster.Mode(s.settings.Load().Roster.Domain)})
+	aliases := aliasbridge.New(s.host, s.archive, aliasbridge.Options{})
+	blocks := blocking.New(s.host)
+	contacts := roster.New(s.host, roster.Options{
+		Mode:    roster.Mode(s.settings.Load().Roster.Domain),
+		Sources: []roster.Source{aliases.Contacts()},
+		Blocks:  blocks.Blocks,
+	})
+	rooms := muc.New(s.host, s.archive, muc.Options{})
+	rooms.SetSource(aliases.Rooms())
+	aliases.Connect(contacts, rooms)
 	return []feature.Feature{
+		blocks.Feature(contacts.Reblock),
 		archive.NewOffline(s.host, s.archive),
 		contacts.Feature(),
 		archive.New(s.host, s.archive),
 		carbons.New(),
-		disco.New(disco.Options{MaySee: contacts.MaySee}),
+		aliases.Feature(),
+		rooms.Feature(),
+		disco.New(disco.Options{MaySee: contacts.MaySee, MaySeeAlias: aliases.MaySee}),
 		ping.New(),
 		version.New(s.opts.Version),
 		entitytime.New(),
