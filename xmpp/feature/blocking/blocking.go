@@ -54,9 +54,16 @@ type entry struct {
 	changes int                  // under Blocking.mu
 }
 
-// New makes a Blocking with what is on disk.
-func New(h *feature.Host) (*Blocking, error) {
+// New makes the Blocking of a server.
+func New(h *feature.Host) *Blocking {
 	b := &Blocking{host: h}
+	b.owners.Store(&map[directory.ID]*entry{})
+	h.Directory.OnDelete(b.forget)
+	return b
+}
+
+// start reads who blocks anybody.
+func (b *Blocking) start(h *feature.Host) error {
 	owners := map[directory.ID]*entry{}
 	for next := directory.ID(1); next != 0; {
 		err := h.State.View(context.Background(), func(tx store.Tx) error {
@@ -64,12 +71,11 @@ func New(h *feature.Host) (*Blocking, error) {
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("reading who blocks whom: %w", err)
+			return fmt.Errorf("reading who blocks whom: %w", err)
 		}
 	}
 	b.owners.Store(&owners)
-	h.Directory.OnDelete(b.forget)
-	return b, nil
+	return nil
 }
 
 // Feature is the Blocking as the server's table takes it. reblock puts a change
@@ -92,6 +98,7 @@ func (b *Blocking) Feature(reblock func(out *router.Batch, owner *directory.User
 		Accept: b.accept,
 		Bound:  b.bound,
 		Ended:  b.ended,
+		Start:  b.start,
 	}
 }
 

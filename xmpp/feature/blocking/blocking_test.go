@@ -23,10 +23,7 @@ type house struct {
 func open(t *testing.T, folder string) *house {
 	h := new(house)
 	h.House = featuretest.Open(t, folder, func(host *feature.Host) []feature.Feature {
-		b, err := blocking.New(host)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := blocking.New(host)
 		h.Blocking = b
 		contacts := roster.New(host, roster.Options{Blocks: b.Blocks})
 		return []feature.Feature{b.Feature(contacts.Reblock), contacts.Feature(), featuretest.Keep()}
