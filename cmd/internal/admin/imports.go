@@ -3,11 +3,10 @@ package admin
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 
+	"confab/xmpp/auth"
 	"confab/xmpp/directory"
 )
 
@@ -39,10 +38,6 @@ type Imported struct {
 	Updated int `json:"updated"`
 }
 
-// importChunk is how many users are added in one transaction. Their keys are
-// computed at once before it.
-const importChunk = 200
-
 // UserImport adds many users. All are checked first; if one is refused, nothing
 // is done. It streams the users whose passwords it generated.
 var UserImport = define(Operation{Name: "user import", Audited: true}, func(c *call[User], p UserImportParams) (Imported, error) {
@@ -56,11 +51,7 @@ var UserImport = define(Operation{Name: "user import", Audited: true}, func(c *c
 	}
 	result = Imported{}
 	total := len(fresh) + len(old)
-	for chunk := range slices.Chunk(fresh, importChunk) {
-		if err = c.addChunk(chunk, p.Generate); err != nil {
-			break
-		}
-		result.Added += len(chunk)
+	if result.Added, err = c.addImported(fresh, total, p.Generate); err == nil {
 		c.progress(result.Added, total)
 	}
 	for _, u := range old {
@@ -145,62 +136,47 @@ func importError(users []ImportUser, problems map[int]error, conflict bool) erro
 	return &Error{Code: code, Text: text.String()}
 }
 
-// addChunk adds new users with their credentials in one transaction.
-func (c *call[I]) addChunk(chunk []*importing, generate bool) error {
+// addImported adds new users with their credentials, and returns how many. Of
+// a long list everybody can log in after the first part of it; keys for clients
+// that know older mechanisms only take longer, and follow.
+func (c *call[I]) addImported(fresh []*importing, total int, generate bool) (added int, err error) {
+	accounts := make([]auth.NewAccount, len(fresh))
 	var generated []*importing
-	for _, u := range chunk {
+	for i, u := range fresh {
 		if u.Password == "" && generate {
 			u.Password = GeneratePassword()
 			generated = append(generated, u)
+			accounts[i].Generated = true
 		}
+		accounts[i].NewUser, accounts[i].Password = u.new, u.Password
 	}
-	// Keys cost some milliseconds each on purpose; all processors help.
-	work := make(chan int)
-	failures := make([]error, len(chunk))
-	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(chunk)) {
-		wg.Go(func() {
-			for i := range work {
-				if u := chunk[i]; u.Password != "" {
-					u.new.Also, failures[i] = c.enrol(u.new.Domain, u.Password)
-				}
-			}
-		})
+	lines := make(map[string]int, len(fresh))
+	for _, u := range fresh {
+		lines[u.new.Local+"@"+u.new.Domain] = u.Line
 	}
-	for i := range chunk {
-		if c.Err() != nil {
-			break
-		}
-		work <- i
-	}
-	close(work)
-	wg.Wait()
-	for i, err := range failures {
-		if err != nil {
-			return failf(Usage, "line %d: %v", chunk[i].Line, err)
-		}
-	}
-	if err := c.Err(); err != nil {
-		return err
-	}
-	users := make([]directory.NewUser, len(chunk))
-	for i, u := range chunk {
-		users[i] = u.new
-	}
-	if err := c.Directory.Add(c, users...); err != nil {
-		return err
-	}
+	err = c.Auth.Import(c, accounts, auth.Import{
+		Progress: func(p auth.Progress) {
+			added = p.Added
+			// Both parts count: the bar ends when all is there.
+			c.progress((p.Added+p.Complete)/2, total)
+		},
+		Refused: func(u directory.NewUser, err error) error {
+			return failf(Usage, "line %d: %v", lines[u.Local+"@"+u.Domain], err)
+		},
+	})
 	for _, u := range generated {
 		shown := User{Address: u.Address, Password: u.Password}
-		if added := c.Directory.Login(u.new.Domain, u.new.Local); added != nil {
-			shown = c.user(added)
-			shown.Password = u.Password
+		who := c.Directory.Login(u.new.Domain, u.new.Local)
+		if who == nil {
+			continue // not added: the import ended before
 		}
+		shown = c.user(who)
+		shown.Password = u.Password
 		if err := c.out.item(shown); err != nil {
-			return err
+			return added, err
 		}
 	}
-	return nil
+	return added, err
 }
 
 // updateImported brings a user who exists to what a list says. What the list
