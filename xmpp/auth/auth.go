@@ -15,6 +15,9 @@
 // the salting; its SCRAM is not used on this side since it wants
 // SaltedPassword, which is as good as the password, and knows no -PLUS.
 //
+// In the place of a password, clients get tokens (XEP-0484) that expire; they
+// are checked by the HT mechanisms, and see tokens for what is kept of them.
+//
 // Messages are as SASL has them; base64 is what XMPP wraps around them, see
 // Decode.
 package auth
@@ -28,6 +31,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/store"
 )
@@ -47,6 +51,8 @@ type Options struct {
 
 	// NoPlain leaves PLAIN out.
 	NoPlain bool
+
+	Clock xmpp.Clock // by which tokens expire; nil: the system's
 }
 
 // Stats count what happened since the start.
@@ -56,6 +62,7 @@ type Stats struct {
 	Unbound   atomic.Uint64 // Cause ChannelBinding
 	Other     atomic.Uint64 // any other failure
 	Upgraded  atomic.Uint64 // users who got keys they lacked
+	Unrevoked atomic.Uint64 // tokens of disabled users that could not be revoked at once
 }
 
 // Auth is the credentials of all users. Its methods may be called by many
@@ -67,6 +74,7 @@ type Auth struct {
 	noPlain    bool
 	hashes     []Hash // nil: see offered
 	secret     []byte // what unknown users' salts are made of
+	clock      xmpp.Clock
 	stats      Stats
 
 	// hashing holds a value for each password that is being hashed, so that
@@ -93,15 +101,23 @@ func Open(ctx context.Context, o Options) (*Auth, error) {
 	}
 	o.Hashes = slices.Clone(o.Hashes)
 	slices.SortFunc(o.Hashes, func(a, b Hash) int { return slices.Index(hashes, a) - slices.Index(hashes, b) })
+	if o.Clock == nil {
+		o.Clock = xmpp.SystemClock
+	}
 	a := &Auth{
 		db: o.Store, directory: o.Directory, iterations: o.Iterations, noPlain: o.NoPlain, hashes: o.Hashes,
+		clock:   o.Clock,
 		hashing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 		shapes:  make(map[string]map[shape]int),
 	}
 	if err := a.load(ctx); err != nil {
 		return nil, fmt.Errorf("reading the credentials: %w", err)
 	}
+	if err := a.revokeDisabled(ctx); err != nil {
+		return nil, fmt.Errorf("revoking tokens: %w", err)
+	}
 	o.Directory.OnDelete(a.forget)
+	o.Directory.OnChange(a.disabled)
 	return a, nil
 }
 
@@ -137,3 +153,9 @@ func (a *Auth) Mechanisms(domain string, b Binding) []string {
 // NewPassword makes a password with 130 random bits: such a one needs no slow
 // hash.
 func NewPassword() string { return rand.Text() }
+
+// Derive makes n bytes, at most 64, that follow from parts and that nobody can
+// foretell: names for what is not to be known.
+func (a *Auth) Derive(n int, parts ...string) []byte {
+	return a.derived(n, append([]string{"derived"}, parts...)...)
+}

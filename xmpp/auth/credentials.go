@@ -16,6 +16,8 @@ import (
 //
 //	k ID    the keys of a user; the ID has 8 bytes, big endian
 //	s       the secret that unknown users' salts are made of
+//	t ID A  the tokens of a user's client A, see tokens
+//	g ID    the generation of a user's tokens
 const space = "auth"
 
 var keySecret = []byte("s")
@@ -55,7 +57,7 @@ func (a *Auth) SetPassword(ctx context.Context, id directory.ID, password string
 
 // SetKeys gives a user keys that come from elsewhere, in the place of any
 // before. The user cannot log in by other hashes until a login with PLAIN or a
-// new password has added them; see Mechanisms.
+// new password has added them; see Mechanisms. Tokens are revoked.
 func (a *Auth) SetKeys(ctx context.Context, id directory.ID, keys Keys) error {
 	if err := keys.check(); err != nil {
 		return err
@@ -65,7 +67,12 @@ func (a *Auth) SetKeys(ctx context.Context, id directory.ID, keys Keys) error {
 		return fmt.Errorf("%w with the id %d", directory.ErrNotFound, id)
 	}
 	put := a.Enrol(u.Domain, keys)
-	return a.db.Update(ctx, func(tx store.Tx) error { return put(tx, id) })
+	return a.db.Update(ctx, func(tx store.Tx) error {
+		if err := put(tx, id); err != nil {
+			return err
+		}
+		return revokeTokens(tx, id)
+	})
 }
 
 // Enrol returns what gives keys to a user of a domain in a transaction: for
@@ -113,7 +120,10 @@ func (a *Auth) forget(tx store.Tx, id directory.ID) error {
 	if err == nil && u != nil {
 		tx.OnCommit(func() { a.reshape(u.Domain, shapeOf(keys), "") })
 	}
-	return tx.Delete(space, keyUser(id))
+	if err := tx.Delete(space, keyUser(id)); err != nil {
+		return err
+	}
+	return forgetTokens(tx, id)
 }
 
 // who is somebody who says that he is a user: what must be known to let him
@@ -125,6 +135,8 @@ type who struct {
 	keys   Keys
 	fake   Keys // in the place of keys that are missing
 	shaped int  // how many of fake an account like that would have
+
+	generation uint64 // of the user's tokens
 }
 
 // look finds out who is meant by name. Whether there is such a user makes no
@@ -142,6 +154,7 @@ func (a *Auth) look(ctx context.Context, domain, name string) (*who, error) {
 	}
 	err = a.db.View(ctx, func(tx store.Tx) error {
 		w.record = bytes.Clone(tx.Get(space, keyUser(id)))
+		w.generation = generation(tx, id)
 		return nil
 	})
 	if err != nil {

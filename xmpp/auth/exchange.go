@@ -34,6 +34,16 @@ type Attempt struct {
 	// in a way that nobody between can change (XEP-0474).
 	Offered   []string
 	Announced []string
+
+	// From is whom the stream says it is from, zero if it does not: nobody else
+	// is let in (XEP-0388 §2.3). RFC 6120 has it checked after login.
+	From xmpp.JID
+
+	// Agent is the client, Token that it logs in with a token (XEP-0484 §3.4),
+	// Invalidate that it does so for the last time.
+	Agent      AgentID
+	Token      bool
+	Invalidate bool
 }
 
 // Exchange is one attempt to log in. It belongs to one goroutine.
@@ -47,6 +57,10 @@ type Exchange struct {
 	ctx     context.Context // of the Step that is running
 	user    *directory.User
 	failure *Failure // why the mechanism returned an error
+
+	generation uint64 // of the user's tokens, when the login began
+	used       slot   // the token that was used, if one was
+	fresh      bool   // and it was the newer one
 }
 
 // errFailed is what a mechanism returns when failure has the reason.
@@ -58,6 +72,16 @@ func (a *Auth) Start(at Attempt) (*Exchange, error) {
 	base, bound := strings.CutSuffix(at.Mechanism, plus)
 	i := slices.IndexFunc(hashes, func(h Hash) bool { return h.mechanism() == base })
 	switch {
+	case at.Token:
+		m := htNamed(at.Mechanism)
+		if m == 0 || !slices.Contains(a.TokenMechanisms(at.Binding), at.Mechanism) {
+			return nil, a.count(&Failure{Condition: InvalidMechanism, Text: "That mechanism is not offered here for tokens."})
+		}
+		if at.Agent.IsZero() { // XEP-0484 §4.1
+			return nil, a.count(malformed("Tokens belong to a user-agent whose id is a UUID of version 4."))
+		}
+		h := &hashedToken{exchange: x, mechanism: m}
+		x.sasl = sasl.NewServer(sasl.Mechanism{Name: at.Mechanism, Next: h.next}, nil)
 	case !slices.Contains(at.Offered, at.Mechanism):
 		return nil, a.count(&Failure{Condition: InvalidMechanism, Text: "That mechanism is not offered here."})
 	case i >= 0:
@@ -136,24 +160,30 @@ func (x *Exchange) checkPlain(name, password, authzid string) *Failure {
 	if !ok {
 		return wrong()
 	}
-	if f := x.admit(w, authzid); f != nil {
+	x.generation = w.generation
+	if f := x.admit(w.user, w.jid, authzid); f != nil {
 		return f
 	}
 	x.auth.upgrade(x.ctx, w, password)
 	return nil
 }
 
-// admit ends an attempt whose proof was right.
-func (x *Exchange) admit(w *who, authzid string) *Failure {
-	u := x.auth.directory.ByID(w.user.ID)
+// admit ends an attempt whose proof was right, by a user who logged in as as.
+func (x *Exchange) admit(user *directory.User, as xmpp.JID, authzid string) *Failure {
+	u := x.auth.directory.ByID(user.ID)
 	if u == nil {
 		return wrong()
+	}
+	if from := x.attempt.From; !from.IsZero() {
+		if f := x.auth.directory.Resolve(from); f == nil || f.ID != u.ID {
+			return &Failure{Condition: InvalidAuthzid, Text: "The stream is from somebody else.", Cause: Refused}
+		}
 	}
 	if authzid != "" {
 		// RFC 6120 §6.3.8: nobody acts for somebody else here. The address may
 		// be the one that was logged in with, too, if that was a former one.
 		j, err := xmpp.ParseJID(authzid)
-		if err != nil || j.IsZero() || (j != u.JID && j != w.jid) {
+		if err != nil || j.IsZero() || (j != u.JID && j != as) {
 			return &Failure{Condition: InvalidAuthzid, Text: "You may log in as yourself only.", Cause: Refused}
 		}
 	}

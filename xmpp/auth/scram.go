@@ -115,7 +115,8 @@ func (s *scram) final(message []byte) ([]byte, *Failure) {
 	if !s.who.proved(s.hash, right) {
 		return nil, wrong()
 	}
-	if f := s.exchange.admit(s.who, s.authzid); f != nil {
+	s.exchange.generation = s.who.generation
+	if f := s.exchange.admit(s.who.user, s.who.jid, s.authzid); f != nil {
 		return nil, f
 	}
 	return base64.StdEncoding.AppendEncode([]byte("v="), s.hash.sum(key.ServerKey, s.message)), nil
