@@ -206,7 +206,9 @@ func (c *client) bindResource(st *xmpp.Stanza, p *xmpp.Element) (done bool, err 
 	}
 	b := append([]byte(nil), "<bind xmlns='"+xmpp.NSBind+"'><jid>"...)
 	b = append(xmpp.AppendText(b, full.String()), "</jid></bind>"...)
-	s, replaced, err := c.srv.opts.Router.Bind(c.user, full, c, xmpp.AppendResult(nil, st, b))
+	s, replaced, err := c.srv.opts.Router.Bind(c.user, full, c, func(*router.Session) []byte {
+		return xmpp.AppendResult(nil, st, b)
+	})
 	if err != nil {
 		var e *xmpp.Error
 		errors.As(err, &e)

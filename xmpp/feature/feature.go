@@ -136,6 +136,15 @@ type Feature struct {
 	// Nonzas are elements besides stanzas that a bound session may send.
 	Nonzas []Nonza
 
+	// Inline is what a client may turn on while it gets its address.
+	Inline []Inline
+	// Catchup is for the one feature that knows where the history ends: it calls
+	// bind once, at a moment between two deliveries, with what <bound/> says of
+	// the history (XEP-0386 §3.2). What is older the client reads there, and
+	// nothing of it is sent when the session becomes available. bind appends
+	// bytes and returns.
+	Catchup func(user *directory.User, bind func(bound []byte)) error
+
 	// Moments of a session. Each may be nil.
 	Bound    func(s *router.Session)                             // has an address; no presence yet
 	Resumed  func(s *router.Session)                             // came back on another connection

@@ -161,7 +161,7 @@ var (
 )
 
 // EnableManagement turns stream management on and sends the element that
-// enabled makes, before anything that counts. With a max above zero the session
+// enabled makes, unless that is empty, before anything that counts. With a max above zero the session
 // can be resumed, by the token that enabled gets, for that long after its
 // connection was lost.
 func (s *Session) EnableManagement(max time.Duration, enabled func(token string) []byte) error {
@@ -176,7 +176,7 @@ func (s *Session) EnableManagement(max time.Duration, enabled func(token string)
 		s.sm.token = s.router.opts.Node + "-" + rand.Text()
 		s.router.resumable.Store(s.sm.token, s)
 	}
-	if s.conn.Append(enabled(s.sm.token)) {
+	if b := enabled(s.sm.token); len(b) > 0 && s.conn.Append(b) {
 		defer s.conn.Flush()
 	}
 	s.armAsk()

@@ -78,6 +78,10 @@ type Info struct {
 	Transport string // tcp, websocket or bosh
 	TLS       string // protocol version and cipher suite
 	Mechanism string // of SASL
+
+	// What the client says of itself (XEP-0388 §2.3), for the account's owner
+	// and the administrator alone: Agent is the id of the installation, a UUID.
+	Agent, Software, Device string
 }
 
 // JID returns the session's full address.
@@ -219,9 +223,10 @@ func (s *Session) Close(err *xmpp.StreamError) {
 
 // Bind makes a session (RFC 6120 §7). A session of the same resource is handed
 // back as replaced: it has left the table already, and the caller ends its
-// stream with <conflict/> (§7.7.2.2). The client hears greeting, which tells it
-// its address, before anything that is sent there.
-func (r *Router) Bind(user *directory.User, full xmpp.JID, c Conn, greeting []byte) (s, replaced *Session, err error) {
+// stream with <conflict/> (§7.7.2.2). The client hears what greet returns, which
+// tells it its address, before anything that is sent there. greet gets the
+// session before anybody else knows it, with the account locked; it may be nil.
+func (r *Router) Bind(user *directory.User, full xmpp.JID, c Conn, greet func(*Session) []byte) (s, replaced *Session, err error) {
 	d := r.Domain(full.Domain())
 	s = &Session{jid: full, user: user.ID, router: r, conn: c, bound: r.opts.Clock.Now()}
 	for {
@@ -242,7 +247,7 @@ func (r *Router) Bind(user *directory.User, full xmpp.JID, c Conn, greeting []by
 			a.remove(replaced)
 			r.Stats.Sessions.Add(-1)
 		}
-		if len(greeting) > 0 && c.Append(greeting) {
+		if greet != nil && c.Append(greet(s)) {
 			c.Flush()
 		}
 		a.sessions = append(a.sessions, s)

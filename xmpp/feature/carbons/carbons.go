@@ -28,8 +28,9 @@ func New() feature.Feature {
 			feature.Set(xmpp.NSCarbons, "enable", feature.Self, enable),
 			feature.Set(xmpp.NSCarbons, "disable", feature.Self, disable),
 		},
-		Amend: amend,
-		After: after,
+		Inline: []feature.Inline{{Var: xmpp.NSCarbons, Space: xmpp.NSCarbons, Turn: turn}},
+		Amend:  amend,
+		After:  after,
 	}
 }
 
@@ -51,6 +52,14 @@ func disable(q *feature.Query, dst []byte) ([]byte, error) {
 	}
 	q.Session.Clear(on)
 	return dst, nil
+}
+
+// turn is enable in the request for an address (XEP-0386 §3.2).
+func turn(s *router.Session, request *xmpp.Node, dst []byte) []byte {
+	if request.Local == "enable" {
+		s.Set(on)
+	}
+	return dst
 }
 
 // forged is what only a server may put into a message. Some clients have
