@@ -14,7 +14,7 @@ start() {
     mkdir -p "$dir/home-$1"
     tm new-session -d -s "$1" -x 160 -y 50 "env HOME='$dir/home-$1' LANG=C.UTF-8 TERM=screen profanity 2>'$dir/profanity-$1.log'"
     sees "$1" "Profanity" # its greeting
-    for setting in "/notify chat off" "/notify typing off" "/presence console all" "/presence chat all" "/privacy logging off"; do
+    for setting in "/notify chat off" "/notify typing off" "/presence console all" "/presence chat all"; do
         types "$1" "$setting"
     done
 }
@@ -61,6 +61,8 @@ logs_in_asking() { connect "$@" && sees "$1" "/tls allow" && types "$1" "/tls al
 is_refused() { connect alice wrong port "$STARTTLS_PORT" tls trust && sees alice "Login failed"; }
 chats() { # FROM TO TEXT
     types "$1" "/msg $2@$DOMAIN $3"
+    # The window is there once the message is.
+    sees "$2" "chat message: |$1@$DOMAIN|$3"
     types "$2" "/win $1@$DOMAIN"
     sees "$2" "$3"
 }

@@ -31,7 +31,6 @@ type toy struct {
 	mu       sync.Mutex
 	now      time.Time
 	sessions map[string]net.Conn
-	operated []string
 }
 
 func newToy(t testing.TB, quirks ...string) *toy {
