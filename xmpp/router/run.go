@@ -59,3 +59,16 @@ func (s *Session) Drain(n int) {
 		_ = d.Drain(n)
 	}
 }
+
+// Waiting is how many bytes wait to be written to the session's client, 0 if its
+// connection cannot tell or is lost. Whoever has much to send, and time, sends no
+// more while much waits.
+func (s *Session) Waiting() int {
+	s.mu.Lock()
+	c := s.conn
+	s.mu.Unlock()
+	if w, ok := c.(interface{ Waiting() int }); ok {
+		return w.Waiting()
+	}
+	return 0
+}

@@ -119,7 +119,14 @@ func (x *Conn) Drain(n int) error {
 	return nil
 }
 
-// waiting is how many bytes the peer has not taken; with x.mu held.
+// Waiting is how many bytes the peer has not taken.
+func (x *Conn) Waiting() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.waiting()
+}
+
+// waiting is Waiting with x.mu held.
 func (x *Conn) waiting() int {
 	if x.out == nil {
 		return x.flying

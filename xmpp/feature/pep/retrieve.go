@@ -1,0 +1,254 @@
+package pep
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"confab/xmpp"
+	"confab/xmpp/directory"
+	"confab/xmpp/feature"
+	"confab/xmpp/form"
+	"confab/xmpp/store"
+)
+
+// maxAnswer is how many bytes of items one answer has. A node that has more is
+// read page by page (XEP-0060 §6.5.4).
+const maxAnswer = 640 << 10
+
+// items answers a request for items (XEP-0060 §6.5).
+func (p *PEP) items(q *feature.Query, pubsub, about *xmpp.Node, dst []byte) ([]byte, error) {
+	name, err := nodeOf(about)
+	if err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	if name == nodeLegacy {
+		if q.Where != feature.Self {
+			return nil, refusal(xmpp.NotAllowed, "closed-node", "")
+		}
+		return p.legacyItems(ctx, q.User.ID, dst)
+	}
+	s := p.known(q.User.ID).shapeOf(name)
+	if s == nil {
+		return nil, xmpp.NewError(xmpp.ItemNotFound, "")
+	}
+	if err := p.may(q.User, s, q.From); err != nil {
+		return nil, err
+	}
+	r, err := parseRetrieval(pubsub, about)
+	if err != nil {
+		return nil, err
+	}
+	if s.Config.Transient { // §6.5.9.4
+		return nil, unsupported("persistent-items")
+	}
+	dst = append(dst, "<pubsub xmlns='"+xmpp.NSPubSub+"'><items"...)
+	dst = append(xmpp.AppendAttr(dst, "node", name), '>')
+	err = p.host.State.View(ctx, func(tx store.Tx) (err error) {
+		n, err := getNode(tx, q.User.ID, name)
+		if err != nil {
+			return err
+		}
+		if n == nil {
+			return xmpp.NewError(xmpp.ItemNotFound, "")
+		}
+		dst, err = r.read(tx, q.User.ID, n, dst)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(dst) > 64<<10 && q.Session != nil {
+		// It goes to the session whose own reader this is: what waits there goes first.
+		q.Session.Drain(0)
+	}
+	return append(dst, "</pubsub>"...), nil
+}
+
+// retrieval is a request for items: those with certain ids, the latest ones, or a page.
+type retrieval struct {
+	ids    []string
+	latest int // -1: not given
+	form.RSM
+	paged bool
+}
+
+func parseRetrieval(pubsub, about *xmpp.Node) (r retrieval, err error) {
+	for _, c := range about.Children {
+		if c.Is(xmpp.NSPubSub, "item") {
+			if c.Attr("id") == "" {
+				return r, xmpp.NewError(xmpp.BadRequest, "an item has an id")
+			}
+			r.ids = append(r.ids, c.Attr("id"))
+		}
+	}
+	if r.latest, err = count(about, "max_items"); err != nil {
+		return r, err
+	}
+	set := pubsub.Child(xmpp.NSRSM, "set")
+	r.paged = set != nil
+	r.RSM, err = form.ParseRSM(set)
+	return r, err
+}
+
+// read appends items, the end tag of <items/>, and what is said of the page.
+func (r *retrieval) read(tx store.Tx, owner directory.ID, n *nodeRecord, dst []byte) ([]byte, error) {
+	if len(r.ids) > 0 {
+		for _, id := range r.ids {
+			it, ok, err := getItem(tx, owner, n.Num, id)
+			if err != nil {
+				return dst, err
+			}
+			if ok && len(dst) < maxAnswer {
+				dst = appendItem(dst, &it, true)
+			}
+		}
+		return append(dst, "</items>"...), nil
+	}
+	seqs, index, err := r.page(tx, owner, n)
+	if err != nil {
+		return dst, err
+	}
+	var first, last string
+	room := maxAnswer - len(dst)
+	var chosen []Item
+	for i := range seqs {
+		at := seqs[i]
+		if r.backwards() {
+			at = seqs[len(seqs)-1-i]
+		}
+		key := itemKey(owner, n.Num, at)
+		it, err := decodeItem(key, tx.Get(spaceItems, key))
+		if err != nil {
+			return dst, err
+		}
+		if room -= len(it.Payload) + len(it.ID) + 32; room < 0 && i > 0 {
+			if r.backwards() {
+				index += len(seqs) - i
+			}
+			break
+		}
+		chosen = append(chosen, it)
+	}
+	if r.backwards() {
+		slices.Reverse(chosen)
+	}
+	for i := range chosen {
+		dst = appendItem(dst, &chosen[i], true)
+	}
+	dst = append(dst, "</items>"...)
+	if len(chosen) > 0 {
+		first, last = chosen[0].ID, chosen[len(chosen)-1].ID
+	}
+	if r.paged || len(chosen) < len(seqs) {
+		if len(chosen) == 0 {
+			index = -1
+		}
+		dst = form.RSMResult{First: first, Last: last, Index: index, Count: n.Items}.Append(dst)
+	}
+	return dst, nil
+}
+
+// backwards reports whether the latest items count most.
+func (r *retrieval) backwards() bool { return r.HasBefore || r.latest >= 0 }
+
+// page returns the sequences of the items that are asked for, the oldest first,
+// and how many items are before them.
+func (r *retrieval) page(tx store.Tx, owner directory.ID, n *nodeRecord) (seqs []uint64, index int, err error) {
+	all := make([]uint64, 0, n.Items)
+	for k := range tx.Scan(spaceItems, store.Range{Prefix: itemsKey(owner, n.Num)}) {
+		all = append(all, seqOf(k))
+	}
+	from, to := 0, len(all)
+	place := func(id string) (int, error) { // XEP-0059 §3.1
+		it, ok, err := getItem(tx, owner, n.Num, id)
+		if err != nil {
+			return 0, err
+		}
+		i, found := slices.BinarySearch(all, it.seq)
+		if !ok || !found {
+			return 0, xmpp.NewError(xmpp.ItemNotFound, "")
+		}
+		return i, nil
+	}
+	switch {
+	case r.HasAfter:
+		if from, err = place(r.After); err != nil {
+			return nil, 0, err
+		}
+		from++
+	case r.HasBefore && r.Before != "":
+		if to, err = place(r.Before); err != nil {
+			return nil, 0, err
+		}
+	case r.Index >= 0:
+		from = min(r.Index, len(all))
+	}
+	most := to - from
+	if r.Max >= 0 {
+		most = min(most, r.Max)
+	}
+	if r.latest >= 0 {
+		most = min(most, r.latest)
+	}
+	if r.backwards() {
+		from = to - most
+	}
+	return all[from : from+most], from, nil
+}
+
+// Items returns all items of a user's node, the oldest first.
+func (p *PEP) Items(ctx context.Context, owner directory.ID, node string) (items []Item, err error) {
+	err = p.host.State.View(ctx, func(tx store.Tx) error {
+		items, err = readItems(tx, owner, node)
+		return err
+	})
+	return items, err
+}
+
+func readItems(tx store.Tx, owner directory.ID, node string) (items []Item, err error) {
+	n, err := getNode(tx, owner, node)
+	if err != nil || n == nil {
+		return nil, err
+	}
+	for it, err := range scanItems(tx, owner, n.Num, store.Range{}) {
+		if err != nil {
+			return nil, err
+		}
+		it.Payload = slices.Clone(it.Payload)
+		items = append(items, it)
+	}
+	return items, nil
+}
+
+// Publish publishes items of a user as his client would: the node is made if
+// there is none, whoever is to be told is told when it is on disk.
+func (p *PEP) Publish(ctx context.Context, owner directory.ID, node string, items ...Item) error {
+	return p.change(ctx, owner, func(t *transaction) error {
+		for _, it := range items {
+			if err := t.add(node, nil, it); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Retract removes items of a user, and whoever is to be told is told. What is not
+// there is not missed.
+func (p *PEP) Retract(ctx context.Context, owner directory.ID, node string, ids ...string) error {
+	return p.change(ctx, owner, func(t *transaction) error {
+		n, err := t.node(node)
+		if err != nil || n.nodeRecord == nil {
+			return err
+		}
+		for _, id := range ids {
+			var gone *xmpp.Error
+			if err := t.retract(node, id, true); err != nil && !(errors.As(err, &gone) && gone.Condition == xmpp.ItemNotFound) {
+				return err
+			}
+		}
+		return t.avatarTouched(node)
+	})
+}
