@@ -305,7 +305,7 @@ func (m *Rooms) privately(d *feature.Dispatch) error {
 	const mark = "<x xmlns='" + xmpp.NSMUCUser + "'/>"
 	own := &xmpp.Edit{From: d.From, To: d.To, Strip: d.Edit.Strip, Add: []byte(mark)}
 	d.Edit.From, d.Edit.To = s.of.jid, o.user
-	d.Edit.Add = appendOccupantID(append(d.Edit.Add, mark...), s.of.id)
+	add(&d.Edit, append([]byte(mark), s.of.mark...))
 	d.Fate = router.Deliver
 	if worth, _ := archive.Worth(d.Stanza); !worth {
 		return nil
@@ -341,27 +341,19 @@ func (r *room) whisper(d *feature.Dispatch, out *router.Batch) {
 	r.m.Stats.Private.Add(1)
 }
 
-// refusedPrivately hands back the error that came for a private message.
+// refusedPrivately lets the error pass that comes back for a private message.
 func (m *Rooms) refusedPrivately(d *feature.Dispatch) {
 	r := m.peek(d.To.Bare())
 	if r == nil {
 		return
 	}
-	out := newBatch()
-	defer flush(out)
 	defer r.mu.Unlock()
 	s, o := r.clients[d.From], r.at(d.To)
 	if s == nil || o == nil {
 		return
 	}
 	r.clean(d)
-	edit := d.Edit
-	edit.From, edit.To, edit.NoTo = s.of.jid, xmpp.JID{}, true
-	edit.Add = appendOccupantID(edit.Add, s.of.id)
-	var f frame
-	f.message(d, &edit)
-	defer f.close()
-	for _, x := range o.seats {
-		x.send(out, f.addressed(x.to))
-	}
+	d.Edit.From, d.Edit.To = s.of.jid, o.user
+	add(&d.Edit, s.of.mark)
+	d.Fate = router.Deliver
 }
