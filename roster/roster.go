@@ -149,9 +149,9 @@ func (r *Roster) OnPresence(fn func(s *router.Session, old, now router.Presence)
 }
 
 // MaySee reports whether a contact, bare or full, gets the presence of a user
-// of ours: as a colleague, as a subscriber, or because they are the same person.
-// and neither has blocked the other. The store is asked only if the user is
-// offline and no Source decides it.
+// of ours: as a colleague, as a subscriber, or because they are the same person,
+// and neither has blocked the other. The store is asked only if no Source
+// decides it and both are offline.
 func (r *Roster) MaySee(owner directory.ID, contact xmpp.JID) bool {
 	u := r.dir.ByID(owner)
 	if u == nil {
@@ -166,6 +166,9 @@ func (r *Roster) MaySee(owner directory.ID, contact xmpp.JID) bool {
 	}
 	if _, from := r.covered(u, contact); from {
 		return true
+	}
+	if sees, known := r.watches(u, contact); known {
+		return sees
 	}
 	it, err := r.item(u, contact)
 	if err != nil {
