@@ -23,6 +23,11 @@ var demoUsers = []admin.UserAddParams{
 	{Address: "carol@localhost", Name: "Carol Carter", Groups: []string{"Workshop"}},
 }
 
+// demoAliases are their aliases.
+var demoAliases = []admin.AliasCreateParams{
+	{Address: "sales@localhost", Name: "Sales", Members: []string{"alice", "bob"}},
+}
+
 // demoSettings are those of the demonstration, as flags that were not given.
 var demoSettings = map[string]string{
 	"listen-starttls": "127.0.0.1:5222",
@@ -63,6 +68,11 @@ func (a *app) serveDemo(ctx context.Context, src config.Source) (err error) {
 			return errors.Join(err, s.Close())
 		}
 	}
+	for _, p := range demoAliases {
+		if _, err := admin.AliasCreate.Call(ctx, s.Admin(), "demo", p, admin.Receiver[admin.None]{}); err != nil {
+			return errors.Join(err, s.Close())
+		}
+	}
 	a.explainDemo(l, people, s.Listening())
 	return s.Run(ctx)
 }
@@ -93,10 +103,13 @@ How to connect, for instance as alice:
               sudo cp %[3]s /usr/local/share/ca-certificates/confab-demo.crt && sudo update-ca-certificates
   Psi, Pidgin connect server %[1]s, port %[2]s; accept the certificate
 Everybody is in everybody's contact list already. Log in as bob in another client, and chat.
+The alias sales@localhost is a contact, too: what carol writes to it reaches alice and bob.
 
 The command line works on it, too, from another terminal:
   confab --data %[4]s status
   confab --data %[4]s user add dave --generate
+  confab --data %[4]s alias add sales carol
+  confab --data %[4]s alias create team alice bob carol --room
 `, host, port, l.Path(l.TLS.Certificate[0]), l.Data, how, channel)
 }
 

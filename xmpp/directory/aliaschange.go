@@ -197,10 +197,13 @@ func (d *Directory) member(domain string, n NewMember, fresh map[xmpp.JID]*Alias
 	return m, refuse(ErrNotFound, "there is no user and no alias %s", j)
 }
 
-// Membership is a change of an alias's entries.
+// Membership is a change of an alias's entries. Replace comes first, Moderators last.
 type Membership struct {
-	Add    []NewMember
-	Remove []string
+	Replace    *[]NewMember // all entries; those that stay have been there since when they were
+	Add        []NewMember
+	Remove     []string
+	Moderators *[]string // who moderates, and nobody else
+	Lenient    bool      // as in NewAlias
 }
 
 // UpdateAlias changes what fn changes in the copy that it is given, but for the members, and these as m says. A new Local
@@ -236,6 +239,13 @@ func (d *Directory) UpdateAlias(ctx context.Context, id ID, m Membership, fn fun
 
 // change carries out what is to become of the entries.
 func (d *Directory) change(a *Alias, c Membership) error {
+	if c.Replace != nil {
+		before := a.Members
+		a.Members = nil
+		if err := d.enter(a, *c.Replace, before, c.Lenient); err != nil {
+			return err
+		}
+	}
 	for _, text := range c.Remove {
 		m, err := d.member(a.Domain, NewMember{Address: text}, nil)
 		if err != nil && !errors.Is(err, ErrNotFound) {
@@ -249,8 +259,44 @@ func (d *Directory) change(a *Alias, c Membership) error {
 		}
 		a.Members = slices.Delete(a.Members, i, i+1)
 	}
-	for _, n := range c.Add {
+	if err := d.enter(a, c.Add, nil, c.Lenient); err != nil {
+		return err
+	}
+	if len(a.Members) > maxEntries {
+		return refuse(ErrTooMany, "%s would have more than %d entries", a.JID, maxEntries)
+	}
+	if c.Moderators == nil {
+		return nil
+	}
+	for i := range a.Members {
+		a.Members[i].Moderator = false
+	}
+	for _, text := range *c.Moderators {
+		m, err := d.member(a.Domain, NewMember{Address: text}, nil)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(a.Members, func(have Member) bool { return have.same(&m) })
+		switch {
+		case i >= 0:
+			a.Members[i].Moderator = true
+		case a.Everyone && m.Kind == UserMember:
+			m.Moderator, m.Since = true, d.now()
+			a.put(m)
+		default:
+			return refuse(ErrNotFound, "%s is no member of %s and cannot moderate it", text, a.JID)
+		}
+	}
+	return nil
+}
+
+// enter adds entries; one that was there before has been there since then.
+func (d *Directory) enter(a *Alias, list []NewMember, before []Member, lenient bool) error {
+	for _, n := range list {
 		m, err := d.member(a.Domain, n, nil)
+		if errors.Is(err, ErrNotFound) && lenient {
+			m.Kind, err = ExternalMember, nil
+		}
 		if err != nil {
 			return err
 		}
@@ -258,10 +304,10 @@ func (d *Directory) change(a *Alias, c Membership) error {
 			return refuse(ErrName, "%s cannot be a member of itself", a.JID)
 		}
 		m.Since = d.now()
+		if i := slices.IndexFunc(before, func(have Member) bool { return have.same(&m) }); i >= 0 {
+			m.Since = before[i].Since
+		}
 		a.put(m)
-	}
-	if len(a.Members) > maxEntries {
-		return refuse(ErrTooMany, "%s would have more than %d entries", a.JID, maxEntries)
 	}
 	return nil
 }

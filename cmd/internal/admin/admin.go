@@ -19,6 +19,7 @@ import (
 
 	"confab/archive"
 	"confab/cmd/internal/config"
+	"confab/muc"
 	"confab/xmpp"
 	"confab/xmpp/auth"
 	"confab/xmpp/directory"
@@ -31,6 +32,7 @@ type Admin struct {
 	Directory *directory.Directory
 	Auth      *auth.Auth
 	Archive   *archive.Archive
+	Rooms     *muc.Rooms
 	Audit     *Audit
 	Live      *Live      // nil: no server runs, the data was opened by a command
 	Clock     xmpp.Clock // nil: the system's
@@ -256,10 +258,12 @@ func asError(err error) *Error {
 	switch {
 	case errors.As(err, &held):
 		code = Conflict
-	case errors.Is(err, directory.ErrExists):
+	case errors.Is(err, directory.ErrExists), errors.Is(err, muc.ErrExists):
 		code = Conflict
-	case errors.Is(err, directory.ErrNotFound):
+	case errors.Is(err, directory.ErrNotFound), errors.Is(err, muc.ErrNotFound):
 		code = NotFound
+	case errors.Is(err, muc.ErrGiven), errors.Is(err, muc.ErrRefused), errors.Is(err, directory.ErrTooMany):
+		code = Usage
 	case errors.Is(err, directory.ErrName), errors.Is(err, directory.ErrDomain), errors.As(err, new(*config.Error)):
 		code = Usage
 	}

@@ -26,6 +26,7 @@ func (s *Server) features() []feature.Feature {
 		Blocks:  blocks.Blocks,
 	})
 	rooms := muc.New(s.host, s.archive, muc.Options{})
+	s.rooms = rooms
 	rooms.SetSource(aliases.Rooms())
 	aliases.Connect(contacts, rooms)
 	return []feature.Feature{

@@ -16,6 +16,7 @@ import (
 	"confab/archive"
 	"confab/cmd/internal/admin"
 	"confab/cmd/internal/config"
+	"confab/muc"
 	"confab/xmpp"
 	"confab/xmpp/auth"
 	"confab/xmpp/c2s"
@@ -51,6 +52,7 @@ type Server struct {
 	auth           *auth.Auth
 	archive        *archive.Archive
 	router         *router.Router
+	rooms          *muc.Rooms
 	table          *feature.Table
 	host           *feature.Host
 	streams        stream.Stats
@@ -117,7 +119,7 @@ func (s *Server) open(ctx context.Context) error {
 	if s.directory, err = directory.Open(ctx, s.state, directory.Options{Domains: set.Domains, Clock: s.opts.Clock}); err != nil {
 		return err
 	}
-	if s.auth, err = auth.Open(ctx, auth.Options{Store: s.state, Directory: s.directory, Iterations: set.Auth.Iterations}); err != nil {
+	if s.auth, err = auth.Open(ctx, auth.Options{Store: s.state, Directory: s.directory, Iterations: set.Auth.Iterations, Clock: s.opts.Clock}); err != nil {
 		return err
 	}
 	s.archive, err = archive.Open(ctx, s.history, archive.Options{Clock: s.opts.Clock, Log: s.opts.Log})
@@ -147,7 +149,7 @@ func (s *Server) assemble() error {
 		Guard:        c2s.Guard{Failures: set.Limits.LoginFailures, Window: time.Minute},
 	})
 	s.admin = &admin.Admin{
-		Data: set.Data, Directory: s.directory, Auth: s.auth, Archive: s.archive, Clock: s.opts.Clock,
+		Data: set.Data, Directory: s.directory, Auth: s.auth, Archive: s.archive, Rooms: s.rooms, Clock: s.opts.Clock,
 		Audit: &admin.Audit{Path: set.AuditLog()},
 		Live: &admin.Live{
 			Router: s.router, Started: s.started, Version: s.opts.Version,
