@@ -11,7 +11,9 @@ import (
 	"confab/xmpp/feature/disco"
 	"confab/xmpp/feature/entitytime"
 	"confab/xmpp/feature/lastactivity"
+	"confab/xmpp/feature/pep"
 	"confab/xmpp/feature/ping"
+	"confab/xmpp/feature/private"
 	"confab/xmpp/feature/version"
 )
 
@@ -29,6 +31,7 @@ func (s *Server) features() []feature.Feature {
 	s.rooms = rooms
 	rooms.SetSource(aliases.Rooms())
 	aliases.Connect(contacts, rooms)
+	events := pep.New(s.host, pep.Options{MaySee: contacts.MaySee, Groups: contacts.Groups, Rebroadcast: contacts.Rebroadcast})
 	return []feature.Feature{
 		blocks.Feature(contacts.Reblock),
 		archive.NewOffline(s.host, s.archive),
@@ -37,7 +40,9 @@ func (s *Server) features() []feature.Feature {
 		carbons.New(),
 		aliases.Feature(),
 		rooms.Feature(),
+		events.Feature(),
 		disco.New(disco.Options{MaySee: contacts.MaySee, MaySeeAlias: aliases.MaySee}),
+		private.New(s.host).Feature(),
 		ping.New(),
 		version.New(s.opts.Version),
 		entitytime.New(),
