@@ -59,6 +59,11 @@ func ParseAgentID(s string) (id AgentID, ok bool) {
 	return id, true
 }
 
+func (id AgentID) String() string {
+	s := hex.EncodeToString(id[:])
+	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
+}
+
 // IsZero reports whether the id is unknown.
 func (id AgentID) IsZero() bool { return id == AgentID{} }
 

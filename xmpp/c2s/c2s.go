@@ -11,8 +11,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -172,16 +174,7 @@ func (s *Server) forget(c *client) {
 // Shutdown stops taking connections and closes the streams with
 // <system-shutdown/>. It returns when all have ended, or ctx is done.
 func (s *Server) Shutdown(ctx context.Context) {
-	s.mu.Lock()
-	s.stopping.Store(true)
-	for l := range s.listeners {
-		l.Close()
-	}
-	clients := make([]*client, 0, len(s.clients))
-	for c := range s.clients {
-		clients = append(clients, c)
-	}
-	s.mu.Unlock()
+	clients := s.shut()
 	for _, c := range clients {
 		c.Close(&xmpp.StreamError{Condition: xmpp.StreamSystemShutdown})
 		c.Interrupt()
@@ -201,6 +194,17 @@ func (s *Server) Shutdown(ctx context.Context) {
 	}
 	// What waits to be resumed cannot wait any longer.
 	s.opts.Router.Sessions(s.opts.Table.End)
+}
+
+// shut closes the door and returns who is inside.
+func (s *Server) shut() []*client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopping.Store(true)
+	for l := range s.listeners {
+		l.Close()
+	}
+	return slices.Collect(maps.Keys(s.clients))
 }
 
 // changed ends the sessions of users who may no longer log in.
@@ -235,6 +239,8 @@ type client struct {
 	*stream.Conn
 	srv     *Server
 	domain  *directory.Domain // set by the first stream header
+	from    xmpp.JID          // bare; whom the stream says it is from, before login
+	strange bool              // the stream says that it is from what is no user's address
 	user    *directory.User   // set by SASL
 	lang    string            // of the stream, as the client declares it
 	session *router.Session   // set by bind or resume
@@ -325,18 +331,8 @@ func (s *Server) SetStream(o *stream.Options) { s.stream.Store(o) }
 // Crash ends all connections without a word and forgets the sessions, as the
 // end of the process would. It is for tests.
 func (s *Server) Crash() {
-	s.mu.Lock()
-	s.stopping.Store(true)
 	s.crashed.Store(true)
-	for l := range s.listeners {
-		l.Close()
-	}
-	clients := make([]*client, 0, len(s.clients))
-	for c := range s.clients {
-		clients = append(clients, c)
-	}
-	s.mu.Unlock()
-	for _, c := range clients {
+	for _, c := range s.shut() {
 		c.Abort()
 	}
 	s.running.Wait()

@@ -22,13 +22,20 @@ func (c *client) negotiate(direct bool) error {
 	if err := c.open(); err != nil {
 		return err
 	}
-	if err := c.authenticate(); err != nil {
+	again, err := c.authenticate()
+	if err != nil {
 		return err
 	}
 	c.LoggedIn()
-	c.Restart()
-	if err := c.open(); err != nil {
-		return err
+	if again {
+		c.Restart()
+		if err := c.open(); err != nil {
+			return err
+		}
+		c.Send(c.features())
+	}
+	if c.session != nil { // bound or resumed within the login
+		return nil
 	}
 	return c.bind()
 }
@@ -108,6 +115,16 @@ func (c *client) check(h *xmpp.Header) *xmpp.StreamError {
 		return &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized, Text: "logged in to another domain"}
 	}
 	c.domain, c.lang = d, h.Lang
+	if c.user == nil && c.TLS() != nil && h.From != "" { // XEP-0388 §2.1
+		from, err := xmpp.ParseJID(h.From)
+		if err != nil { // the mail address of somebody, as it is typed in
+			from, err = c.srv.opts.Directory.LoginJID(d.Name(), h.From)
+		}
+		if err == nil && from.Domain() != d.Name() {
+			return &xmpp.StreamError{Condition: xmpp.StreamInvalidFrom}
+		}
+		c.from, c.strange = from.Bare(), err != nil || from.Local() == ""
+	}
 	if c.user != nil && h.From != "" { // §4.7.1
 		if from, err := xmpp.ParseJID(h.From); err != nil || from.Bare() != c.user.JID {
 			return &xmpp.StreamError{Condition: xmpp.StreamInvalidFrom}
@@ -150,13 +167,16 @@ func (c *client) header(h *xmpp.Header) []byte {
 // then, or this does: an error needs a stream to stand in (RFC 6120 §4.9.1.2).
 func (c *client) fail(err *xmpp.StreamError) { c.Close(err) }
 
+// features is what a client that has logged in may negotiate.
+func (c *client) features() []byte {
+	b := append([]byte(nil), "<stream:features><bind xmlns='"+xmpp.NSBind+"'/>"+
+		"<session xmlns='"+xmpp.NSSession+"'><optional/></session><sm xmlns='"+xmpp.NSSM+"'/>"...)
+	return append(c.srv.opts.Table.StreamFeatures(c.domain.Name(), b), "</stream:features>"...)
+}
+
 // bind is the stream after login, up to an address (RFC 6120 §7) or an old
 // session (XEP-0198 §5).
 func (c *client) bind() error {
-	b := append([]byte(nil), "<stream:features><bind xmlns='"+xmpp.NSBind+"'/>"+
-		"<session xmlns='"+xmpp.NSSession+"'><optional/></session><sm xmlns='"+xmpp.NSSM+"'/>"...)
-	b = c.srv.opts.Table.StreamFeatures(c.domain.Name(), b)
-	c.Send(append(b, "</stream:features>"...))
 	var st xmpp.Stanza
 	for {
 		if err := c.Read(&st); err != nil {
@@ -214,13 +234,7 @@ func (c *client) bindResource(st *xmpp.Stanza, p *xmpp.Element) (done bool, err 
 		errors.As(err, &e)
 		return refuse(e)
 	}
-	if replaced != nil { // §7.7.2.2, the first of its choices
-		replaced.Close(&xmpp.StreamError{Condition: xmpp.StreamConflict})
-		c.srv.opts.Table.End(replaced)
-	}
-	c.begin(s)
-	c.srv.opts.Table.Bound(s)
-	return true, nil
+	return true, c.bound(s, replaced)
 }
 
 // begin makes the connection that of a session.

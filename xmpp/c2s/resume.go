@@ -17,16 +17,25 @@ func (c *client) resumeOrFail(st *xmpp.Stanza) (done bool, err error) {
 		c.Send(smFailed("unexpected-request", ""))
 		return false, nil
 	}
+	failed, err := c.resume(n, func(_ *router.Session, resumed []byte) []byte { return resumed })
+	if failed != nil {
+		c.Send(failed)
+	}
+	return failed == nil && err == nil, err
+}
+
+// resume goes on with an old session, if that can be: then the client is sent
+// what header makes of <resumed/>, and all that it has not acknowledged. Else
+// resume returns the <failed/> element.
+func (c *client) resume(n *xmpp.Node, header func(s *router.Session, resumed []byte) []byte) (failed []byte, err error) {
 	h, err := strconv.ParseUint(n.Attr("h"), 10, 32)
 	token := n.Attr("previd")
 	if err != nil || token == "" {
-		c.Send(smFailed("bad-request", ""))
-		return false, nil
+		return smFailed("bad-request", ""), nil
 	}
 	s := c.srv.opts.Router.Resumable(token)
 	if s == nil || s.User() != c.user.ID {
-		c.Send(smFailed("item-not-found", c.handledBefore(token)))
-		return false, nil
+		return smFailed("item-not-found", c.handledBefore(token)), nil
 	}
 	// The old connection may not know yet that it is gone. Its reader must be
 	// out of the way before its count of handled stanzas is final.
@@ -39,19 +48,18 @@ func (c *client) resumeOrFail(st *xmpp.Stanza) (done bool, err error) {
 		b := append([]byte(nil), "<resumed xmlns='"+xmpp.NSSM+"' h='"...)
 		b = append(strconv.AppendUint(b, uint64(handled), 10), '\'')
 		b = xmpp.AppendAttr(b, "previd", token)
-		return append(b, "/>"...)
+		return header(s, append(b, "/>"...))
 	})
 	switch err {
 	case nil:
 	case router.ErrAcknowledged:
-		return false, tooHigh(uint32(h), s)
+		return nil, tooHigh(uint32(h), s)
 	default:
-		c.Send(smFailed("item-not-found", c.handledBefore(token)))
-		return false, nil
+		return smFailed("item-not-found", c.handledBefore(token)), nil
 	}
 	c.begin(s)
 	c.srv.opts.Table.Resumed(s)
-	return true, nil
+	return nil, nil
 }
 
 // handledBefore is the h of a session that cannot be resumed any more, "" if

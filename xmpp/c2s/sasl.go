@@ -10,8 +10,17 @@ import (
 	"confab/xmpp/auth"
 )
 
-// authenticate offers the mechanisms and lets the client try them (RFC 6120 §6).
-func (c *client) authenticate() error {
+// attempt is what an attempt to log in starts from.
+type attempt struct {
+	auth.Attempt
+	peer  netip.Addr
+	sasl2 bool // by XEP-0388
+}
+
+// authenticate offers the mechanisms and lets the client try them, by the
+// profile of RFC 6120 §6 or that of XEP-0388. again says that a new stream comes
+// next; else the client has its address, or the features to get one by.
+func (c *client) authenticate() (again bool, err error) {
 	s := c.srv
 	binding := c.binding()
 	offered := s.opts.Auth.Mechanisms(c.domain.Name(), binding)
@@ -21,61 +30,74 @@ func (c *client) authenticate() error {
 	}
 	b = append(b, "</mechanisms>"...)
 	announced := binding.Types()
-	if len(announced) > 0 { // XEP-0440 §3
+	if len(announced) > 0 { // XEP-0440 §3; once for both profiles
 		b = append(b, "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>"...)
 		for _, t := range announced {
 			b = append(xmpp.AppendAttr(append(b, "<channel-binding"...), "type", t), "/>"...)
 		}
 		b = append(b, "</sasl-channel-binding>"...)
 	}
+	b = c.appendAuthentication(b, offered, s.opts.Auth.TokenMechanisms(binding))
 	c.Send(append(b, "</stream:features>"...))
 
-	peer := addressOf(c.RemoteAddr())
 	for range s.opts.Attempts {
-		done, err := c.attempt(auth.Attempt{Domain: c.domain.Name(), Binding: binding, Offered: offered, Announced: announced}, peer)
+		// Both profiles offer the same, which is what XEP-0474 §5.1 vouches for.
+		at := &attempt{peer: addressOf(c.RemoteAddr())}
+		at.Attempt = auth.Attempt{Domain: c.domain.Name(), Binding: binding, Offered: offered, Announced: announced}
+		done, err := c.try(at)
 		if done || err != nil {
-			return err
+			return !at.sasl2, err
 		}
 	}
-	return &xmpp.StreamError{Condition: xmpp.StreamPolicyViolation, Text: "too many failed logins"} // §6.4.5
+	return false, &xmpp.StreamError{Condition: xmpp.StreamPolicyViolation, Text: "too many failed logins"} // §6.4.5
 }
 
-// attempt is one exchange, from <auth/> to its end.
-func (c *client) attempt(at auth.Attempt, peer netip.Addr) (done bool, err error) {
-	s := c.srv
+// try is one attempt, from its first element on.
+func (c *client) try(at *attempt) (done bool, err error) {
 	var st xmpp.Stanza
+	if err := c.Read(&st); err != nil {
+		return false, err
+	}
+	switch space := string(st.Space); {
+	case space == xmpp.NSSASL2:
+		at.sasl2 = true
+	case space == xmpp.NSSASL:
+	case st.Kind != xmpp.KindOther: // §4.9.3.12: no stanza before login
+		return false, &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized, Text: "log in first"}
+	default:
+		return false, &xmpp.StreamError{Condition: xmpp.StreamUnsupportedStanzaType}
+	}
+	if name := string(st.Local); (name == "auth" || name == "authenticate") && !c.srv.guard.allow(at.peer) {
+		c.srv.Stats.Throttled.Add(1)
+		return false, c.failure(at, &auth.Failure{Condition: auth.TemporaryAuthFailure, Text: "too many failed logins from this address; wait some minutes"})
+	}
+	if at.sasl2 {
+		return c.authenticate2(&st, at)
+	}
+	return c.authenticate1(&st, at)
+}
+
+// authenticate1 is one attempt by RFC 6120, which begins with st.
+func (c *client) authenticate1(st *xmpp.Stanza, at *attempt) (done bool, err error) {
 	var x *auth.Exchange
 	for {
-		if err := c.Read(&st); err != nil {
-			return false, err
-		}
-		if string(st.Space) != xmpp.NSSASL {
-			if st.Kind != xmpp.KindOther { // §4.9.3.12: no stanza before login
-				return false, &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized, Text: "log in first"}
-			}
-			return false, &xmpp.StreamError{Condition: xmpp.StreamUnsupportedStanzaType}
-		}
 		element := st.Node()
 		var challenge []byte
 		switch name := string(st.Local); {
 		case name == "auth" && x == nil:
-			if !s.guard.allow(peer) {
-				s.Stats.Throttled.Add(1)
-				return false, c.saslFailure(&auth.Failure{Condition: auth.TemporaryAuthFailure, Text: "too many failed logins from this address; wait some minutes"})
-			}
 			at.Mechanism = element.Attr("mechanism")
-			if x, err = s.opts.Auth.Start(at); err == nil {
-				challenge, done, err = c.step(x, element.Text)
+			if x, err = c.srv.opts.Auth.Start(at.Attempt); err == nil {
+				challenge, done, err = c.decoded(x, element.Text)
 			}
 		case name == "response" && x != nil:
-			challenge, done, err = c.step(x, element.Text)
+			challenge, done, err = c.decoded(x, element.Text)
 		case name == "abort":
 			return false, c.saslFailure(&auth.Failure{Condition: auth.Aborted})
 		default:
 			return false, c.saslFailure(&auth.Failure{Condition: auth.MalformedRequest})
 		}
 		if err != nil {
-			return false, c.refused(err, peer)
+			return false, c.refused(err, at)
 		}
 		if done {
 			c.user = x.User()
@@ -84,14 +106,28 @@ func (c *client) attempt(at auth.Attempt, peer netip.Addr) (done bool, err error
 			return true, nil
 		}
 		c.sendSASL("challenge", challenge)
+		if err := c.Read(st); err != nil {
+			return false, err
+		}
+		switch {
+		case string(st.Space) == xmpp.NSSASL:
+		case st.Kind != xmpp.KindOther:
+			return false, &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized, Text: "log in first"}
+		default:
+			return false, &xmpp.StreamError{Condition: xmpp.StreamUnsupportedStanzaType}
+		}
 	}
 }
 
-func (c *client) step(x *auth.Exchange, text string) (challenge []byte, done bool, err error) {
+func (c *client) decoded(x *auth.Exchange, text string) (challenge []byte, done bool, err error) {
 	message, err := auth.Decode([]byte(text))
 	if err != nil {
 		return nil, false, err
 	}
+	return c.step(x, message)
+}
+
+func (c *client) step(x *auth.Exchange, message []byte) (challenge []byte, done bool, err error) {
 	// A check of a password may have to wait for a processor.
 	ctx, cancel := context.WithTimeout(context.Background(), c.srv.opts.LoginTimeout)
 	defer cancel()
@@ -99,7 +135,7 @@ func (c *client) step(x *auth.Exchange, text string) (challenge []byte, done boo
 }
 
 // refused counts a failed attempt and tells the client.
-func (c *client) refused(err error, peer netip.Addr) error {
+func (c *client) refused(err error, at *attempt) error {
 	var f *auth.Failure
 	if !errors.As(err, &f) {
 		c.srv.opts.Log.Error("a login could not be checked", "error", err)
@@ -110,7 +146,15 @@ func (c *client) refused(err error, peer netip.Addr) error {
 	}
 	if f.Cause == auth.Credentials {
 		c.srv.Stats.RefusedLogins.Add(1)
-		c.srv.guard.failed(peer)
+		c.srv.guard.failed(at.peer)
+	}
+	return c.failure(at, f)
+}
+
+// failure ends one attempt by the profile that it was made by.
+func (c *client) failure(at *attempt, f *auth.Failure) error {
+	if at.sasl2 {
+		return c.failure2(f)
 	}
 	return c.saslFailure(f)
 }

@@ -131,13 +131,7 @@ func (c *client) manage(st *xmpp.Stanza) error {
 		}
 		return c.acknowledged(uint32(h))
 	case "enable": // §3
-		var max time.Duration
-		if resume := n.Attr("resume"); resume == "true" || resume == "1" {
-			max = c.srv.opts.Resume
-			if wish, err := strconv.ParseUint(n.Attr("max"), 10, 31); err == nil && wish > 0 {
-				max = min(max, time.Duration(wish)*time.Second)
-			}
-		}
+		max := c.resumable(n)
 		if err := c.session.EnableManagement(max, func(token string) []byte { return smEnabled(token, max) }); err != nil {
 			c.Send(smFailed("unexpected-request", ""))
 		}
@@ -147,6 +141,18 @@ func (c *client) manage(st *xmpp.Stanza) error {
 		return &xmpp.StreamError{Condition: xmpp.StreamUnsupportedStanzaType}
 	}
 	return nil
+}
+
+// resumable is for how long a session can be resumed that asks for management
+// by n (XEP-0198 §3).
+func (c *client) resumable(n *xmpp.Node) (max time.Duration) {
+	if resume := n.Attr("resume"); resume == "true" || resume == "1" {
+		max = c.srv.opts.Resume
+		if wish, err := strconv.ParseUint(n.Attr("max"), 10, 31); err == nil && wish > 0 {
+			max = min(max, time.Duration(wish)*time.Second)
+		}
+	}
+	return max
 }
 
 func (c *client) acknowledged(h uint32) error {

@@ -1,0 +1,132 @@
+package c2s
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"strconv"
+
+	"confab/xmpp"
+	"confab/xmpp/auth"
+	"confab/xmpp/router"
+)
+
+// maxTag bounds what a client adds to its resource.
+const maxTag = 128
+
+// bind2 binds an address within a login (XEP-0386 §3.2). Everything that is
+// turned on is so before the session can be sent anything, and the client hears
+// of all of it at once.
+func (c *client) bind2(r *request, ok *success, failed []byte) (done bool, err error) {
+	if u := c.srv.opts.Directory.ByID(c.user.ID); u == nil || u.Disabled {
+		return false, &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized}
+	}
+	full := c.resource(r)
+	c.endEarlier(full)
+	var s, replaced *router.Session
+	var refused error
+	err = c.srv.opts.Table.Catchup(c.user, func(history []byte) {
+		s, replaced, refused = c.srv.opts.Router.Bind(c.user, full, c, func(s *router.Session) []byte {
+			s.SetInfo(c.info)
+			bound := append([]byte("<bound xmlns='"+xmpp.NSBind2+"'>"), history...)
+			bound = append(c.turn(s, r.bind, bound), "</bound>"...)
+			return append(ok.with(full, failed, bound), c.laterFeatures(s)...)
+		})
+	})
+	if err = errors.Join(err, refused); err != nil {
+		c.user, c.info.Agent, c.info.Software, c.info.Device = nil, "", "", ""
+		var e *xmpp.Error
+		if !errors.As(err, &e) {
+			c.srv.opts.Log.Error("an address could not be bound", "error", err, "address", full.String())
+			e = xmpp.NewError(xmpp.InternalServerError, "")
+		}
+		return false, c.failure2(&auth.Failure{Condition: auth.TemporaryAuthFailure, Text: e.Text})
+	}
+	return true, c.bound(s, replaced)
+}
+
+// turn does what the children of <bind/> ask for.
+func (c *client) turn(s *router.Session, bind *xmpp.Node, dst []byte) []byte {
+	if n := bind.Child(xmpp.NSSM, "enable"); n != nil { // XEP-0198 §9.1
+		max := c.resumable(n)
+		err := s.EnableManagement(max, func(token string) []byte {
+			dst = append(dst, smEnabled(token, max)...)
+			return nil
+		})
+		if err != nil {
+			dst = append(dst, smFailed("internal-server-error", "")...)
+		}
+	}
+	return c.srv.opts.Table.Turn(s, bind, dst)
+}
+
+// laterFeatures is what can be negotiated with an address.
+func (c *client) laterFeatures(s *router.Session) []byte {
+	b := append([]byte(nil), "<stream:features>"...)
+	if on, _ := s.Managed(); !on {
+		b = append(b, "<sm xmlns='"+xmpp.NSSM+"'/>"...)
+	}
+	return append(c.srv.opts.Table.StreamFeatures(c.domain.Name(), b), "</stream:features>"...)
+}
+
+// resource makes the address of a client: the same at each login, if it says
+// who it is. The id of the user-agent cannot be found out from it (XEP-0386 §3.2.1).
+func (c *client) resource(r *request) xmpp.JID {
+	var tag string
+	if t := r.bind.Child(xmpp.NSBind2, "tag"); t != nil && len(t.Text) <= maxTag {
+		tag = t.Text
+	}
+	id := rand.Text()[:12]
+	if !r.agent.IsZero() {
+		user := strconv.FormatUint(uint64(c.user.ID), 10)
+		id = base64.RawURLEncoding.EncodeToString(c.srv.opts.Auth.Derive(9, "resource", user, r.agent.String(), tag))
+	}
+	if tag != "" {
+		if full, err := c.user.JID.WithResource(tag + "/" + id); err == nil {
+			return full
+		}
+	}
+	full, err := c.user.JID.WithResource(id)
+	if err != nil {
+		panic(err) // letters and digits are a resource
+	}
+	return full
+}
+
+// endEarlier ends the sessions that the same client had before (XEP-0386 §3.2).
+// It does so before the new one is bound: what they did not acknowledge the
+// client finds in the history, and it must not wait for the new session too.
+func (c *client) endEarlier(full xmpp.JID) {
+	a := c.srv.opts.Router.Account(full)
+	if a == nil {
+		return
+	}
+	for _, s := range a.Sessions(nil) {
+		if agent := s.Info().Agent; s.JID() == full || agent != "" && agent == c.info.Agent {
+			c.end(s)
+		}
+	}
+}
+
+// end ends a session in whose place another comes.
+func (c *client) end(s *router.Session) {
+	s.Close(&xmpp.StreamError{Condition: xmpp.StreamConflict})
+	c.srv.ended.note(s)
+	c.srv.opts.Table.End(s)
+}
+
+// bound takes over a session that was just bound.
+func (c *client) bound(s, replaced *router.Session) error {
+	if replaced != nil { // RFC 6120 §7.7.2.2, the first of its choices
+		c.end(replaced)
+	}
+	c.begin(s)
+	c.srv.opts.Table.Bound(s)
+	// Who was disabled while this was going on was looked for among the sessions
+	// either before this one was there, or after.
+	if u := c.srv.opts.Directory.ByID(c.user.ID); u == nil || u.Disabled {
+		c.srv.opts.Table.End(s)
+		return &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized}
+	}
+	return nil
+}
