@@ -2,25 +2,22 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"confab/cmd/internal/config"
 	"confab/cmd/internal/dialogue"
 	"confab/cmd/internal/server"
-	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/store"
+	"confab/xmpp/xmpptest"
 )
 
 // TestDialogues plays every script of cmd/internal/server/testdata against a
@@ -33,7 +30,7 @@ func TestDialogues(t *testing.T) {
 type world struct {
 	t        testing.TB
 	settings config.Source
-	clock    *clock
+	clock    *xmpptest.Clock
 	server   *server.Server
 	ended    chan error
 	loaded   *config.Loaded
@@ -41,7 +38,7 @@ type world struct {
 }
 
 func startWorld(t testing.TB, s dialogue.Scene) dialogue.Server {
-	w := &world{t: t, clock: newClock(time.Now())}
+	w := &world{t: t, clock: new(xmpptest.Clock)}
 	w.settings = config.Source{Flags: map[string]string{
 		"data":            t.TempDir(),
 		"listen-starttls": "127.0.0.1:0",
@@ -144,7 +141,7 @@ func (w *world) Roots() *x509.CertPool {
 
 func (w *world) Now() time.Time { return w.clock.Now() }
 
-func (w *world) Advance(d time.Duration) { w.clock.advance(d) }
+func (w *world) Advance(d time.Duration) { w.clock.Pass(d) }
 
 func (w *world) Operate(stdin string, args ...string) (string, error) {
 	var out, errOut bytes.Buffer
@@ -161,73 +158,6 @@ type testLog struct{ t testing.TB }
 func (l testLog) Write(b []byte) (int, error) {
 	l.t.Logf("log: %s", bytes.TrimSpace(b))
 	return len(b), nil
-}
-
-// clock stands still until it is advanced.
-type clock struct {
-	mu     sync.Mutex
-	now    time.Time
-	timers []*timer
-}
-
-type timer struct {
-	clock *clock
-	due   time.Time
-	fn    func()
-}
-
-func newClock(now time.Time) *clock { return &clock{now: now} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) AfterFunc(d time.Duration, fn func()) xmpp.Timer {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	x := &timer{c, c.now.Add(d), fn}
-	if d <= 0 {
-		go fn()
-		return x
-	}
-	c.timers = append(c.timers, x)
-	return x
-}
-
-func (x *timer) Stop() bool {
-	x.clock.mu.Lock()
-	defer x.clock.mu.Unlock()
-	i := slices.Index(x.clock.timers, x)
-	if i < 0 {
-		return false
-	}
-	x.clock.timers = slices.Delete(x.clock.timers, i, i+1)
-	return true
-}
-
-// advance lets d pass: timers run in the order in which they are due, each at
-// its time, those that they start included.
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	end := c.now.Add(d)
-	for {
-		if len(c.timers) == 0 {
-			break
-		}
-		next := slices.MinFunc(c.timers, func(a, b *timer) int { return cmp.Compare(a.due.UnixNano(), b.due.UnixNano()) })
-		if next.due.After(end) {
-			break
-		}
-		c.timers = slices.DeleteFunc(c.timers, func(x *timer) bool { return x == next })
-		c.now = next.due
-		c.mu.Unlock()
-		next.fn()
-		c.mu.Lock()
-	}
-	c.now = end
-	c.mu.Unlock()
 }
 
 var _ dialogue.Server = (*world)(nil)

@@ -4,18 +4,18 @@ import (
 	"context"
 	"syscall"
 	"testing"
-	"time"
 
 	"confab/archive"
 	"confab/cmd/internal/config"
 	"confab/cmd/internal/dialogue"
 	"confab/xmpp/store"
 	"confab/xmpp/store/storetest"
+	"confab/xmpp/xmpptest"
 )
 
 // promised starts a server for romeo and juliet whose history is in the hands of the test.
 func promised(t *testing.T, wrap func(store.DB) store.DB) *world {
-	w := &world{t: t, clock: newClock(time.Now()), wrap: wrap}
+	w := &world{t: t, clock: new(xmpptest.Clock), wrap: wrap}
 	w.settings = config.Source{Flags: map[string]string{
 		"data": t.TempDir(), "domains": "example.com", "listen-starttls": "127.0.0.1:0", "listen-tls": "127.0.0.1:0",
 		"auth-iterations": "4096", "roster-domain": "off",
