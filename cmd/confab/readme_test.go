@@ -18,12 +18,12 @@ var update = flag.Bool("update", false, "write the generated parts of the README
 
 // titles are the names of the specifications in the README.
 var titles = map[int]string{
-	4: "Data Forms", 12: "Last Activity", 30: "Service Discovery", 33: "Extended Stanza Addressing", 45: "Multi-User Chat", 54: "vcard-temp",
-	59: "Result Set Management", 92: "Software Version", 106: "JID Escaping", 115: "Entity Capabilities",
-	160: "Offline Messages", 163: "Personal Eventing", 191: "Blocking", 198: "Stream Management", 199: "Ping",
-	202: "Entity Time", 203: "Delayed Delivery", 249: "Direct Invitations", 280: "Message Carbons", 297: "Stanza Forwarding",
+	4: "Data Forms", 12: "Last Activity", 30: "Service Discovery", 33: "Extended Stanza Addressing", 45: "Multi-User Chat", 48: "Bookmark Storage", 54: "vcard-temp",
+	59: "Result Set Management", 60: "Publish-Subscribe", 84: "User Avatar", 92: "Software Version", 106: "JID Escaping", 115: "Entity Capabilities", 153: "vCard-Based Avatars",
+	160: "Offline Messages", 163: "Personal Eventing", 172: "User Nickname", 191: "Blocking", 198: "Stream Management", 199: "Ping",
+	202: "Entity Time", 203: "Delayed Delivery", 222: "Public Data by PubSub", 223: "Private Data by PubSub", 249: "Direct Invitations", 280: "Message Carbons", 292: "vCard4", 297: "Stanza Forwarding",
 	313: "Message Archive Management", 334: "Processing Hints", 352: "Client State Indication", 359: "Stanza IDs",
-	368: "Direct TLS", 402: "Bookmarks", 410: "Self-Ping", 421: "Occupant IDs", 424: "Retraction", 425: "Moderation",
+	368: "Direct TLS", 377: "Spam Reporting", 384: "OMEMO", 398: "Avatar Conversion", 402: "Bookmarks", 410: "Self-Ping", 421: "Occupant IDs", 424: "Retraction", 425: "Moderation",
 	440: "Channel Binding Types", 441: "Archive Preferences", 474: "SCRAM Downgrade Protection", 490: "Displayed Synchronization", 506: "No Reply",
 }
 
