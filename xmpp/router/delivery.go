@@ -62,7 +62,8 @@ type Message struct {
 // DeliverMessage sends a message to the session that it names or, failing that
 // or if it names none, to all that are available with a priority that is not
 // negative (RFC 6121 §8.5.2.1.1 leaves the choice; with carbons and history on
-// every device, all of them). The sessions that got it are appended to got.
+// every device, all of them). The sessions that got it are appended to got; one
+// that ends at this moment did not.
 func (r *Router) DeliverMessage(out *Batch, m *Message, got []*Session) []*Session {
 	a := r.Account(m.To)
 	if a == nil {
@@ -71,14 +72,12 @@ func (r *Router) DeliverMessage(out *Batch, m *Message, got []*Session) []*Sessi
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if m.To.IsFull() {
-		if s := a.find(m.To.Resource()); s != nil {
-			s.SendKept(out, m.Bytes, m.ID)
+		if s := a.find(m.To.Resource()); s != nil && s.SendKept(out, m.Bytes, m.ID) {
 			return append(got, s)
 		}
 	}
 	for _, s := range a.sessions {
-		if s.reachable() && s != m.Not {
-			s.SendKept(out, m.Bytes, m.ID)
+		if s.reachable() && s != m.Not && s.SendKept(out, m.Bytes, m.ID) {
 			got = append(got, s)
 		}
 	}

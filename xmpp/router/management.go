@@ -60,6 +60,8 @@ type management struct {
 	lost        uint64 // the oldest id of the history that was not kept
 	keptStanzas int    // len(sent) and len(data) when the connection was lost
 	keptBytes   int
+	lostAt      time.Time // when that was
+	naps        uint32    // how often it was
 	expiry      xmpp.Timer
 	expired     func()
 }
@@ -292,16 +294,21 @@ func (s *Session) Hibernate(c Conn, expired func()) (waits, mine bool) {
 	s.conn = nil
 	s.sm.asking = false
 	s.sm.keptStanzas, s.sm.keptBytes = len(s.sm.sent), len(s.sm.data)
+	s.sm.lostAt = s.router.opts.Clock.Now()
+	s.sm.naps++
 	s.sm.expired = expired
 	s.router.Stats.Hibernating.Add(1)
 	s.armExpiry(s.sm.max)
 	return true, true
 }
 
+// armExpiry sets the end of this one wait: a timer that came too late to be
+// stopped does not end the next. Call with s.mu held.
 func (s *Session) armExpiry(d time.Duration) {
+	nap := s.sm.naps
 	s.sm.expiry = s.router.opts.Clock.AfterFunc(d, func() {
 		s.mu.Lock()
-		due := !s.ended && s.conn == nil && s.sm.expired != nil
+		due := !s.ended && s.conn == nil && s.sm.expired != nil && s.sm.naps == nap
 		expired := s.sm.expired
 		if due {
 			s.sm.expired = nil
@@ -324,8 +331,11 @@ func (r *Router) Resumable(token string) *Session {
 
 // Resume gives a hibernating session connection c: header is written first
 // (with the count of handled stanzas, by which it is made), then everything
-// that the client has not acknowledged, once.
+// that the client has not acknowledged, once. That may be more than may wait for
+// a slow peer, so it waits until c has nothing to write, and is one piece. Only
+// c's own reader may call it.
 func (s *Session) Resume(c Conn, h uint32, header func(handled uint32) []byte) error {
+	drain(c, 0)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended || s.conn != nil || s.sm.full || s.sm.expired == nil {
@@ -339,12 +349,12 @@ func (s *Session) Resume(c Conn, h uint32, header func(handled uint32) []byte) e
 	s.router.Stats.Resumed.Add(1)
 	s.sm.expiry.Stop()
 	s.sm.expiry, s.sm.expired = nil, nil
-	c.Append(header(s.sm.handled))
+	b := header(s.sm.handled)
 	if len(s.sm.data) > 0 {
-		c.Append(s.sm.data)
-		c.Append(requestAck)
+		b = append(append(b, s.sm.data...), requestAck...)
 		s.sm.asked(s.router.opts.Clock.Now())
 	}
+	c.Append(b)
 	s.armAsk()
 	c.Flush()
 	return nil

@@ -54,6 +54,10 @@ func (s *Session) Drain(n int) {
 	s.mu.Lock()
 	c := s.conn
 	s.mu.Unlock()
+	drain(c, n)
+}
+
+func drain(c Conn, n int) {
 	if d, ok := c.(interface{ Drain(n int) error }); ok {
 		// A connection that failed is its reader's business.
 		_ = d.Drain(n)

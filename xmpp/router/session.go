@@ -167,14 +167,17 @@ func (b *Batch) Flush() {
 func (s *Session) Send(out *Batch, stanza []byte) { s.send(out, stanza, 0) }
 
 // SendKept sends a message that is in the history under id, so that the
-// session knows from where on its unacknowledged messages are to be found there.
-func (s *Session) SendKept(out *Batch, stanza []byte, id uint64) { s.send(out, stanza, id) }
+// session knows from where on its unacknowledged messages are to be found
+// there. It reports false if the session has ended: then nobody got it.
+func (s *Session) SendKept(out *Batch, stanza []byte, id uint64) bool {
+	return s.send(out, stanza, id)
+}
 
-func (s *Session) send(out *Batch, stanza []byte, id uint64) {
+func (s *Session) send(out *Batch, stanza []byte, id uint64) bool {
 	s.mu.Lock()
 	if s.ended {
 		s.mu.Unlock()
-		return
+		return false
 	}
 	s.router.Stats.Sent.Add(1)
 	overflow := !s.sm.push(stanza, id, s.conn != nil, &s.router.opts.Queue)
@@ -190,14 +193,8 @@ func (s *Session) send(out *Batch, stanza []byte, id uint64) {
 	if overflow {
 		s.router.overflowed(s)
 	}
-	if c == nil || !idle {
-		return
-	}
-	if out == nil {
-		c.Flush()
-		return
-	}
-	out.conns = append(out.conns, c)
+	s.flush(out, c, idle)
+	return true
 }
 
 // SendNonza sends an element that XEP-0198 does not count.
@@ -221,8 +218,8 @@ func (s *Session) Close(err *xmpp.StreamError) {
 	}
 }
 
-// Bind makes a session (RFC 6120 §7). A session of the same resource is handed
-// back as replaced: it has left the table already, and the caller ends its
+// Bind makes a session (RFC 6120 §7). A session of the same resource, or one that
+// nobody is connected to if there is no room, is handed back as replaced: it has left the table already, and the caller ends its
 // stream with <conflict/> (§7.7.2.2). The client hears what greet returns, which
 // tells it its address, before anything that is sent there. greet gets the
 // session before anybody else knows it, with the account locked; it may be nil.
@@ -238,6 +235,9 @@ func (r *Router) Bind(user *directory.User, full xmpp.JID, c Conn, greet func(*S
 		}
 		s.account = a
 		replaced = a.find(full.Resource())
+		if replaced == nil && len(a.sessions) >= r.opts.MaxResources {
+			replaced = a.longestLost()
+		}
 		if replaced == nil && len(a.sessions) >= r.opts.MaxResources {
 			a.mu.Unlock()
 			return nil, nil, xmpp.NewError(xmpp.ResourceConstraint,
@@ -270,6 +270,20 @@ func (d *Domain) join(user *directory.User, full xmpp.JID) *Account {
 	return a
 }
 
+// longestLost returns the session that has waited longest for its client to come
+// back, nil if none does. Call with a.mu held.
+func (a *Account) longestLost() (lost *Session) {
+	var since time.Time
+	for _, s := range a.sessions {
+		s.mu.Lock()
+		if s.conn == nil && !s.ended && (lost == nil || s.sm.lostAt.Before(since)) {
+			lost, since = s, s.sm.lostAt
+		}
+		s.mu.Unlock()
+	}
+	return lost
+}
+
 func (a *Account) remove(s *Session) bool {
 	for i, have := range a.sessions {
 		if have == s {
@@ -281,7 +295,8 @@ func (a *Account) remove(s *Session) bool {
 }
 
 // End takes the session out of the table for good and returns what was sent to
-// it and not acknowledged. Only the first call reports true.
+// it and not acknowledged. Only the first call reports true. If the session has
+// a connection still, or again, that is closed: its client is no longer heard.
 func (s *Session) End() (lost Unacknowledged, first bool) {
 	s.mu.Lock()
 	if s.ended {
@@ -292,11 +307,15 @@ func (s *Session) End() (lost Unacknowledged, first bool) {
 	if s.conn == nil {
 		s.router.Stats.Hibernating.Add(-1)
 	}
+	c := s.conn
 	s.conn = nil
 	lost = s.sm.unacknowledged()
 	token := s.sm.token
 	s.sm.stop()
 	s.mu.Unlock()
+	if c != nil {
+		c.Close(nil)
+	}
 	if token != "" {
 		s.router.resumable.Delete(token)
 	}
