@@ -17,7 +17,8 @@ import (
 // An owner is either live, and gets every message at once, or not, and then messages stay behind the owner's marker. The
 // first session that may get messages makes the owner live: what is behind the marker is sent to it, and the last of
 // that, with the change itself, on the committer's goroutine, so that the order of ids is the order of delivery and
-// nothing comes twice. The feature stands before the roster in the list: it looks at a presence once that was handled.
+// nothing comes twice. A client that binds its address within its login (XEP-0386) reads the history, and makes its owner
+// live without any of that. The feature stands before the roster in the list: it looks at a presence once that was handled.
 func NewOffline(h *feature.Host, a *Archive) feature.Feature {
 	o := &offline{host: h, archive: a, owners: map[directory.ID]*awaited{}}
 	return feature.Feature{
@@ -26,7 +27,8 @@ func NewOffline(h *feature.Host, a *Archive) feature.Feature {
 		Advertise:  []feature.Advert{{Var: "msgoffline", Where: feature.Server}},
 		Presence:   o.presence,
 		Hold:       o.hold,
-		After:      o.after,
+		Settled:    o.settled,
+		Catchup:    o.catchup,
 		Ended:      o.ended,
 	}
 }
@@ -45,6 +47,24 @@ type awaited struct {
 	replaying bool
 	back      uint64              // not 0: the marker goes back here, and this is not on disk yet
 	direct    map[uint64]struct{} // got by a session of their own while the owner was not live
+	copied    map[uint64]struct{} // got as a copy by a session that gets no messages yet
+}
+
+// got reports whether somebody has a message that lies behind the marker.
+func (w *awaited) got(id uint64) bool {
+	_, direct := w.direct[id]
+	_, copied := w.copied[id]
+	return direct || copied
+}
+
+// add notes a message in one of the maps.
+func add(m *map[uint64]struct{}, id uint64) {
+	if *m == nil {
+		*m = map[uint64]struct{}{}
+	}
+	if len(*m) < maxDirect {
+		(*m)[id] = struct{}{}
+	}
 }
 
 func (o *offline) of(id directory.ID) *awaited {
@@ -69,8 +89,8 @@ func (o *offline) hold(d *feature.Dispatch) bool {
 	return !d.To.IsFull() || o.host.Router.Session(d.To) == nil
 }
 
-// after follows what was delivered with the marker.
-func (o *offline) after(d *feature.Dispatch, _ *router.Batch) {
+// settled follows what was delivered with the marker.
+func (o *offline) settled(d *feature.Dispatch) {
 	if d.ID == 0 || d.User == nil || !incoming(d) {
 		return
 	}
@@ -78,6 +98,8 @@ func (o *offline) after(d *feature.Dispatch, _ *router.Batch) {
 	defer o.mu.Unlock()
 	w := o.owners[d.User.ID]
 	switch {
+	case len(d.Got) == 0 && d.Copied:
+		add(&o.of(d.User.ID).copied, d.ID)
 	case len(d.Got) == 0:
 		if w != nil && d.Where != feature.Self {
 			w.live = false
@@ -85,14 +107,43 @@ func (o *offline) after(d *feature.Dispatch, _ *router.Batch) {
 	case w != nil && w.live:
 		o.archive.Advance(d.User.ID, d.ID)
 	default:
-		w = o.of(d.User.ID)
-		if w.direct == nil {
-			w.direct = map[uint64]struct{}{}
-		}
-		if len(w.direct) < maxDirect {
-			w.direct[d.ID] = struct{}{}
-		}
+		add(&o.of(d.User.ID).direct, d.ID)
 	}
+}
+
+// catchup binds an address where the history ends, between two deliveries: what is older the client reads in the
+// history, and what is newer it gets as it comes. The marker goes to that end.
+func (o *offline) catchup(u *directory.User, bind func(bound []byte)) error {
+	ctx := context.Background()
+	bound := false
+	err := o.archive.db.Update(ctx, func(tx store.Tx) error {
+		first, last := ends(tx, u.ID)
+		if last > readMarker(tx, u.ID) {
+			if err := tx.Put(spaceMarker, appendOwner(nil, u.ID), appendID(nil, last)); err != nil {
+				return err
+			}
+		}
+		tx.OnCommit(func() {
+			bound = true
+			o.mu.Lock()
+			w := o.of(u.ID)
+			*w = awaited{live: true, replaying: w.replaying}
+			o.archive.forgetMarker(u.ID)
+			o.mu.Unlock()
+			bind(AppendMetadata(nil, first, last))
+		})
+		return nil
+	})
+	if err == nil || bound {
+		return err
+	}
+	// A history that takes no more can still be read.
+	o.host.Log.Error("what somebody gets by reading the history was not written down", "error", err, "user", u.JID.String())
+	first, last, err := o.archive.Ends(ctx, u.ID)
+	if err == nil {
+		bind(AppendMetadata(nil, first, last))
+	}
+	return err
 }
 
 // maxDirect bounds what is remembered of messages to a session with a negative priority; beyond, they come again.
@@ -184,7 +235,7 @@ func (o *offline) replay(s *router.Session, back uint64) error {
 			defer o.mu.Unlock()
 			w := o.of(owner)
 			for i := range rest {
-				if _, got := w.direct[rest[i].ID]; !got {
+				if !w.got(rest[i].ID) {
 					o.sendLocked(s, &out, &rest[i])
 				}
 			}
@@ -199,10 +250,8 @@ func (o *offline) replay(s *router.Session, back uint64) error {
 func (o *offline) send(s *router.Session, out *router.Batch, it *Item) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if w := o.owners[s.User()]; w != nil {
-		if _, got := w.direct[it.ID]; got {
-			return
-		}
+	if w := o.owners[s.User()]; w != nil && w.got(it.ID) {
+		return
 	}
 	o.sendLocked(s, out, it)
 }
@@ -236,7 +285,7 @@ func (o *offline) ended(s *router.Session, lost router.Unacknowledged) {
 	}
 	o.mu.Lock()
 	w := o.of(s.User())
-	w.live = false
+	w.live, w.copied = false, nil // whether a copy arrived is not known
 	if lost.FirstID == 0 {
 		if w.back == 0 && len(w.direct) == 0 && !w.replaying {
 			delete(o.owners, s.User())

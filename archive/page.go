@@ -447,11 +447,15 @@ func (it *Item) read(tx store.Tx, o directory.ID, id uint64) (ok bool, err error
 // Ends returns the ids of the oldest and the newest message of an owner, zero if there is none (XEP-0313 §5).
 func (a *Archive) Ends(ctx context.Context, o directory.ID) (first, last uint64, err error) {
 	err = a.db.View(ctx, func(tx store.Tx) error {
-		x := indexOf(o, xmpp.JID{})
-		f, _ := x.end(tx, 0, maxID, false)
-		l, _ := x.end(tx, 0, maxID, true)
-		first, last = f.id, l.id
+		first, last = ends(tx, o)
 		return nil
 	})
 	return first, last, err
+}
+
+func ends(tx store.Tx, o directory.ID) (first, last uint64) {
+	x := indexOf(o, xmpp.JID{})
+	f, _ := x.end(tx, 0, maxID, false)
+	l, _ := x.end(tx, 0, maxID, true)
+	return f.id, l.id
 }

@@ -28,6 +28,7 @@
 //	         — then the batch is stored, and it is on disk —
 //	Deliver  by address: the router's rules for accounts, or the Target's own
 //	After    sees who got it: carbons, push, markers
+//	Settled  sees who has it at the end
 //
 // A message without Copies skips the store. Deliver and After of a stored
 // message run on the committer's goroutine, in the order of the ids of the
@@ -121,6 +122,8 @@ type Feature struct {
 	// ones wait for the same account; its feature delivers it in its turn.
 	Hold  func(d *Dispatch) bool
 	After func(d *Dispatch, out *router.Batch)
+	// Settled sees a message when all has come of it that was to come.
+	Settled func(d *Dispatch)
 
 	// Presence handles a presence stanza that a session sends, or that comes
 	// from elsewhere to a user of ours. The first feature of the list that
@@ -262,6 +265,7 @@ type Dispatch struct {
 	Copies []Copy
 	ID     uint64            // in the history, once stored
 	Got    []*router.Session // who got it, once delivered
+	Copied bool              // another session of the recipient's got a copy of it
 
 	host *Host
 	then []func()

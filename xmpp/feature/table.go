@@ -24,6 +24,7 @@ type Table struct {
 	keep     []func(*Dispatch) error
 	hold     []func(*Dispatch) bool
 	after    []func(*Dispatch, *router.Batch)
+	settled  []func(*Dispatch)
 	presence []func(*Dispatch) (bool, error)
 	services map[string]*Target // by label
 	alias    *Target
@@ -74,6 +75,9 @@ func NewTable(h *Host, features ...Feature) (*Table, error) {
 		}
 		if f.After != nil {
 			t.after = append(t.after, f.After)
+		}
+		if f.Settled != nil {
+			t.settled = append(t.settled, f.Settled)
 		}
 		if f.Presence != nil {
 			t.presence = append(t.presence, f.Presence)
@@ -420,8 +424,16 @@ func (t *Table) deliver(d *Dispatch, out *router.Batch) {
 	} else {
 		t.deliverToAccount(d, out)
 	}
+	t.follow(d, out)
+}
+
+// follow is what comes after a delivery.
+func (t *Table) follow(d *Dispatch, out *router.Batch) {
 	for _, f := range t.after {
 		f(d, out)
+	}
+	for _, f := range t.settled {
+		f(d)
 	}
 }
 
@@ -460,9 +472,7 @@ func (d *Dispatch) DeliverCopy(c *Copy, out *router.Batch) {
 		Edit: d.Edit, Private: d.Private, Copies: []Copy{*c}, ID: d.ID, host: d.host,
 	}
 	t.deliverToAccount(&one, out)
-	for _, f := range t.after {
-		f(&one, out)
-	}
+	t.follow(&one, out)
 }
 
 // EditFor is the edit by which an owner of the message's history sees it, with

@@ -143,6 +143,7 @@ func share(d *feature.Dispatch, out *router.Batch, dir direction, a *router.Acco
 		*whole = xmpp.AppendAttr(*whole, "to", s.JID().String())
 		*whole = append(*whole, *tail...)
 		s.Send(out, *whole)
+		d.Copied = d.Copied || dir == received
 	})
 	xmpp.PutBuffer(head)
 	xmpp.PutBuffer(tail)
