@@ -12,22 +12,12 @@ import (
 
 	"confab/cmd/internal/config"
 	"confab/cmd/internal/server"
+	"confab/xmpp"
 )
 
 var update = flag.Bool("update", false, "write the generated parts of the README anew")
 
-// titles are the names of the specifications in the README.
-var titles = map[int]string{
-	4: "Data Forms", 12: "Last Activity", 30: "Service Discovery", 33: "Extended Stanza Addressing", 45: "Multi-User Chat", 48: "Bookmark Storage", 54: "vcard-temp",
-	59: "Result Set Management", 60: "Publish-Subscribe", 84: "User Avatar", 92: "Software Version", 106: "JID Escaping", 115: "Entity Capabilities", 153: "vCard-Based Avatars",
-	160: "Offline Messages", 163: "Personal Eventing", 172: "User Nickname", 191: "Blocking", 198: "Stream Management", 199: "Ping",
-	202: "Entity Time", 203: "Delayed Delivery", 222: "Public Data by PubSub", 223: "Private Data by PubSub", 249: "Direct Invitations", 280: "Message Carbons", 292: "vCard4", 297: "Stanza Forwarding",
-	313: "Message Archive Management", 334: "Processing Hints", 352: "Client State Indication", 359: "Stanza IDs",
-	368: "Direct TLS", 377: "Spam Reporting", 384: "OMEMO", 398: "Avatar Conversion", 402: "Bookmarks", 410: "Self-Ping", 421: "Occupant IDs", 424: "Retraction", 425: "Moderation",
-	440: "Channel Binding Types", 441: "Archive Preferences", 474: "SCRAM Downgrade Protection", 490: "Displayed Synchronization", 506: "No Reply",
-}
-
-func specifications(t *testing.T) string {
+func specifications(t *testing.T) []server.Specification {
 	t.Helper()
 	c := initialized(t)
 	l, err := config.Source{Env: c.env}.Load()
@@ -39,16 +29,62 @@ func specifications(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer s.Close()
+	return s.Specifications()
+}
+
+// table is the support table of the README.
+func table(t *testing.T, list []server.Specification) string {
 	var b strings.Builder
 	b.WriteString("| XEP | | version | support | |\n|---|---|---|---|---|\n")
 	code := strings.NewReplacer("<", "`<", ">", ">`")
-	for _, x := range s.Specifications() {
-		if titles[x.Number] == "" {
-			t.Errorf("XEP-%04d has no title in titles", x.Number)
+	for _, x := range list {
+		if x.Title == "" {
+			t.Errorf("XEP-%04d has no title in server/specifications.go", x.Number)
 		}
-		fmt.Fprintf(&b, "| [%04d](https://xmpp.org/extensions/xep-%04d.html) | %s | %s | %s | %s |\n", x.Number, x.Number, titles[x.Number], x.Version, x.Status, code.Replace(x.Note))
+		fmt.Fprintf(&b, "| [%04d](https://xmpp.org/extensions/xep-%04d.html) | %s | %s | %s | %s |\n", x.Number, x.Number, x.Title, x.Version, x.Status, code.Replace(x.Note))
 	}
 	return b.String()
+}
+
+// doap is the same for machines: the format by which xmpp.org lists what
+// software supports (XEP-0453).
+func doap(list []server.Specification) string {
+	var b strings.Builder
+	b.WriteString(`<?xml version='1.0' encoding='UTF-8'?>
+<rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#' xmlns='http://usefulinc.com/ns/doap#' xmlns:xmpp='https://linkmauve.fr/ns/xmpp-doap#'>
+  <Project>
+    <name>confab</name>
+    <shortdesc xml:lang='en'>An XMPP server for a mail domain</shortdesc>
+    <programming-language>Go</programming-language>
+    <category rdf:resource='https://linkmauve.fr/ns/xmpp-doap#category-server'/>
+    <implements rdf:resource='https://xmpp.org/rfcs/rfc6120.html'/>
+    <implements rdf:resource='https://xmpp.org/rfcs/rfc6121.html'/>
+    <implements rdf:resource='https://xmpp.org/rfcs/rfc7590.html'/>
+    <implements rdf:resource='https://xmpp.org/rfcs/rfc7622.html'/>
+`)
+	for _, x := range list {
+		fmt.Fprintf(&b, "    <implements><xmpp:SupportedXep><xmpp:xep rdf:resource='https://xmpp.org/extensions/xep-%04d.html'/><xmpp:status>%s</xmpp:status><xmpp:version>%s</xmpp:version>", x.Number, x.Status, x.Version)
+		if x.Note != "" {
+			b.WriteString("<xmpp:note>" + string(xmpp.AppendText(nil, x.Note)) + "</xmpp:note>")
+		}
+		b.WriteString("</xmpp:SupportedXep></implements>\n")
+	}
+	b.WriteString("  </Project>\n</rdf:RDF>\n")
+	return b.String()
+}
+
+// TestDOAP holds the list for machines against the code.
+func TestDOAP(t *testing.T) {
+	const file = "../../.doap.xml"
+	want := doap(specifications(t))
+	if *update {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != want {
+		t.Errorf("%v: %s is not up to date; go test ./cmd/confab -run DOAP -update writes it", err, file)
+	}
 }
 
 // The README is true: its tables are made from the code, and every command is
@@ -64,7 +100,7 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	readme := string(text)
-	for name, want := range map[string]string{"settings": settings.String(), "specifications": specifications(t)} {
+	for name, want := range map[string]string{"settings": settings.String(), "specifications": table(t, specifications(t))} {
 		begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->"
 		head, rest, ok := strings.Cut(readme, begin)
 		got, tail, ok2 := strings.Cut(rest, end)
