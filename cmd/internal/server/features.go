@@ -5,6 +5,7 @@ import (
 	"confab/archive"
 	"confab/muc"
 	"confab/roster"
+	"confab/xmpp"
 	"confab/xmpp/feature"
 	"confab/xmpp/feature/blocking"
 	"confab/xmpp/feature/carbons"
@@ -32,6 +33,8 @@ func (s *Server) features() []feature.Feature {
 	rooms.SetSource(aliases.Rooms())
 	aliases.Connect(contacts, rooms)
 	events := pep.New(s.host, pep.Options{MaySee: contacts.MaySee, Groups: contacts.Groups, Rebroadcast: contacts.Rebroadcast})
+	own := private.New(s.host)
+	own.Stand(private.Name{Space: xmpp.NSBookmarks, Local: "storage"}, private.Face{Get: events.StorageGet, Set: events.StorageSet})
 	return []feature.Feature{
 		blocks.Feature(contacts.Reblock),
 		archive.NewOffline(s.host, s.archive),
@@ -42,7 +45,7 @@ func (s *Server) features() []feature.Feature {
 		rooms.Feature(),
 		events.Feature(),
 		disco.New(disco.Options{MaySee: contacts.MaySee, MaySeeAlias: aliases.MaySee}),
-		private.New(s.host).Feature(),
+		own.Feature(),
 		ping.New(),
 		version.New(s.opts.Version),
 		entitytime.New(),

@@ -7,6 +7,7 @@ import (
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
+	"confab/xmpp/feature"
 	"confab/xmpp/form"
 	"confab/xmpp/router"
 )
@@ -274,4 +275,19 @@ func (p *PEP) sendLegacy(out *router.Batch, owner *directory.User, clients []*cl
 	for _, cl := range clients {
 		cl.session.Send(out, appendTo(nil, message, cl.to))
 	}
+}
+
+// StorageGet and StorageSet are the bookmarks as private data has them
+// (XEP-0049), in the form in which package private takes them.
+func (p *PEP) StorageGet(q *feature.Query) (*xmpp.Node, error) {
+	list, err := p.Bookmarks(context.Background(), q.Session.User())
+	if err != nil {
+		return nil, err
+	}
+	return xmpp.ParseNode(list)
+}
+
+// StorageSet is the other half of StorageGet.
+func (p *PEP) StorageSet(q *feature.Query, storage *xmpp.Node) error {
+	return p.SetBookmarks(context.Background(), q.Session.User(), storage)
 }
