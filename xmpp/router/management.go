@@ -283,6 +283,12 @@ func (s *Session) ask() {
 // goroutine of its own, when nobody resumed the session in time or more was
 // sent to it than may be kept.
 func (s *Session) Hibernate(c Conn, expired func()) (waits, mine bool) {
+	overflow := false
+	defer func() {
+		if overflow {
+			s.router.overflowed(s)
+		}
+	}()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended || s.conn != c {
@@ -299,6 +305,9 @@ func (s *Session) Hibernate(c Conn, expired func()) (waits, mine bool) {
 	s.sm.expired = expired
 	s.router.Stats.Hibernating.Add(1)
 	s.armExpiry(s.sm.max)
+	// A resumed stream begins anew (XEP-0352 §5.2).
+	_, overflow = s.release()
+	s.held = nil
 	return true, true
 }
 

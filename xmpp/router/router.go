@@ -37,6 +37,7 @@ type Stats struct {
 	Expired     atomic.Int64 // hibernating sessions that nobody came back for
 	Overflowed  atomic.Int64 // sessions whose unacknowledged stanzas outgrew their bounds
 	Sent        atomic.Int64 // stanzas sent to sessions
+	Held        atomic.Int64 // bytes that wait for sessions whose clients are not looked at
 }
 
 // Router is the table of all sessions. All its methods may be called from any goroutine.

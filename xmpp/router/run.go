@@ -12,8 +12,9 @@ func (s *Session) SendRun(out *Batch, b []byte, ends []int) {
 		s.mu.Unlock()
 		return
 	}
+	idle, overflow := s.release()
 	s.router.Stats.Sent.Add(int64(len(ends)))
-	overflow, start := false, 0
+	start := 0
 	if s.sm.on {
 		for _, end := range ends {
 			if !s.sm.push(b[start:end], 0, s.conn != nil, &s.router.opts.Queue) {
@@ -22,9 +23,9 @@ func (s *Session) SendRun(out *Batch, b []byte, ends []int) {
 			start = end
 		}
 	}
-	c, idle := s.conn, false
+	c := s.conn
 	if c != nil {
-		idle = c.Append(b)
+		idle = c.Append(b) || idle
 		if s.sm.wantsAck() {
 			c.Append(requestAck)
 			s.sm.asked(s.router.opts.Clock.Now())

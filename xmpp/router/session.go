@@ -66,6 +66,7 @@ type Session struct {
 	conn  Conn // nil: hibernating or ended
 	ended bool
 	sm    management
+	held  *held // nil: nothing is held back
 
 	// Info says how the session is connected, for the administrator. It is
 	// replaced, never changed, when the session is resumed.
@@ -179,22 +180,38 @@ func (s *Session) send(out *Batch, stanza []byte, id uint64) bool {
 		s.mu.Unlock()
 		return false
 	}
-	s.router.Stats.Sent.Add(1)
-	overflow := !s.sm.push(stanza, id, s.conn != nil, &s.router.opts.Queue)
-	c, idle := s.conn, false
-	if c != nil {
-		idle = c.Append(stanza)
-		if s.sm.wantsAck() {
-			c.Append(requestAck)
-			s.sm.asked(s.router.opts.Clock.Now())
+	idle, overflow := false, false
+	if s.held != nil {
+		if id == 0 && s.hold(stanza) {
+			s.mu.Unlock()
+			return true
 		}
+		idle, overflow = s.release()
 	}
+	i, o := s.put(stanza, id)
+	idle, overflow = idle || i, overflow || o
+	c := s.conn
 	s.mu.Unlock()
 	if overflow {
 		s.router.overflowed(s)
 	}
 	s.flush(out, c, idle)
 	return true
+}
+
+// put appends a stanza to the connection and to what is unacknowledged. Call
+// with s.mu held.
+func (s *Session) put(stanza []byte, id uint64) (idle, overflow bool) {
+	s.router.Stats.Sent.Add(1)
+	overflow = !s.sm.push(stanza, id, s.conn != nil, &s.router.opts.Queue)
+	if c := s.conn; c != nil {
+		idle = c.Append(stanza)
+		if s.sm.wantsAck() {
+			c.Append(requestAck)
+			s.sm.asked(s.router.opts.Clock.Now())
+		}
+	}
+	return idle, overflow
 }
 
 // SendNonza sends an element that XEP-0198 does not count.
@@ -309,6 +326,8 @@ func (s *Session) End() (lost Unacknowledged, first bool) {
 	}
 	c := s.conn
 	s.conn = nil
+	s.forget()
+	s.held = nil
 	lost = s.sm.unacknowledged()
 	token := s.sm.token
 	s.sm.stop()
