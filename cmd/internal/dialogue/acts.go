@@ -69,7 +69,7 @@ func (p *play) disconnect(who string) error {
 	if err != nil {
 		return err
 	}
-	if err := c.write("</stream:stream>", p.patience); err != nil {
+	if err := c.write(closingTag, p.patience); err != nil {
 		return err
 	}
 	n, err := p.next(who)

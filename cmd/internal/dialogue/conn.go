@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,6 +30,8 @@ type conn struct {
 	bound    bool
 	mayAsk   bool // <enable/> or <resume/> was sent
 	asked    int  // <r/> sent that will be answered
+
+	said atomic.Bool // </stream:stream> was sent
 
 	mu       sync.Mutex
 	queue    []event
@@ -95,6 +99,8 @@ func (c *conn) read() {
 			done := n.is(nsTLS, "proceed")
 			c.push(event{n: n})
 			switch {
+			case n.is(nsStream, streamEnd) && !c.said.Load():
+				c.answerEnd()
 			case done && buf.Buffered() > 0:
 				c.push(event{end: errors.New("data follows <proceed/> outside TLS")})
 				return
@@ -107,6 +113,17 @@ func (c *conn) read() {
 	}()
 }
 
+// answerEnd does what RFC 6120 §4.4 asks of whoever hears the end of the stream, and has nothing more
+// to say. The server need not wait for it, so it may come too late.
+func (c *conn) answerEnd() {
+	if c.write(closingTag, time.Second) != nil {
+		return
+	}
+	if tcp, ok := c.sock.(*net.TCPConn); ok {
+		_ = tcp.CloseWrite()
+	}
+}
+
 func (c *conn) push(e event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,6 +132,10 @@ func (c *conn) push(e event) {
 		c.reading = false
 	case n.is(nsSM, "enabled") || n.is(nsSM, "resumed"):
 		c.managed = true
+	case n.is(nsSASL2, "success"):
+		if bound := n.child(nsBind2, "bound"); n.child(nsSM, "resumed") != nil || bound != nil && bound.child(nsSM, "enabled") != nil {
+			c.managed = true
+		}
 	case n.is(nsSM, "a"):
 		c.answered++
 		e.ack = c.answered
@@ -181,7 +202,12 @@ func (c *conn) forget() {
 	c.queue = kept
 }
 
+const closingTag = "</stream:stream>"
+
 func (c *conn) write(text string, patience time.Duration) error {
+	if strings.HasSuffix(text, closingTag) {
+		c.said.Store(true)
+	}
 	if err := c.rw.SetWriteDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@
 //	romeo ignores presence                   from now on; or: messages
 //	romeo is offered:                        in the latest stream features, among others
 //	romeo is not offered:
-//	romeo is disconnected                    the socket ends
+//	romeo is disconnected                    the socket ends; if the server ends the stream, romeo has answered
 //	everyone settles                         everything said is worked off, what came is left out
 //
 // A stream header is written without its end, as it comes: <stream:stream from='example.com' …>, and
@@ -90,6 +90,7 @@
 //	{hex:c328}         these bytes
 //	{repeat:100:text}  the text a hundred times
 //	{sha1:…}           the SHA-1 of the bytes, in base64
+//	{hmac:key:text}    the HMAC-SHA-256, as bytes
 //	{...}              in an element: further children; in a tag: further attributes
 //	{in order}         in an element: its children come in this order
 //

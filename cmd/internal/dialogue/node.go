@@ -13,7 +13,9 @@ const (
 	nsStream  = "http://etherx.jabber.org/streams"
 	nsTLS     = "urn:ietf:params:xml:ns:xmpp-tls"
 	nsSASL    = "urn:ietf:params:xml:ns:xmpp-sasl"
+	nsSASL2   = "urn:xmpp:sasl:2"
 	nsBind    = "urn:ietf:params:xml:ns:xmpp-bind"
+	nsBind2   = "urn:xmpp:bind:0"
 	nsSM      = "urn:xmpp:sm:3"
 	nsXML     = "http://www.w3.org/XML/1998/namespace"
 	streamEnd = "{end of stream}" // local name of the node that stands for </stream:stream>

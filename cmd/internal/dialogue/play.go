@@ -431,6 +431,9 @@ func (p *play) receive(who string, ps []*pattern) error {
 			c.features = n
 		case n.is(nsSASL, "success"):
 			c.loggedIn, c.features = true, nil
+		case n.is(nsSASL2, "success"):
+			c.loggedIn, c.features = true, nil
+			p.boundWithin(who, n)
 		case n.is(nsSM, "resumed"):
 			c.bound = true
 		case n.is(nsSM, "failed") && !c.isManaged():
@@ -439,6 +442,17 @@ func (p *play) receive(who string, ps []*pattern) error {
 		p.remember(who, n)
 	}
 	return nil
+}
+
+// boundWithin notes what a login by XEP-0388 did besides.
+func (p *play) boundWithin(who string, success *node) {
+	id := success.child(nsSASL2, "authorization-identifier")
+	if id == nil || !strings.Contains(id.text(), "/") {
+		return
+	}
+	c := p.conns[who]
+	c.bound, c.mayAsk = true, c.mayAsk || c.isManaged()
+	p.env.vars[who] = id.text()
 }
 
 func (p *play) expect(want *pattern, n *node) error {

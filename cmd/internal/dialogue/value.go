@@ -1,7 +1,9 @@
 package dialogue
 
 import (
+	"crypto/hmac"
 	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -20,7 +22,7 @@ const stampSlack = time.Minute
 
 // part is a piece of a value in a script: literal text (kind "") or a placeholder.
 type part struct {
-	kind string // "", any, store, not, re, time, now, var, base64, decoded, sha1, hex, repeat
+	kind string // "", any, store, not, re, time, now, var, base64, decoded, sha1, hmac, hex, repeat
 	text string // the literal, or what stands after the kind
 }
 
@@ -86,6 +88,12 @@ func placeholder(s string) (part, error) {
 			return part{kind, text}, err
 		case "hex":
 			_, err := hex.DecodeString(text)
+			return part{kind, text}, err
+		case "hmac":
+			if !strings.Contains(text, ":") {
+				return part{}, fmt.Errorf("{%s} is not {hmac:key:text}", s)
+			}
+			_, err := parts(text)
 			return part{kind, text}, err
 		case "repeat":
 			count, _, ok := strings.Cut(text, ":")
@@ -164,6 +172,12 @@ func (e *env) fixed(p part) (text string, ok bool, err error) {
 			s = string(sum[:])
 		}
 		return base64.StdEncoding.EncodeToString([]byte(s)), true, err
+	case "hmac":
+		i := strings.LastIndexByte(p.text, ':')
+		key, err := e.expand(p.text[:i])
+		mac := hmac.New(sha256.New, []byte(key))
+		mac.Write([]byte(p.text[i+1:]))
+		return string(mac.Sum(nil)), true, err
 	case "hex":
 		b, err := hex.DecodeString(p.text)
 		return string(b), true, err
