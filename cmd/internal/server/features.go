@@ -9,6 +9,7 @@ import (
 	"confab/xmpp/feature"
 	"confab/xmpp/feature/blocking"
 	"confab/xmpp/feature/carbons"
+	"confab/xmpp/feature/csi"
 	"confab/xmpp/feature/disco"
 	"confab/xmpp/feature/entitytime"
 	"confab/xmpp/feature/lastactivity"
@@ -46,6 +47,7 @@ func (s *Server) features() []feature.Feature {
 		events.Feature(),
 		disco.New(disco.Options{MaySee: contacts.MaySee, MaySeeAlias: aliases.MaySee}),
 		own.Feature(),
+		csi.New(),
 		ping.New(),
 		version.New(s.opts.Version),
 		entitytime.New(),
