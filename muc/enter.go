@@ -265,7 +265,7 @@ func (r *room) hasRoom(a Affiliation) error {
 
 // callRoll sends a newcomer the presence of all others in one run.
 func (r *room) callRoll(out *router.Batch, s *seat) {
-	var all run
+	all := run{bytes: make([]byte, 0, 384*len(r.order)), ends: make([]int, 0, len(r.order))}
 	for _, o := range r.order {
 		if o == s.of || !r.config.Broadcast.has(o.role) && o.user != s.of.user {
 			continue
@@ -494,7 +494,22 @@ func (r *room) remembered(it *archive.Item, s *seat) ([]byte, error) {
 	add := archive.AppendStanzaID(nil, r.jid, it.ID)
 	add = archive.AppendDelay(add, r.jid, it.Time())
 	it.Edit.To, it.Edit.NoTo = s.jid, false
+	r.readdress(it)
 	return it.Append(nil, "", add)
+}
+
+// readdress has a message come from the room as it is called now: the history of a given room goes on when it is renamed.
+func (r *room) readdress(it *archive.Item) {
+	if !r.lent {
+		return
+	}
+	st, err := xmpp.Parse(it.Stanza)
+	if err != nil || st.From.Bare() == r.jid {
+		return
+	}
+	if j, err := r.jid.WithResource(st.From.Resource()); err == nil {
+		it.Edit.From = j
+	}
 }
 
 // since is the beginning of the history for somebody: a given room may keep what was before from new members.

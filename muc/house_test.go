@@ -17,6 +17,7 @@ import (
 	"confab/xmpp/feature/carbons"
 	"confab/xmpp/feature/disco"
 	"confab/xmpp/feature/featuretest"
+	"confab/xmpp/store"
 	"confab/xmpp/store/bolt"
 	"confab/xmpp/xmpptest"
 )
@@ -26,8 +27,11 @@ type house struct {
 	*featuretest.House
 	*muc.Rooms
 	archive *archive.Archive
-	folder  string
+	history store.DB
 }
+
+// closeHistory has the history take nothing any more.
+func (h *house) closeHistory() error { return h.history.Close() }
 
 func newHouse(t testing.TB, o muc.Options) *house { return openHouse(t, t.TempDir(), o, nil) }
 
@@ -35,13 +39,14 @@ func everybody(*directory.User) bool { return true }
 
 func openHouse(t testing.TB, folder string, o muc.Options, src muc.Source) *house {
 	t.Helper()
-	x := &house{folder: folder}
+	x := &house{}
 	x.House = featuretest.Open(t, folder, func(h *feature.Host) []feature.Feature {
 		db, err := bolt.Open(filepath.Join(folder, "history.db"), bolt.Options{NoSync: true, InitialMmapSize: -1})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { db.Close() })
+		x.history = db
 		if x.archive, err = archive.Open(context.Background(), db, archive.Options{Clock: h.Clock, Log: h.Log}); err != nil {
 			t.Fatal(err)
 		}

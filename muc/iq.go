@@ -251,6 +251,7 @@ func (m *Rooms) query(d *feature.Dispatch, n *xmpp.Node) ([]byte, error) {
 		if v.real {
 			add(&it.Edit, appendReal(nil, v.room, it.With))
 		}
+		v.room.readdress(it)
 		b, err := to.AppendResult((*buf)[:0], it)
 		*buf = b[:0]
 		if err != nil {

@@ -137,11 +137,12 @@ func parseAffiliate(b []byte) (a affiliate, err error) {
 	if d.byte() != layout {
 		return a, errRecord
 	}
-	a.Affiliation = Affiliation(d.byte()) + Outcast
+	n := d.byte()
 	a.nick, a.reason = d.string(), d.string()
-	if d.failed || a.Affiliation > Owner {
-		return a, errRecord
+	if d.failed || int(n) >= len(affiliationNames) {
+		return affiliate{}, errRecord
 	}
+	a.Affiliation = Outcast + Affiliation(n)
 	return a, nil
 }
 

@@ -24,6 +24,8 @@ type room struct {
 	jid xmpp.JID
 	id  directory.ID // of its archive
 
+	lent bool // given is never nil: it is a room of a source
+
 	// changing holds a value while somebody changes what is on disk of the room. It is taken before mu.
 	changing chan struct{}
 

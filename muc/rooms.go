@@ -223,7 +223,7 @@ func (m *Rooms) load(address xmpp.JID) (r *room, rec *record, err error) {
 	m.mu.RUnlock()
 	if g := m.given(address); g != nil {
 		r = m.newRoom(address, g.ID, givenConfig(g))
-		r.given = g
+		r.given, r.lent = g, true
 	} else {
 		if rec == nil {
 			return nil, nil, nil

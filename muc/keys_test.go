@@ -1,0 +1,72 @@
+package muc
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"confab/xmpp"
+)
+
+func TestRecords(t *testing.T) {
+	at := time.Date(2024, 3, 1, 12, 0, 0, 5000, time.UTC)
+	c := Config{
+		Name: "Höhle", Description: "dark", Lang: "de", PubSub: "xmpp:x?;node=y", Password: "s", Persistent: true, Moderated: true, AnySubject: true,
+		Private: Nobody, MaxOccupants: 7, History: 11, Broadcast: allRoles, Lists: 1 << Visitor,
+	}
+	r := &record{id: 12, created: at, config: c}
+	if got, err := parseRecord(r.append(nil)); err != nil || !reflect.DeepEqual(got, r) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, a := range []affiliate{{Affiliation: Owner, nick: "x"}, {Affiliation: Outcast, reason: "Treason"}, {}} {
+		if got, err := parseAffiliate(a.append(nil)); err != nil || got != a {
+			t.Errorf("%+v, %v", got, err)
+		}
+	}
+	s := subject{text: "Spells", nick: "romeo", id: "abc", at: at}
+	if got, err := parseSubject(s.append(nil)); err != nil || got != s {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, tr := range []Trace{{xmpp.MustJID("cave@conference.example.com"), at, time.Time{}}, {xmpp.MustJID("a@b"), at, at}} {
+		if got, err := parseTrace(tr.append(nil)); err != nil || got != tr {
+			t.Errorf("%+v, %v", got, err)
+		}
+	}
+	for _, w := range []who{{user: 3}, {address: xmpp.MustJID("a@elsewhere.example")}, {address: xmpp.MustJID("elsewhere.example")}} {
+		if got, err := parseWho(keyAffiliation(9, w)[9:]); err != nil || got != w {
+			t.Errorf("%+v, %v", got, err)
+		}
+	}
+}
+
+// FuzzRecords reads what may be on a disk: an error or a record that reads the same again, and no panic.
+func FuzzRecords(f *testing.F) {
+	f.Add((&record{id: 1, config: DefaultConfig()}).append(nil))
+	f.Add((&affiliate{Affiliation: Owner, nick: "x"}).append(nil))
+	f.Add((&subject{text: "x", nick: "y"}).append(nil))
+	f.Add((&Trace{Address: xmpp.MustJID("a@b")}).append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if a, err := parseAffiliate(b); err == nil {
+			if again, err := parseAffiliate(a.append(nil)); err != nil || again != a {
+				t.Errorf("%+v is read as %+v, %v", a, again, err)
+			}
+			_ = a.String()
+		}
+		if r, err := parseRecord(b); err == nil {
+			if again, err := parseRecord(r.append(nil)); err != nil || !reflect.DeepEqual(again, r) {
+				t.Errorf("%+v is read as %+v, %v", r, again, err)
+			}
+		}
+		if s, err := parseSubject(b); err == nil {
+			if again, err := parseSubject(s.append(nil)); err != nil || again != s {
+				t.Errorf("%+v is read as %+v, %v", s, again, err)
+			}
+		}
+		if x, err := parseTrace(b); err == nil {
+			if again, err := parseTrace(x.append(nil)); err != nil || again != x {
+				t.Errorf("%+v is read as %+v, %v", x, again, err)
+			}
+		}
+		_, _ = parseWho(b)
+	})
+}
