@@ -221,13 +221,13 @@ func dressed(st *xmpp.Stanza, pic avatar) *xmpp.Stanza {
 
 // avatarChanged has the presence of a user's sessions told again with another
 // picture.
-func (p *PEP) avatarChanged(u *directory.User) {
-	acct := p.host.Router.Account(u.JID)
-	if p.opts.Rebroadcast == nil || acct == nil {
+func (p *PEP) avatarChanged(id directory.ID) {
+	u := p.host.Directory.ByID(id)
+	if p.opts.Rebroadcast == nil || u == nil {
 		return
 	}
-	pic := p.picture(u.ID)
-	if !pic.Known {
+	acct, pic := p.host.Router.Account(u.JID), p.picture(id)
+	if acct == nil || !pic.Known {
 		return
 	}
 	for _, s := range acct.Available(nil) {

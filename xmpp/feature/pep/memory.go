@@ -142,8 +142,12 @@ func (p *PEP) drain(a *account) {
 		if !ok {
 			return
 		}
+		before := p.picture(a.id)
 		p.apply(a, &o)
 		p.tell(a, &o)
+		if p.picture(a.id).Hash != before.Hash {
+			p.avatarChanged(a.id)
+		}
 	}
 }
 

@@ -68,9 +68,6 @@ func (p *PEP) tell(a *account, o *outcome) {
 		p.tellLegacy(&out, u)
 	}
 	out.Flush()
-	if o.avatar != nil {
-		p.avatarChanged(u)
-	}
 }
 
 // send tells of one event.
