@@ -121,8 +121,12 @@ func isLoneURL(t runes) bool {
 	if !ok || r != ':' || n == 0 {
 		return false
 	}
-	if string(scheme[:n]) != "geo" && !(skip(&t, '/') && skip(&t, '/')) {
-		return false
+	if string(scheme[:n]) != "geo" {
+		for range "//" {
+			if !skip(&t, '/') {
+				return false
+			}
+		}
 	}
 	for n = 0; ; n++ {
 		if r, ok = t.next(); !ok || unicode.IsSpace(r) {

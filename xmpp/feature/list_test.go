@@ -136,8 +136,7 @@ func TestPresenceEndsWhereItIsHandled(t *testing.T) {
 func TestTarget(t *testing.T) {
 	var said []string
 	say := func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
-	var service feature.Target
-	service = feature.Target{
+	service := feature.Target{
 		Where: feature.Service, Label: "echo",
 		Message: func(d *feature.Dispatch) error {
 			if d.Stanza.Child("", "body") == nil {
