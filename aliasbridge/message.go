@@ -287,10 +287,15 @@ func (b *Bridge) skipAway(r *directory.Reach, w writer) bool {
 	return false
 }
 
+// hasGuests reports whether people who are no members can be in the conversation.
+func hasGuests(a *directory.Alias) bool {
+	return a.Settings.Get("guests") == directory.On && a.Settings.Get("post") == directory.PostDomain
+}
+
 // addressed returns the guests whom a message of a member is for: the one that it is sent to or answers, or the only one
 // there is. No guest ever sees another.
 func (b *Bridge) addressed(d *feature.Dispatch, r *directory.Reach) []*directory.User {
-	if r.Alias.Settings.Get("guests") == directory.Off {
+	if !hasGuests(r.Alias) {
 		return nil
 	}
 	active := b.guests.active(r.Alias.ID, b.host.Now(), func(id directory.ID) *directory.User {
@@ -342,7 +347,7 @@ func (b *Bridge) deliver(d *feature.Dispatch, out *router.Batch) {
 			b.Stats.Copies.Add(1)
 		}
 	}
-	if u := b.dir.User(d.From); u != nil && d.Alias.Settings.Get("guests") == directory.On {
+	if u := b.dir.User(d.From); u != nil && hasGuests(d.Alias) {
 		if r := b.dir.Reach(d.Alias.ID); r != nil {
 			if _, member := r.Member(u.ID); !member {
 				b.guests.wrote(b.host, d.Alias.ID, u.ID)

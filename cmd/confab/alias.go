@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -121,11 +120,17 @@ func (a *app) showAlias(d admin.AliasDetail) error {
 		}
 	}
 	row(w, "created", localTime(d.Created))
+	if err := w.Flush(); err != nil {
+		return err
+	}
 	if d.Everyone {
 		row(w, "entry", "all users of the domain")
 	}
 	for _, m := range d.Members {
 		row(w, "entry", m.Address, entryNote(m))
+	}
+	if err := w.Flush(); err != nil {
+		return err
 	}
 	for _, k := range slices.Sorted(maps.Keys(d.All)) {
 		if v, own := d.Settings[k]; own {
@@ -135,13 +140,17 @@ func (a *app) showAlias(d admin.AliasDetail) error {
 		}
 	}
 	row(w, "setting", "max-fanout = "+strconv.Itoa(d.MaxFanout))
-	row(w, "reaches", fmt.Sprintf("%d", len(d.Reaches)))
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	a.printf("reaches %d:\n", len(d.Reaches))
 	for _, r := range d.Reaches {
 		row(w, "  "+r.Address, r.Name, reachedNote(r))
 	}
-	if len(d.Skips) > 0 {
-		row(w, "skips", strconv.Itoa(len(d.Skips)))
+	if err := w.Flush(); err != nil || len(d.Skips) == 0 {
+		return err
 	}
+	a.printf("skips %d:\n", len(d.Skips))
 	for _, s := range d.Skips {
 		row(w, "  "+plain(s.Address), s.Why, through(s.Through))
 	}

@@ -224,6 +224,12 @@ func (d *Directory) ResolveAlias(j xmpp.JID) *Alias {
 	return a
 }
 
+// WasAlias reports whether the last alias of an address that nobody has now was deleted.
+func (d *Directory) WasAlias(j xmpp.JID) bool {
+	_, was := d.aliases.gone.Load(j.Bare())
+	return was && d.User(j) == nil && d.Alias(j) == nil
+}
+
 // AliasByID returns the alias with this id, nil if there is none or it was deleted.
 func (d *Directory) AliasByID(id ID) *Alias {
 	if a := d.AliasTombstone(id); a != nil && a.Deleted.IsZero() {

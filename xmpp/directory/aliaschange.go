@@ -22,6 +22,7 @@ type aliasTable struct {
 	byJID  sync.Map // xmpp.JID → *Alias
 	byID   sync.Map // ID → *Alias, tombstones too
 	former sync.Map // xmpp.JID → ID of the last that had it
+	gone   sync.Map // xmpp.JID of those that were deleted → ID
 	reach  sync.Map // ID → *Reach
 
 	listeners []func([]AliasChange) // under Directory.hooks
@@ -461,6 +462,8 @@ func (d *Directory) indexAlias(old, a *Alias) {
 	t.byID.Store(a.ID, a)
 	if a.Deleted.IsZero() {
 		t.byJID.Store(a.JID, a)
+	} else {
+		t.gone.Store(a.JID, a.ID)
 	}
 	if old != nil && (old.JID != a.JID || !a.Deleted.IsZero()) {
 		t.byJID.Delete(old.JID)

@@ -357,6 +357,9 @@ func (t *Table) passMessage(b *Batch, d *Dispatch) (kept bool, err error) {
 	case Remote:
 		return false, xmpp.NewError(xmpp.RemoteServerNotFound, "")
 	default: // RFC 6121 §8.5.1; a message to the domain itself has no meaning yet
+		if t.host.Directory.WasAlias(d.To) {
+			return false, xmpp.NewError(xmpp.ItemNotFound, "")
+		}
 		return false, unavailable
 	}
 	for _, f := range t.amend {
