@@ -7,6 +7,7 @@ import (
 	"confab/roster"
 	"confab/xmpp"
 	"confab/xmpp/feature"
+	"confab/xmpp/feature/account"
 	"confab/xmpp/feature/blocking"
 	"confab/xmpp/feature/carbons"
 	"confab/xmpp/feature/csi"
@@ -48,6 +49,7 @@ func (s *Server) features() []feature.Feature {
 		disco.New(disco.Options{MaySee: contacts.MaySee, MaySeeAlias: aliases.MaySee}),
 		own.Feature(),
 		csi.New(),
+		account.New(s.host, s.auth),
 		ping.New(),
 		version.New(s.opts.Version),
 		entitytime.New(),
