@@ -223,8 +223,13 @@ func (m *Rooms) deliver(d *feature.Dispatch, out *router.Batch) {
 		return
 	}
 	r := m.peek(d.To.Bare())
-	if r == nil {
-		return // nobody is in it
+	if r == nil { // nobody is in it
+		for i := range d.Copies {
+			if c := &d.Copies[i]; d.To.IsFull() && c.Incoming {
+				d.DeliverCopy(c, out)
+			}
+		}
+		return
 	}
 	defer r.mu.Unlock()
 	if d.To.IsFull() {
@@ -319,15 +324,24 @@ func (m *Rooms) privately(d *feature.Dispatch) error {
 	return nil
 }
 
-// whisper hands a private message to all clients of the occupant that it is for.
+// whisper hands a private message to all clients of the occupant that it is for. If there is none any more, it goes the
+// way of a message to his account: it is in the history already.
 func (r *room) whisper(d *feature.Dispatch, out *router.Batch) {
+	r.m.Stats.Private.Add(1)
 	o := r.at(d.To)
-	if o == nil || o.user != d.Edit.To {
-		return // gone; the message is in the history
+	if o != nil && o.user != d.Edit.To {
+		o = nil
 	}
+	i := slices.IndexFunc(d.Copies, func(c feature.Copy) bool { return c.Incoming })
 	var owner directory.ID
-	if u := r.m.host.Directory.User(o.user); u != nil {
-		owner = u.ID
+	if i >= 0 {
+		if owner = d.Copies[i].Owner; o == nil {
+			d.DeliverCopy(&d.Copies[i], out)
+			return
+		}
+	}
+	if o == nil {
+		return
 	}
 	var scratch [512]byte
 	edit := d.EditFor(owner, scratch[:0])
@@ -335,10 +349,14 @@ func (r *room) whisper(d *feature.Dispatch, out *router.Batch) {
 	var f frame
 	f.message(d, &edit)
 	defer f.close()
+	got := make([]*router.Session, 0, len(o.seats))
 	for _, s := range o.seats {
 		s.send(out, f.addressed(s.to))
+		got = append(got, s.session)
 	}
-	r.m.Stats.Private.Add(1)
+	if i >= 0 {
+		d.Delivered(&d.Copies[i], got, out)
+	}
 }
 
 // refusedPrivately lets the error pass that comes back for a private message.
