@@ -2,6 +2,8 @@ package archive
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,10 +46,21 @@ type offline struct {
 // awaited is what is known of an owner; no value means: not live.
 type awaited struct {
 	live      bool
-	replaying bool
-	back      uint64              // not 0: the marker goes back here, and this is not on disk yet
-	direct    map[uint64]struct{} // got by a session of their own while the owner was not live
-	copied    map[uint64]struct{} // got as a copy by a session that gets no messages yet
+	replaying *router.Session            // is sent what waits; nil: nobody is
+	back      uint64                     // not 0: the marker goes back here, and this is not on disk yet
+	direct    map[uint64]*router.Session // got by a session while the owner was not live
+	copied    map[uint64]*router.Session // got as a copy by a session that gets no messages yet
+
+	// While what waits is sent to one session, others may come: they get what came since then, held back like all else,
+	// from the same hand; or, if they bound where the history ends, by themselves, which is the end of the replay.
+	also []latecomer
+	upto uint64 // not 0: where it ends
+}
+
+// latecomer is a session that began to get messages after an id.
+type latecomer struct {
+	session *router.Session
+	after   uint64
 }
 
 // got reports whether somebody has a message that lies behind the marker.
@@ -57,13 +70,13 @@ func (w *awaited) got(id uint64) bool {
 	return direct || copied
 }
 
-// add notes a message in one of the maps.
-func add(m *map[uint64]struct{}, id uint64) {
+// add notes a message, and who got it if that is known, in one of the maps.
+func add(m *map[uint64]*router.Session, id uint64, s *router.Session) {
 	if *m == nil {
-		*m = map[uint64]struct{}{}
+		*m = map[uint64]*router.Session{}
 	}
 	if len(*m) < maxDirect {
-		(*m)[id] = struct{}{}
+		(*m)[id] = s
 	}
 }
 
@@ -99,7 +112,9 @@ func (o *offline) settled(d *feature.Dispatch) {
 	w := o.owners[d.User.ID]
 	switch {
 	case len(d.Got) == 0 && d.Copied:
-		add(&o.of(d.User.ID).copied, d.ID)
+		if o.host.Router.Account(d.User.JID) != nil {
+			add(&o.of(d.User.ID).copied, d.ID, nil)
+		}
 	case len(d.Got) == 0:
 		if w != nil && d.Where != feature.Self {
 			w.live = false
@@ -107,7 +122,10 @@ func (o *offline) settled(d *feature.Dispatch) {
 	case w != nil && w.live:
 		o.archive.Advance(d.User.ID, d.ID)
 	default:
-		add(&o.of(d.User.ID).direct, d.ID)
+		// Of one that has ended meanwhile, the end says what it got.
+		if i := slices.IndexFunc(d.Got, (*router.Session).Alive); i >= 0 {
+			add(&o.of(d.User.ID).direct, d.ID, d.Got[i])
+		}
 	}
 }
 
@@ -128,7 +146,10 @@ func (o *offline) catchup(u *directory.User, bind func(bound []byte)) error {
 			o.mu.Lock()
 			w := o.of(u.ID)
 			*w = awaited{live: true, replaying: w.replaying}
-			o.archive.forgetMarker(u.ID)
+			if w.replaying != nil {
+				w.upto = max(last, 1)
+			}
+			o.archive.Advance(u.ID, last) // on disk the marker may just have been put back
 			o.mu.Unlock()
 			bind(AppendMetadata(nil, first, last))
 		})
@@ -172,28 +193,58 @@ func (o *offline) available(s *router.Session) {
 	}
 	o.mu.Lock()
 	w := o.of(s.User())
-	if w.live || w.replaying {
+	if w.live || w.replaying != nil {
+		if !w.live && w.replaying != s && !slices.ContainsFunc(w.also, func(l latecomer) bool { return l.session == s }) {
+			w.also = append(w.also, latecomer{s, o.archive.Last()})
+		}
 		o.mu.Unlock()
 		return
 	}
-	w.replaying = true
+	w.replaying = s
 	back := w.back
 	o.mu.Unlock()
 	err := o.replay(s, back)
 	o.mu.Lock()
-	w.replaying = false
+	w.replaying, w.also, w.upto = nil, nil, 0
+	live := w.live
+	o.tidy(s.User(), w)
 	o.mu.Unlock()
-	if err != nil && s.Alive() {
+	switch {
+	case live:
+	case !s.Alive():
+		o.next(s)
+	default:
 		// Until it works, what is sent to the owner waits: it must not overtake what is older.
 		o.host.Log.Error("what came while somebody was away could not be read", "error", err, "user", s.JID().Bare().String())
-		o.host.Clock.AfterFunc(replayRetry, func() { o.available(s) })
+		o.host.Clock.AfterFunc(replayRetry, func() { o.next(s) })
 	}
 }
 
 const replayRetry = 5 * time.Second
 
+// next turns to a session of s's account that may get messages, if there is one: the owner is not live.
+func (o *offline) next(s *router.Session) {
+	a := o.host.Router.Account(s.JID())
+	if a == nil {
+		return
+	}
+	var found *router.Session
+	a.Each(func(x *router.Session) {
+		if p := x.PresenceLocked(); found == nil && p.Available && p.Priority >= 0 && x.Alive() {
+			found = x
+		}
+	})
+	if found != nil {
+		// On a goroutine of its own: it may wait for that session's socket.
+		go o.available(found)
+	}
+}
+
 // replayPage is how much may wait in the out buffer before more is read.
 const replayPage = 256 << 10
+
+// errEnded means that a session ended while it was sent what waits.
+var errEnded = errors.New("the session has ended")
 
 // replay sends what is behind the marker.
 func (o *offline) replay(s *router.Session, back uint64) error {
@@ -207,7 +258,9 @@ func (o *offline) replay(s *router.Session, back uint64) error {
 		last = min(last, back-1)
 	}
 	send := func(it *Item) error {
-		o.send(s, nil, it)
+		if !o.send(s, it) {
+			return errEnded
+		}
 		return drain(s)
 	}
 	for {
@@ -221,86 +274,161 @@ func (o *offline) replay(s *router.Session, back uint64) error {
 	}
 	// What was stored meanwhile is held back; it is sent where the order of all deliveries is made.
 	var rest []Item
-	var out router.Batch
-	return o.archive.db.Update(ctx, func(tx store.Tx) error {
-		var end uint64
+	var end uint64
+	err = o.archive.db.Update(ctx, func(tx store.Tx) error {
+		if !o.steady(s, back) {
+			return errEnded
+		}
 		if rest, end, err = o.archive.spoolIn(tx, owner, last); err != nil {
 			return err
 		}
 		if err := tx.Put(spaceMarker, appendOwner(nil, owner), appendID(nil, end)); err != nil {
 			return err
 		}
-		tx.OnCommit(func() {
-			o.mu.Lock()
-			defer o.mu.Unlock()
-			w := o.of(owner)
-			for i := range rest {
-				if !w.got(rest[i].ID) {
-					o.sendLocked(s, &out, &rest[i])
-				}
-			}
-			out.Flush()
-			*w = awaited{live: true, replaying: true}
-			o.archive.forgetMarker(owner)
-		})
+		tx.OnCommit(func() { o.goLive(s, back, rest, end) })
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return o.putBack(owner)
 }
 
-func (o *offline) send(s *router.Session, out *router.Batch, it *Item) {
+// steady reports whether a session that is sent what waits is there still, and the marker where it was.
+func (o *offline) steady(s *router.Session, back uint64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if w := o.owners[s.User()]; w != nil && w.got(it.ID) {
-		return
-	}
-	o.sendLocked(s, out, it)
+	w := o.of(s.User())
+	return s.Alive() && (w.live || w.back == back)
 }
 
-// sendLocked sends a message with its id and the time at which it came (XEP-0203), to the session alone.
-func (o *offline) sendLocked(s *router.Session, out *router.Batch, it *Item) {
-	add := AppendStanzaID(nil, s.JID().Bare(), it.ID)
-	add = AppendDelay(add, s.JID().DomainJID(), it.Time())
+// goLive sends the last of what waited and makes the owner live. It runs on the committer's goroutine.
+func (o *offline) goLive(s *router.Session, back uint64, rest []Item, end uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	w := o.of(s.User())
+	var out router.Batch
+	defer out.Flush()
+	for i := range rest {
+		if !o.sendLocked(w, s, &out, &rest[i]) {
+			if !w.live && (w.back == 0 || rest[i].ID < w.back) {
+				w.back = rest[i].ID
+			}
+			break
+		}
+	}
+	if !w.live && (w.back != back || !s.Alive()) {
+		return // putBack undoes what was written
+	}
+	*w = awaited{live: true, replaying: s}
+	o.archive.Advance(s.User(), end) // on disk it may just have been put back
+}
+
+func (o *offline) send(s *router.Session, it *Item) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.sendLocked(o.of(s.User()), s, nil, it)
+}
+
+// sendLocked sends a message that waited, with its id and the time at which it came (XEP-0203), to the session and to
+// those that had come when it did. It reports false if the session has ended.
+func (o *offline) sendLocked(w *awaited, s *router.Session, out *router.Batch, it *Item) bool {
+	if w.got(it.ID) || w.upto != 0 && it.ID > w.upto {
+		return s.Alive()
+	}
+	extra := AppendStanzaID(nil, s.JID().Bare(), it.ID)
+	extra = AppendDelay(extra, s.JID().DomainJID(), it.Time())
 	buf := xmpp.GetBuffer()
 	defer xmpp.PutBuffer(buf)
-	b, err := it.Append((*buf)[:0], "", add)
+	b, err := it.Append((*buf)[:0], "", extra)
 	if err != nil {
 		o.host.Log.Error("a message in the history cannot be read", "error", err, "id", FormatID(it.ID))
-		return
+		return s.Alive()
 	}
 	*buf = b
-	s.SendKept(out, b, it.ID)
+	sent := s.SendKept(out, b, it.ID)
+	for _, l := range w.also {
+		if it.ID > l.after && l.session.SendKept(out, b, it.ID) && !w.got(it.ID) {
+			add(&w.direct, it.ID, l.session)
+		}
+	}
+	return sent
 }
 
 // ended marks what a session never acknowledged as not got, if it was the last that could.
 func (o *offline) ended(s *router.Session, lost router.Unacknowledged) {
+	others := false
 	if a := o.host.Router.Account(s.JID()); a != nil {
-		others := false
 		a.Each(func(x *router.Session) {
 			p := x.PresenceLocked()
 			others = others || p.Available && p.Priority >= 0
 		})
-		if others {
-			return
-		}
 	}
 	o.mu.Lock()
 	w := o.of(s.User())
-	w.live, w.copied = false, nil // whether a copy arrived is not known
-	if lost.FirstID == 0 {
-		if w.back == 0 && len(w.direct) == 0 && !w.replaying {
-			delete(o.owners, s.User())
+	for id, got := range w.direct {
+		if got == s && lost.FirstID != 0 && id >= lost.FirstID {
+			delete(w.direct, id)
 		}
+	}
+	if others && (w.live || w.replaying != nil && w.replaying != s) {
 		o.mu.Unlock()
 		return
 	}
-	if w.back == 0 || lost.FirstID < w.back {
+	w.live, w.copied = false, nil // whether a copy arrived is not known
+	if lost.FirstID != 0 && w.replaying == s {
+		o.archive.Advance(s.User(), lost.FirstID-1) // so far it got what waits
+	}
+	if lost.FirstID != 0 && (w.back == 0 || lost.FirstID < w.back) {
 		w.back = lost.FirstID
 	}
-	back := w.back
+	o.tidy(s.User(), w)
 	o.mu.Unlock()
-	if err := o.archive.SetMarker(context.Background(), s.User(), back-1); err != nil {
+	if err := o.putBack(s.User()); err != nil {
 		o.host.Log.Error("what was not got could not be written down", "error", err, "user", s.JID().Bare().String())
 	}
+	o.next(s) // somebody may have come meanwhile
+}
+
+// tidy forgets an owner of whom there is nothing to know. Call with o.mu held.
+func (o *offline) tidy(owner directory.ID, w *awaited) {
+	if !w.live && w.replaying == nil && w.back == 0 && len(w.direct) == 0 && len(w.copied) == 0 {
+		delete(o.owners, owner)
+	}
+}
+
+// putBack writes down where the marker goes back to, unless that was sent again meanwhile.
+func (o *offline) putBack(owner directory.ID) error {
+	o.mu.Lock()
+	var back uint64
+	if w := o.owners[owner]; w != nil {
+		back = w.back
+	}
+	if back != 0 {
+		o.archive.lowerMarker(owner, back-1)
+	}
+	o.mu.Unlock()
+	if back == 0 {
+		return nil
+	}
+	return o.archive.db.Update(context.Background(), func(tx store.Tx) error {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if w := o.owners[owner]; w == nil || w.back != back {
+			return nil
+		}
+		tx.OnCommit(func() {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			if w := o.owners[owner]; w != nil && w.back == back {
+				w.back = 0
+				o.tidy(owner, w)
+			}
+		})
+		// Never forward: what one got out of turn is no sign that it got what waits.
+		marker := min(back-1, max(readMarker(tx, owner), o.archive.moved(owner)))
+		return tx.Put(spaceMarker, appendOwner(nil, owner), appendID(nil, marker))
+	})
 }
 
 // drain waits until the session's own connection has taken most of what it was sent.

@@ -43,9 +43,7 @@ func (a *Archive) Advance(o directory.ID, id uint64) {
 
 // Marker returns the id up to which some resource of the owner got everything.
 func (a *Archive) Marker(ctx context.Context, o directory.ID) (id uint64, err error) {
-	a.markers.mu.Lock()
-	moved := a.markers.moved[o]
-	a.markers.mu.Unlock()
+	moved := a.moved(o)
 	err = a.db.View(ctx, func(tx store.Tx) error {
 		id = readMarker(tx, o)
 		return nil
@@ -189,11 +187,20 @@ func (a *Archive) spoolIn(tx store.Tx, o directory.ID, after uint64) (items []It
 	return items, last, nil
 }
 
-// forgetMarker leaves the marker to what is on disk.
-func (a *Archive) forgetMarker(o directory.ID) {
+// moved is where the marker went that is not on disk yet, 0 if it did not.
+func (a *Archive) moved(o directory.ID) uint64 {
 	a.markers.mu.Lock()
 	defer a.markers.mu.Unlock()
-	delete(a.markers.moved, o)
+	return a.markers.moved[o]
+}
+
+// lowerMarker takes the marker back to an id, as far as it is not on disk yet.
+func (a *Archive) lowerMarker(o directory.ID, id uint64) {
+	a.markers.mu.Lock()
+	defer a.markers.mu.Unlock()
+	if a.markers.moved[o] > id {
+		a.markers.moved[o] = id
+	}
 }
 
 func (it *Item) spooled() bool {
