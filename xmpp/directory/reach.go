@@ -134,6 +134,7 @@ func (d *Directory) expand(a *Alias, lookup func(ID) *Alias) *Reach {
 			r.Foreign = append(r.Foreign, ReachedForeign{j, s.moderator, s.since, s.through})
 		}
 	}
+	slices.SortStableFunc(r.Skipped, func(a, b Skipped) int { return strings.Compare(a.Address, b.Address) })
 	slices.SortFunc(r.Foreign, func(a, b ReachedForeign) int { return strings.Compare(a.JID.String(), b.JID.String()) })
 	return r
 }

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"confab/cmd/internal/admin"
+)
+
+func TestPostfixAliases(t *testing.T) {
+	const text = `# the people
+root:   alice
+sales:  alice, bob,
+	carol,
+# in between
+	"mallory d"@example.com
+"two words": bob
+
+postmaster: root
+everything: "|/usr/bin/vacation alice", /var/mail/all, \bob
+program: |/usr/bin/filter -x alice, bob
+list: :include:/etc/postfix/list
+named: Bob Baker <bob@example.com>
+empty:
+alice@example.com	ann@example.org
+example.com	anything
+@example.com	catchall
+virtual@example.com  alice bob, carol
+`
+	type line struct {
+		number           int
+		address, members string
+		notes            int
+		problem          string
+	}
+	want := []line{
+		{2, "root", "alice", 0, ""},
+		{3, "sales", "alice bob carol mallory d@example.com", 0, ""},
+		{7, "two words", "bob", 0, ""},
+		{9, "postmaster", "root", 0, ""},
+		{10, "everything", "bob", 2, ""},
+		{11, "program", "bob", 1, ""},
+		{12, "list", "", 0, ":include:/etc/postfix/list is not read"},
+		{13, "named", "Bob Baker bob@example.com", 0, ""},
+		{14, "empty", "", 0, ""},
+		{15, "alice@example.com", "ann@example.org", 0, ""},
+		{17, "@example.com", "catchall", 0, "@example.com catches the mail"},
+		{18, "virtual@example.com", "alice bob carol", 0, ""},
+	}
+	got := parsePostfix(text)
+	for i, w := range want {
+		if i >= len(got) {
+			t.Fatalf("%d aliases, want %d", len(got), len(want))
+		}
+		a := got[i]
+		if a.Line != w.number || a.Address != w.address || strings.Join(a.Members, " ") != w.members || len(a.Notes) != w.notes ||
+			!strings.HasPrefix(a.Problem, w.problem) || (a.Problem == "") != (w.problem == "") {
+			t.Errorf("got %+v, want %+v", a, w)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d aliases, want %d: %+v", len(got), len(want), got[len(want):])
+	}
+}
+
+// What is exported can be imported.
+func TestAliasCSVRoundTrip(t *testing.T) {
+	v := admin.Alias{
+		Address: "sales@example.com", Kind: "room", Name: "Sales, and more", Description: "quotes \"and\" orders", Everyone: true,
+		Members:  []admin.Member{{Address: "alice@example.com"}, {Address: "bob@example.com", Moderator: true}, {Address: "xmpp:eve@example.org"}},
+		Settings: map[string]string{"post": "members", "history": "since-join"},
+	}
+	var b strings.Builder
+	b.WriteString(strings.Join(aliasColumns, ",") + "\n")
+	for i, cell := range aliasRecord(v) {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(`"` + strings.ReplaceAll(cell, `"`, `""`) + `"`)
+	}
+	got, err := parseAliases("x.csv", "", []byte(b.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := admin.ImportAlias{
+		Line: 2, Address: v.Address, Name: v.Name, Description: v.Description, Room: true, Everyone: true,
+		Members: []string{"alice@example.com", "xmpp:eve@example.org"}, Moderators: []string{"bob@example.com"}, Settings: v.Settings,
+	}
+	if len(got) != 1 || !reflect.DeepEqual(got[0], want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	for _, bad := range []string{"", "members\nalice\n", "address,address\n", "address,colour\nx,red\n", "address\n\"x\n"} {
+		if list, err := parseAliases("x.csv", "", []byte(bad)); err == nil {
+			t.Errorf("%q gave %+v", bad, list)
+		}
+	}
+	if list, err := parseAliases("x.csv", "", []byte("address,kind,settings\na,club,\nb,,post\nc,,,d\n")); err != nil || len(list) != 3 || list[0].Problem == "" || list[1].Problem == "" || list[2].Problem == "" {
+		t.Errorf("got %+v, %v", list, err)
+	}
+}
+
+// Whatever a file holds: no entry is empty, none has a line's end in it, and nothing that is run or read gets through.
+func FuzzPostfixAliases(f *testing.F) {
+	f.Add("a: b, c\n\td\n# x\n\"q r\": \"|x y\", :include:/z\n@example.com y\nexample.com x\nz@example.com\ty")
+	f.Add("a:\\")
+	f.Add("\":")
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, a := range parsePostfix(text) {
+			if a.Line < 1 || a.Line > strings.Count(text, "\n")+1 {
+				t.Fatalf("line %d of %q", a.Line, text)
+			}
+			for _, m := range a.Members {
+				if m == "" || strings.Contains(m, "\n") || m[0] == '/' || m[0] == '|' || strings.HasPrefix(strings.ToLower(m), ":include:") {
+					t.Fatalf("%q gave the member %q", text, m)
+				}
+			}
+		}
+	})
+}
