@@ -304,6 +304,9 @@ func sessionCells(s admin.Session) []string {
 		state += ", lost its connection"
 	}
 	how := strings.Join(strings.Fields(s.Transport+" "+s.TLS+" "+s.Mechanism), ", ")
+	if client := strings.TrimSpace(s.Software + " " + s.Device); client != "" {
+		how += ", " + plain(client)
+	}
 	return []string{plain(s.Address), state, localTime(s.Since), s.Remote, how}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"confab/xmpp"
+	"confab/xmpp/auth"
 	"confab/xmpp/directory"
 	"confab/xmpp/router"
 	"confab/xmpp/store"
@@ -347,6 +348,8 @@ type Session struct {
 	Transport string    `json:"transport,omitempty"`
 	TLS       string    `json:"tls,omitempty"`
 	Mechanism string    `json:"mechanism,omitempty"`
+	Software  string    `json:"software,omitempty"` // as the client names itself
+	Device    string    `json:"device,omitempty"`
 }
 
 func sessions(account *router.Account) []Session {
@@ -359,6 +362,7 @@ func sessions(account *router.Account) []Session {
 		list = append(list, Session{
 			Address: s.JID().String(), Since: s.Since(), Status: status(presence), Priority: int(presence.Priority),
 			Connected: s.Connected(), Remote: info.Remote, Transport: info.Transport, TLS: info.TLS, Mechanism: info.Mechanism,
+			Software: info.Software, Device: info.Device,
 		})
 	}
 	return list
@@ -427,7 +431,8 @@ type Kicked struct {
 	Sessions []string `json:"sessions"`
 }
 
-// UserKick ends sessions. The client may log in again.
+// UserKick ends sessions, and takes the tokens by which their clients could come
+// back (XEP-0484). With the password they can log in again.
 var UserKick = define(Operation{Name: "user kick", NeedLive: true, Audited: true}, func(c *call[None], p UserKickParams) (Kicked, error) {
 	address, resource, one := strings.Cut(p.Address, "/")
 	u, err := c.find(address)
@@ -435,9 +440,19 @@ var UserKick = define(Operation{Name: "user kick", NeedLive: true, Audited: true
 		return Kicked{}, err
 	}
 	result := Kicked{Sessions: []string{}}
+	if !one {
+		if err := c.Auth.RevokeTokens(c, u.ID); err != nil {
+			return result, err
+		}
+	}
 	if account := c.Live.Router.Account(u.JID); account != nil {
 		for _, s := range account.Sessions(nil) {
 			if !one || s.JID().Resource() == resource {
+				if agent, known := auth.ParseAgentID(s.Info().Agent); one && known {
+					if err := c.Auth.RevokeTokens(c, u.ID, agent); err != nil {
+						return result, err
+					}
+				}
 				c.Live.Kick(s, p.Text)
 				result.Sessions = append(result.Sessions, s.JID().String())
 			}

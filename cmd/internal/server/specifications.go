@@ -14,8 +14,11 @@ var core = []feature.XEP{
 	feature.Implements(106, "1.1.1", feature.Complete, "mail addresses as localparts"),
 	feature.Implements(198, "1.6.3", feature.Complete, ""),
 	feature.Implements(368, "1.1.0", feature.Complete, "for clients"),
+	feature.Implements(386, "1.1.0", feature.Complete, ""),
+	feature.Implements(388, "1.0.4", feature.Complete, "no tasks after a login"),
 	feature.Implements(440, "1.0.0", feature.Complete, "tls-exporter, tls-server-end-point"),
 	feature.Implements(474, "0.5.0", feature.Complete, ""),
+	feature.Implements(484, "0.2.0", feature.Complete, "HT-SHA-256 with tls-exporter, tls-server-end-point and without; not in early data of TLS"),
 }
 
 // Specification is a XEP with its name.
