@@ -151,12 +151,17 @@ func (x *audience) interested(dst []*client, node string) []*client {
 	return dst
 }
 
-// of appends the clients of a user.
-func (x *audience) of(dst []*client, j xmpp.JID) []*client {
+// of appends the clients of an address, bare or full.
+func (x *audience) of(dst []*client, r *router.Router, j xmpp.JID) []*client {
+	a := r.Account(j)
+	if a == nil {
+		return dst
+	}
+	all := a.Available(nil)
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	for _, cl := range x.clients {
-		if cl.jid == j || j.IsBare() && cl.jid.Bare() == j {
+	for _, s := range all {
+		if cl := x.clients[s]; cl != nil && (j.IsBare() || j == cl.jid) {
 			dst = append(dst, cl)
 		}
 	}

@@ -75,7 +75,7 @@ func (t *transaction) readAvatar() (avatar, error) {
 				return avatar{Known: true, Hash: strings.ToLower(id), Type: info.Attr("type")}, nil
 			}
 		}
-		return avatar{Known: infos == 0}, nil // XEP-0084 §4.2.1: no info: no avatar
+		return avatar{Known: infos == 0}, nil // XEP-0084 §3.5: no info: no avatar
 	}
 	return avatar{Known: true}, nil
 }
@@ -103,7 +103,7 @@ func hashOf(picture []byte) string {
 	return hex.EncodeToString(h[:])
 }
 
-// decodePicture reads base64, in lines or not (XEP-0153 §4.? RFC 2045 §6.8).
+// decodePicture reads base64, in lines or not (RFC 2045 §6.8).
 func decodePicture(text string) ([]byte, error) {
 	return base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
 }

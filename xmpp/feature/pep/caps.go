@@ -70,7 +70,8 @@ type book struct {
 	mu      sync.Mutex
 	known   map[capsKey]*capabilities
 	asking  map[capsKey]*question
-	answers map[string]*question // by the id of the request
+	answers map[string]*question  // by the id of the request
+	busy    map[*client]*question // by who is asked: one thing at a time, however often he says another
 }
 
 // question is a request to a client to tell what it can do.
@@ -103,8 +104,11 @@ func (b *book) find(key capsKey, cl *client) *capabilities {
 
 // ask sends the request. Call with b.mu held.
 func (b *book) ask(q *question) {
+	if old := b.busy[q.asked]; old != nil {
+		b.next(old)
+	}
 	q.id = "caps-" + rand.Text()
-	b.answers[q.id] = q
+	b.answers[q.id], b.busy[q.asked] = q, q
 	id := q.id
 	q.timer = b.p.host.Clock.AfterFunc(askTimeout, func() { b.giveUp(id) })
 	domain := q.asked.jid.DomainJID()
@@ -130,6 +134,7 @@ func (b *book) giveUp(id string) {
 // next asks the next client that says the same. Call with b.mu held.
 func (b *book) next(q *question) {
 	delete(b.answers, q.id)
+	delete(b.busy, q.asked)
 	q.timer.Stop()
 	for len(q.waiting) > 0 {
 		cl := q.waiting[0]
@@ -195,7 +200,7 @@ func (b *book) answered(d *feature.Dispatch) {
 	}
 }
 
-// wants returns the nodes that a client wants to be told of (XEP-0163 §4.3.? "+notify").
+// wants returns the nodes that a client wants to be told of (XEP-0060 §9.2).
 func wants(info *xmpp.Node) (nodes []string) {
 	for _, n := range info.Children {
 		if name, ok := strings.CutSuffix(n.Attr("var"), "+notify"); ok && n.Is(xmpp.NSDiscoInfo, "feature") &&

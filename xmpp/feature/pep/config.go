@@ -69,10 +69,10 @@ func private() Config { return Config{Access: Whitelist, Last: lastNever} }
 func initial(node string) Config {
 	c := standard()
 	switch {
-	case node == nodeBookmarks, node == xmpp.NSMDS: // XEP-0402 §3.2, XEP-0490 §5.2
+	case node == nodeBookmarks, node == xmpp.NSMDS: // XEP-0402 §3.3, XEP-0490 §4.1
 		return private()
 	case node == nodeAvatar:
-		c.Last = lastNever // XEP-0084 §4.1: data is fetched, not sent
+		c.Last = lastNever // XEP-0084 §3.4: data is fetched, not sent
 	case node == xmpp.NSOMEMO+".devicelist", node == xmpp.NSOMEMO2+":devices", node == nodeVCard4:
 		// XEP-0384 §5.1: who is no contact yet writes encrypted, too.
 		c.Access = Open
@@ -341,7 +341,7 @@ func unacceptable(format string, args ...any) *xmpp.Error {
 	return xmpp.NewError(xmpp.NotAcceptable, fmt.Sprintf(format, args...))
 }
 
-// refusal is an error with a condition of its own (XEP-0060 §16.? "errors").
+// refusal is an error with a condition of its own (XEP-0060 §11).
 func refusal(c xmpp.Condition, condition, text string) *xmpp.Error {
 	return xmpp.NewError(c, text).WithApp("<" + condition + " xmlns='" + xmpp.NSPubSubErr + "'/>")
 }

@@ -102,7 +102,7 @@ func (p *PEP) receivers(owner *directory.User, node string, s *shape) []*client 
 		if err != nil || p.may(owner, s, j) != nil {
 			continue
 		}
-		for _, cl := range x.of(nil, j) {
+		for _, cl := range x.of(nil, p.host.Router, j) {
 			if !slices.Contains(told, cl) {
 				told = append(told, cl)
 			}

@@ -43,7 +43,7 @@ type pacer struct {
 }
 
 // lasts sends a client the last items of the nodes that it wants to hear of: its
-// own account's at once, all others in turns (XEP-0163 §4.3.? , XEP-0060 §6.1.7).
+// own account's at once, all others in turns (XEP-0163 §4.3, XEP-0060 §6.1.7).
 func (p *PEP) lasts(cl *client, nodes []string) {
 	if len(nodes) == 0 {
 		return

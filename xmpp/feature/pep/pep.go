@@ -62,7 +62,7 @@ var serial atomic.Uint64 // of notifications
 func New(h *feature.Host, o Options) *PEP {
 	p := &PEP{host: h, opts: o}
 	p.accounts, p.audiences = map[directory.ID]*account{}, map[string]*audience{}
-	p.book = book{p: p, known: map[capsKey]*capabilities{}, asking: map[capsKey]*question{}, answers: map[string]*question{}}
+	p.book = book{p: p, known: map[capsKey]*capabilities{}, asking: map[capsKey]*question{}, answers: map[string]*question{}, busy: map[*client]*question{}}
 	h.Directory.OnDelete(func(tx store.Tx, id directory.ID) error { return erase(tx, id) })
 	h.Directory.OnChange(p.directoryChanged)
 	return p
@@ -212,7 +212,7 @@ func (p *PEP) befriended(d *feature.Dispatch) {
 		}
 		var out router.Batch
 		x := p.audience(owner.Domain)
-		for _, cl := range x.of(nil, contact) {
+		for _, cl := range x.of(nil, p.host.Router, contact) {
 			j := &job{client: cl, since: p.turn.Load()}
 			for _, name := range a.names() {
 				if x.hears(cl, name) {

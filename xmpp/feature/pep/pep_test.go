@@ -29,10 +29,13 @@ func maySee(h *feature.Host) func(directory.ID, xmpp.JID) bool {
 
 func open(t testing.TB) *stage { return openIn(t, t.TempDir()) }
 
-func openIn(t testing.TB, folder string) *stage {
+func openIn(t testing.TB, folder string) *stage { return openWith(t, folder, func(*feature.Host) {}) }
+
+func openWith(t testing.TB, folder string, change func(h *feature.Host)) *stage {
 	t.Helper()
 	s := &stage{}
 	s.House = featuretest.Open(t, folder, func(h *feature.Host) []feature.Feature {
+		change(h)
 		s.PEP = pep.New(h, pep.Options{
 			MaySee: maySee(h),
 			Groups: func(_ directory.ID, contact xmpp.JID) []string { return []string{"G-" + contact.Local()} },

@@ -299,7 +299,7 @@ func (p *PEP) welcome(owner *directory.User, name string, j xmpp.JID) {
 	if message == nil {
 		return
 	}
-	for _, cl := range p.audience(owner.Domain).of(nil, j) {
+	for _, cl := range p.audience(owner.Domain).of(nil, p.host.Router, j) {
 		cl.session.Send(nil, appendTo(nil, message, cl.to))
 	}
 }

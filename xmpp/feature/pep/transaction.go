@@ -300,7 +300,7 @@ func (t *transaction) configure(name string, f *form.Form) error {
 		return err
 	}
 	if (name == nodeBookmarks || name == xmpp.NSMDS) && c.Access != Whitelist {
-		// XEP-0402 §6, XEP-0490 §8: such things are nobody else's.
+		// XEP-0402 §4, XEP-0490 §8: such things are nobody else's.
 		return unacceptable("this node is its owner's alone")
 	}
 	n.Config, n.dirty = c, true
