@@ -1,7 +1,8 @@
 # Sourced by ./run: starts and stops a confab for the clients.
 #
-#   server_up DIR    starts $CONFAB with its data below DIR, adds alice, bob and carol, and
-#                    exports DOMAIN, STARTTLS_PORT, TLS_PORT and CA_FILE for the clients
+#   server_up DIR    starts $CONFAB with its data below DIR, adds alice, bob, carol and the administrator dora, and
+#                    exports DOMAIN, STARTTLS_PORT, TLS_PORT, HTTPS_PORT and CA_FILE for
+#                    the clients
 #   server_down DIR
 
 : "${DOMAIN:=example.com}"
@@ -21,15 +22,17 @@ server_up() {
     local dir=$1 i
     mkdir -p "$dir"
     export CONFAB_DATA=$dir/data
-    read -r STARTTLS_PORT TLS_PORT < <(free_ports 2)
-    export STARTTLS_PORT TLS_PORT CA_FILE=$CONFAB_DATA/tls/cert.pem
+    read -r STARTTLS_PORT TLS_PORT HTTPS_PORT < <(free_ports 3)
+    export STARTTLS_PORT TLS_PORT HTTPS_PORT CA_FILE=$CONFAB_DATA/tls/cert.pem
     "$CONFAB" serve --domains "$DOMAIN" --listen-starttls "127.0.0.1:$STARTTLS_PORT" --listen-tls "127.0.0.1:$TLS_PORT" \
+        --listen-https "127.0.0.1:$HTTPS_PORT" \
         >"$dir/server.log" 2>&1 </dev/null &
     echo $! >"$dir/server.pid"
     for ((i = 0; i < 200; i++)); do
         if (exec 3<>"/dev/tcp/127.0.0.1/$TLS_PORT") 2>/dev/null; then
             printf '%s\n' address,name,password "alice@$DOMAIN,Alice Archer,pw-alice" "bob@$DOMAIN,Bob Baker,pw-bob" \
-                "carol@$DOMAIN,Carol Cook,pw-carol" | "$CONFAB" user import - >>"$dir/server.log" 2>&1
+                "carol@$DOMAIN,Carol Cook,pw-carol" "dora@$DOMAIN,Dora Drake,pw-dora" | "$CONFAB" user import - >>"$dir/server.log" 2>&1
+            "$CONFAB" user set dora --admin >>"$dir/server.log" 2>&1
             return
         fi
         kill -0 "$(cat "$dir/server.pid")" 2>/dev/null || break

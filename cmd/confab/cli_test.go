@@ -26,7 +26,7 @@ func newCLI(t *testing.T) *cli {
 	dir := filepath.Join(t.TempDir(), "data")
 	return &cli{T: t, dir: dir, env: []string{
 		"CONFAB_DATA=" + dir, "CONFAB_DOMAINS=example.com", "CONFAB_AUTH_ITERATIONS=4096",
-		"CONFAB_LISTEN_STARTTLS=127.0.0.1:0", "CONFAB_LISTEN_TLS=127.0.0.1:0",
+		"CONFAB_LISTEN_STARTTLS=127.0.0.1:0", "CONFAB_LISTEN_TLS=127.0.0.1:0", "CONFAB_LISTEN_HTTPS=127.0.0.1:0",
 	}}
 }
 

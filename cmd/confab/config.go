@@ -132,6 +132,7 @@ start; warnings tell what clients would object to.`,
 			switch {
 			case err == nil:
 				warnings = append(warnings, certs.Warnings(l.Domains, time.Now())...)
+				warnings = append(warnings, l.WebWarnings(certs)...)
 			case l.Origin["tls.certificate"] == "" && errors.Is(err, os.ErrNotExist):
 				a.note("note: there is no certificate yet; the first start makes a self-signed one")
 			default:
@@ -160,7 +161,10 @@ start; warnings tell what clients would object to.`,
 
 // tryPorts opens and closes the listeners.
 func tryPorts(l *config.Loaded) (problems []string) {
-	for name, addresses := range map[string][]string{"listen.starttls": l.Listen.StartTLS, "listen.tls": l.Listen.TLS} {
+	for name, addresses := range map[string][]string{
+		"listen.starttls": l.Listen.StartTLS, "listen.tls": l.Listen.TLS,
+		"listen.https": l.Listen.HTTPS, "listen.http": l.Listen.HTTP,
+	} {
 		for _, address := range addresses {
 			listener, err := net.Listen("tcp", address)
 			if err != nil {

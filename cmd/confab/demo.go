@@ -32,6 +32,7 @@ var demoAliases = []admin.AliasCreateParams{
 var demoSettings = map[string]string{
 	"listen-starttls": "127.0.0.1:5222",
 	"listen-tls":      "127.0.0.1:5223",
+	"listen-https":    "127.0.0.1:5443",
 	"log-level":       "warn",
 }
 
@@ -57,7 +58,7 @@ func (a *app) serveDemo(ctx context.Context, src config.Source) (err error) {
 	s, err := server.New(ctx, l, server.Options{Log: log, Version: readBuild().Version})
 	if err != nil {
 		if errors.As(err, new(*net.OpError)) {
-			a.note("A port is taken. Other ones: confab serve --demo --listen-starttls 127.0.0.1:15222 --listen-tls 127.0.0.1:15223")
+			a.note("A port is taken. Other ones: confab serve --demo --listen-starttls 127.0.0.1:15222 --listen-tls 127.0.0.1:15223 --listen-https 127.0.0.1:15443")
 		}
 		return err
 	}

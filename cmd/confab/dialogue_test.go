@@ -43,6 +43,7 @@ func startWorld(t testing.TB, s dialogue.Scene) dialogue.Server {
 		"data":            t.TempDir(),
 		"listen-starttls": "127.0.0.1:0",
 		"listen-tls":      "127.0.0.1:0",
+		"listen-https":    "127.0.0.1:0",
 		"auth-iterations": "4096",
 	}}
 	var domains []string

@@ -78,7 +78,7 @@ func newKilled(t *testing.T) *killed {
 	l.Close()
 	data := t.TempDir()
 	source := config.Source{Flags: map[string]string{
-		"data": data, "domains": "example.com", "listen-starttls": "", "listen-tls": addr, "roster-domain": "off", "auth-iterations": "4096",
+		"data": data, "domains": "example.com", "listen-starttls": "", "listen-tls": addr, "listen-https": "off", "roster-domain": "off", "auth-iterations": "4096",
 	}}
 	loaded, err := source.Load()
 	if err != nil {
@@ -89,7 +89,7 @@ func newKilled(t *testing.T) *killed {
 	}
 	k := &killed{addr: addr, settings: loaded.Settings, tokens: map[string]string{}}
 	k.env = append(os.Environ(), serveForKill+"=1", "CONFAB_DATA="+data, "CONFAB_DOMAINS=example.com", "CONFAB_LISTEN_STARTTLS=",
-		"CONFAB_LISTEN_TLS="+addr, "CONFAB_ROSTER_DOMAIN=off", "CONFAB_AUTH_ITERATIONS=4096")
+		"CONFAB_LISTEN_TLS="+addr, "CONFAB_LISTEN_HTTPS=off", "CONFAB_ROSTER_DOMAIN=off", "CONFAB_AUTH_ITERATIONS=4096")
 	k.offline(t, func(a *admin.Admin) {
 		for i := range killPairs {
 			for _, user := range []string{sender(i), receiver(i)} {

@@ -17,7 +17,7 @@ import (
 func promised(t *testing.T, wrap func(store.DB) store.DB) *world {
 	w := &world{t: t, clock: new(xmpptest.Clock), wrap: wrap}
 	w.settings = config.Source{Flags: map[string]string{
-		"data": t.TempDir(), "domains": "example.com", "listen-starttls": "127.0.0.1:0", "listen-tls": "127.0.0.1:0",
+		"data": t.TempDir(), "domains": "example.com", "listen-starttls": "127.0.0.1:0", "listen-tls": "127.0.0.1:0", "listen-https": "127.0.0.1:0",
 		"auth-iterations": "4096", "roster-domain": "off",
 	}}
 	if err := w.Start(); err != nil {

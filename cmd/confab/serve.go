@@ -33,7 +33,8 @@ With --demo it serves a throw-away domain 'localhost' with the users alice, bob
 and carol on 127.0.0.1, prints how to connect, and forgets everything at the end.`,
 		Example: `  confab serve --demo
   confab serve --domains example.com
-  confab serve --demo --listen-starttls 127.0.0.1:15222 --listen-tls 127.0.0.1:15223`,
+  confab serve --demo --listen-starttls 127.0.0.1:15222 --listen-tls 127.0.0.1:15223 \
+    --listen-https 127.0.0.1:15443`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if demo {

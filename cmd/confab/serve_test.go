@@ -134,7 +134,7 @@ func TestDemo(t *testing.T) {
 	done := make(chan int, 1)
 	go func() {
 		a := &app{in: strings.NewReader(""), out: &out, err: &errOut, env: []string{"CONFAB_DOMAINS=example.com"}}
-		done <- a.run(ctx, []string{"serve", "--demo", "--listen-starttls", "127.0.0.1:0", "--listen-tls", "127.0.0.1:0", "--auth-iterations", "4096"})
+		done <- a.run(ctx, []string{"serve", "--demo", "--listen-starttls", "127.0.0.1:0", "--listen-tls", "127.0.0.1:0", "--listen-https", "127.0.0.1:0", "--auth-iterations", "4096"})
 	}()
 	c := &cli{T: t}
 	c.await("the demo's words", func() bool { return strings.Contains(out.String(), "user add dave") || len(done) > 0 })

@@ -139,6 +139,9 @@ type Feature struct {
 	// Nonzas are elements besides stanzas that a bound session may send.
 	Nonzas []Nonza
 
+	// Routes are what the feature serves over HTTP.
+	Routes []Route
+
 	// Inline is what a client may turn on while it gets its address.
 	Inline []Inline
 	// Catchup is for the one feature that knows where the history ends: it calls

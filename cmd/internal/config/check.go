@@ -35,6 +35,7 @@ func (l *Loaded) check(problems *Error) {
 	}
 	l.checkDomains(bad)
 	l.checkListen(bad)
+	l.checkWeb(bad)
 	if len(l.TLS.Certificate) == 0 {
 		bad("tls.certificate", "the list is empty; name a PEM file")
 	}
@@ -84,7 +85,10 @@ func (l *Loaded) checkListen(bad func(name, format string, args ...any)) {
 	for _, listener := range []struct {
 		name      string
 		addresses []string
-	}{{"listen.starttls", l.Listen.StartTLS}, {"listen.tls", l.Listen.TLS}} {
+	}{
+		{"listen.starttls", l.Listen.StartTLS}, {"listen.tls", l.Listen.TLS},
+		{"listen.https", l.Listen.HTTPS}, {"listen.http", l.Listen.HTTP},
+	} {
 		for _, address := range listener.addresses {
 			host, port, err := net.SplitHostPort(address)
 			n, portErr := strconv.ParseUint(port, 10, 16)

@@ -127,6 +127,7 @@ func TestEverySettingFromTextForm(t *testing.T) {
 	s.Archive.Retention.Duration = 400 * day
 	s.Session.Resume.Duration = 36*time.Hour + 30*time.Minute
 	s.Listen.TLS = []string{}
+	s.Web.URL = "https://chat.example.com"
 	s.Data = t.TempDir()
 	var src Source
 	for _, f := range Fields(s) {
@@ -156,7 +157,7 @@ func TestMistakes(t *testing.T) {
 	}{
 		"unknown key":      {file: "[log]\nlevle = 'info'\n", want: []string{"%s:2:1: there is no setting log.levle; did you mean log.level?"}},
 		"wrong table":      {file: "[log]\nretention = '40d'\n", want: []string{"%s:2:1: there is no setting log.retention; did you mean archive.retention?"}},
-		"unknown table":    {file: "[web]\nport = 1\n", want: []string{"there is no setting web; 'confab config sample' shows all there are"}},
+		"unknown table":    {file: "[metrics]\nport = 1\n", want: []string{"there is no setting metrics; 'confab config sample' shows all there are"}},
 		"two unknown keys": {file: "domian = ['a']\nfoo = 1\n", want: []string{"%s:1:1: there is no setting domian; did you mean domains?", "%s:2:1: there is no setting foo;"}},
 		"syntax":           {file: "domains = [\n", want: []string{"%s:"}},
 		"wrong type":       {file: "[listen]\nstarttls = ':5222'\n", want: []string{"%s:2:12: listen.starttls: the value has the wrong type; it looks like this: starttls = [\":5222\"]"}},
@@ -172,6 +173,9 @@ func TestMistakes(t *testing.T) {
 		"listen":           {file: "[listen]\ntls = ['5223']", want: []string{`%s:2:1: listen.tls: "5223" is no listen address; write :5222`}},
 		"same address":     {file: "[listen]\ntls = [':5222']", want: []string{":5222 is there twice"}},
 		"no listener":      {file: "listen = {starttls = [], tls = []}", want: []string{"no client could connect"}},
+		"web address":      {file: "[web]\nurl = 'http://chat.example.com'", want: []string{`%s:2:1: web.url: "http://chat.example.com" is no address of a web server`}},
+		"web proxies":      {file: "[web]\nproxies = ['proxy.example.com']", want: []string{`%s:2:1: web.proxies: "proxy.example.com" is no address or network`}},
+		"proxy, no name":   {file: "[listen]\nhttps = []\nhttp = ['127.0.0.1:5280']", want: []string{"web.url: it is empty"}},
 		"keys":             {file: "[tls]\nkey = []", want: []string{"%s:2:1: tls.key: there are 1 certificates and 0 keys"}},
 		"everything at once": {
 			file: "[log]\nlevel = 'loud'\n[roster]\ndomain = 'x'\n",

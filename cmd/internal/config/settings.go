@@ -22,6 +22,7 @@ type Settings struct {
 
 	Listen  Listen  `toml:"listen" doc:"Where clients connect. An address is host:port, or :port for all addresses of this machine; an empty list turns a listener off."`
 	TLS     TLS     `toml:"tls" doc:"Certificates. confab speaks TLS or nothing, so it needs at least one."`
+	Web     Web     `toml:"web" doc:"What is served over HTTP."`
 	Log     Log     `toml:"log" doc:"The log goes to standard error."`
 	Roster  Roster  `toml:"roster" doc:"Contact lists."`
 	Archive Archive `toml:"archive" doc:"The history. It cannot be turned off."`
@@ -35,12 +36,20 @@ type Settings struct {
 type Listen struct {
 	StartTLS []string `toml:"starttls" doc:"Plain connections that must turn to TLS before anything else (RFC 6120)."`
 	TLS      []string `toml:"tls" doc:"Connections that are TLS from the first byte (XEP-0368). Phones get through more firewalls with it."`
+	HTTPS    []string `toml:"https" doc:"HTTPS, for what clients fetch and send over the web: files. Ports 5443 and 443 are usual."`
+	HTTP     []string `toml:"http" doc:"Plain HTTP for a reverse proxy that brings TLS. Only web.proxies are answered. Give it an address that nobody else reaches, such as 127.0.0.1:5280."`
 }
 
 // TLS names the certificate files.
 type TLS struct {
 	Certificate []string `toml:"certificate" live:"yes" doc:"PEM files, each a certificate with its chain. With several, each domain gets the one that names it, and the first is for everybody else."`
 	Key         []string `toml:"key" live:"yes" doc:"PEM files with the private keys, in the same order."`
+}
+
+// Web says how the web side is reached.
+type Web struct {
+	URL     string   `toml:"url" live:"yes" doc:"How clients reach listen.https, or the reverse proxy in front of listen.http: https://chat.example.com:5443. It goes into the addresses of files; all domains share it, and a certificate has to name its host. Empty: https, the user's mail domain, and the port of listen.https."`
+	Proxies []string `toml:"proxies" live:"yes" doc:"Addresses and networks of reverse proxies: they are believed when they tell in X-Forwarded-For who asks. Their own X-Forwarded-Proto, if they send it, must say https."`
 }
 
 // Log says what is logged, and how.
@@ -101,8 +110,9 @@ const FileName = "confab.toml"
 func Default() *Settings {
 	return &Settings{
 		Data:   DefaultData,
-		Listen: Listen{StartTLS: []string{":5222"}, TLS: []string{":5223"}},
+		Listen: Listen{StartTLS: []string{":5222"}, TLS: []string{":5223"}, HTTPS: []string{":5443"}, HTTP: []string{}},
 		TLS:    TLS{Certificate: []string{"tls/cert.pem"}, Key: []string{"tls/key.pem"}},
+		Web:    Web{Proxies: []string{"127.0.0.0/8", "::1"}},
 		Log:    Log{Level: "info", Format: "text"},
 		Roster: Roster{Domain: RosterAuto},
 		Auth:   Auth{Iterations: 10000},

@@ -15,7 +15,7 @@ import (
 func TestFeaturesAreAnnounced(t *testing.T) {
 	settings, err := config.Source{Flags: map[string]string{
 		"data": filepath.Join(t.TempDir(), "data"), "domains": "example.com",
-		"listen-starttls": "127.0.0.1:0", "listen-tls": "127.0.0.1:0",
+		"listen-starttls": "127.0.0.1:0", "listen-tls": "127.0.0.1:0", "listen-https": "127.0.0.1:0",
 	}}.Load()
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"confab/cmd/internal/admin"
 	"confab/cmd/internal/config"
@@ -37,7 +38,8 @@ func (s *Server) Reload(ctx context.Context) (admin.Reloaded, error) {
 // warnings is what the administrator should know.
 func (s *Server) warnings() []string {
 	set := s.settings.Load()
-	return append(s.certs.Load().Warnings(set.Domains, s.opts.Clock.Now()), set.Warnings...)
+	certs := s.certs.Load()
+	return slices.Concat(certs.Warnings(set.Domains, s.opts.Clock.Now()), set.WebWarnings(certs), set.Warnings)
 }
 
 // counters are the figures of all packages under one roof.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,7 @@ import (
 	"confab/xmpp/router"
 	"confab/xmpp/store"
 	"confab/xmpp/stream"
+	"confab/xmpp/web"
 )
 
 // Options are what a server needs besides its settings. The zero value will do.
@@ -57,6 +59,7 @@ type Server struct {
 	host           *feature.Host
 	streams        stream.Stats
 	c2s            *c2s.Server
+	web            *web.Server
 	admin          *admin.Admin
 
 	started time.Time
@@ -148,6 +151,9 @@ func (s *Server) assemble() error {
 		Resume:       set.Session.Resume.Duration,
 		Guard:        c2s.Guard{Failures: set.Limits.LoginFailures, Window: time.Minute},
 	})
+	if s.web, err = web.New(web.Options{Routes: s.table.Routes(), TLS: s.tlsConfig(), Proxies: s.proxies, Log: s.opts.Log}); err != nil {
+		return err
+	}
 	s.admin = &admin.Admin{
 		Data: set.Data, Directory: s.directory, Auth: s.auth, Archive: s.archive, Rooms: s.rooms, Clock: s.opts.Clock,
 		Audit: &admin.Audit{Path: set.AuditLog()},
@@ -209,7 +215,7 @@ func (s *Server) listen() error {
 	for _, l := range []struct {
 		name      string
 		addresses []string
-	}{{"starttls", set.Listen.StartTLS}, {"tls", set.Listen.TLS}} {
+	}{{"starttls", set.Listen.StartTLS}, {"tls", set.Listen.TLS}, {"https", set.Listen.HTTPS}, {"http", set.Listen.HTTP}} {
 		for _, a := range l.addresses {
 			n, err := net.Listen("tcp", a)
 			if err != nil {
@@ -250,7 +256,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	for name, list := range s.listeners {
 		for _, l := range list {
-			serve("listen."+name, func() error { return s.c2s.Serve(l, name == "tls") })
+			serve("listen."+name, func() error { return s.serve(name, l) })
 		}
 	}
 	serve("control socket", func() error { return s.control.Serve(s.admin) })
@@ -265,6 +271,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.opts.Log.Info("stopping")
 	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
+	wg.Go(func() { s.web.Shutdown(grace) })
 	s.c2s.Shutdown(grace)
 	if !s.crashed.Load() {
 		s.table.Stop()
@@ -272,6 +279,32 @@ func (s *Server) Run(ctx context.Context) error {
 	s.control.Close(grace)
 	wg.Wait()
 	return errors.Join(err, s.close())
+}
+
+// serve serves on a listener, by the name of its setting.
+func (s *Server) serve(name string, l net.Listener) error {
+	switch name {
+	case "https":
+		return s.web.Serve(l)
+	case "http":
+		return s.web.ServePlain(l)
+	}
+	return s.c2s.Serve(l, name == "tls")
+}
+
+// proxies are the reverse proxies that are believed.
+func (s *Server) proxies() []netip.Prefix { return s.settings.Load().Trusted() }
+
+// webURL is how the users of a domain reach the web side.
+func (s *Server) webURL(domain string) string {
+	port := ""
+	for _, l := range s.listeners["https"] {
+		if _, p, err := net.SplitHostPort(l.Addr().String()); err == nil {
+			port = p
+			break
+		}
+	}
+	return s.settings.Load().WebURL(domain, port)
 }
 
 // Stop ends Run.
