@@ -60,40 +60,76 @@ func (k *keeper) Keep(batch []*feature.Dispatch, c feature.Count, deliver func(*
 const maxRetractWalk = 500
 
 // retract has clients see a tombstone in place of the message that d retracts (XEP-0424 §6). The message is looked for in
-// the archive of d's sender, so it is that person's own. A retraction that finds none is kept like any message, and
-// clients may make of it what they like.
+// the archive of d's sender, so it is that person's own, or in the room's. A retraction that finds none is kept like any
+// message, and clients may make of it what they like.
 func (a *Archive) retract(d *feature.Dispatch, id uint64) {
 	e := d.Stanza.Child(xmpp.NSRetract, "retract")
-	if e == nil || d.Session == nil || d.Stanza.MessageType() == xmpp.TypeGroupchat {
+	if e == nil {
 		return
 	}
 	target, _ := e.Attr("id")
-	if target == "" {
-		return
+	room := roomCopy(d)
+	var of uint64
+	var before, within []byte
+	var err error
+	switch ctx := context.Background(); {
+	case target == "":
+	case room != nil:
+		of, before, err = a.findSaid(ctx, d, room, target)
+		if d.From == room.OwnerJID { // XEP-0425 §4: it says who had it taken away, and why
+			within = e.Inner
+		}
+	case d.Session != nil && d.Stanza.MessageType() != xmpp.TypeGroupchat:
+		of, err = a.findSent(ctx, d, target, id)
 	}
-	ctx := context.Background()
-	of, err := a.findSent(ctx, d, target, id)
 	if err == nil && of != 0 {
-		inside := append([]byte(nil), "<retracted xmlns='urn:xmpp:message-retract:1' stamp='"...)
+		inside := append(before, "<retracted xmlns='urn:xmpp:message-retract:1' stamp='"...)
 		inside = append(AppendStamp(inside, IDTime(id)), '\'')
 		if len(d.Stanza.ID) > 0 {
 			inside = xmpp.AppendAttrBytes(inside, "id", d.Stanza.ID)
 		}
-		_, err = a.SetTombstone(ctx, of, Tombstone{ID: id, By: d.From.Bare(), Inside: append(inside, "/>"...)})
+		inside = append(append(append(inside, '>'), within...), "</retracted>"...)
+		_, err = a.SetTombstone(context.Background(), of, Tombstone{ID: id, By: d.From.Bare(), Inside: inside})
 	}
 	if err != nil {
 		a.opts.Log.Error("a retraction was kept but not carried out", "err", err, "id", FormatID(id))
 	}
 }
 
-// Sent reports whether the newest messages that somebody sent to an address include one with the attribute 'id'. What is
-// on its way into the archive does not count.
-func (a *Archive) Sent(ctx context.Context, d *feature.Dispatch, id string) (bool, error) {
-	if d.Session == nil {
-		return false, nil
+// roomCopy returns the copy of a message that is the history of the room that it was said in, nil if it was none.
+func roomCopy(d *feature.Dispatch) *feature.Copy {
+	for i := range d.Copies {
+		if c := &d.Copies[i]; d.Where == feature.Service && c.OwnerJID == d.To {
+			return c
+		}
 	}
-	found, err := a.findSent(ctx, d, id, maxID)
-	return found != 0, err
+	return nil
+}
+
+// findSaid returns the id of a message in the history of a room, if it is the sender's own or the room itself retracts it,
+// and what tells its author (XEP-0421). In a room a message is named by the id that the room gave it.
+func (a *Archive) findSaid(ctx context.Context, d *feature.Dispatch, room *feature.Copy, name string) (found uint64, author []byte, err error) {
+	id, ok := ParseID(name)
+	if !ok {
+		return 0, nil, nil
+	}
+	err = a.db.View(ctx, func(tx store.Tx) error {
+		var it Item
+		ok, err := it.read(tx, room.Owner, id)
+		if err != nil || !ok || d.From != room.OwnerJID && it.With.Bare() != d.From.Bare() {
+			return err
+		}
+		st, err := xmpp.Parse(it.Stanza)
+		if err != nil {
+			return err
+		}
+		if e := st.Child(xmpp.NSOccupant, "occupant-id"); e != nil {
+			author = append(author, e.Raw...)
+		}
+		found = id
+		return nil
+	})
+	return found, author, err
 }
 
 // findSent returns the id under which the newest message before an id is kept that d's sender sent to the same address

@@ -49,7 +49,7 @@ func (r *room) features(asker xmpp.JID) []string {
 	}
 	all := []string{
 		xmpp.NSDiscoInfo, xmpp.NSDiscoItems, xmpp.NSMUC, nsStableID, nsSelfPing, nsRequest, xmpp.NSOccupant,
-		xmpp.NSMAM, xmpp.NSMAMExt, xmpp.NSSID, xmpp.NSPing,
+		xmpp.NSMAM, xmpp.NSMAMExt, xmpp.NSSID, xmpp.NSPing, xmpp.NSModerate, xmpp.NSRetract, nsTombstone,
 		pick(hidden, "muc_hidden", "muc_public"),
 		pick(c.MembersOnly, "muc_membersonly", "muc_open"),
 		pick(c.Moderated, "muc_moderated", "muc_unmoderated"),

@@ -488,7 +488,7 @@ var errEnough = xmpp.NewError(xmpp.PolicyViolation, "")
 // remembered is a message of the history as a newcomer gets it, nil if it is none of those: subjects come by themselves
 // (§7.2.13), and what has no text is for those who read the archive.
 func (r *room) remembered(it *archive.Item, s *seat) ([]byte, error) {
-	if it.Flags&(archive.HasBody|archive.Encrypted) == 0 {
+	if it.Flags&(archive.HasBody|archive.Encrypted) == 0 || it.Tombstone != nil { // XEP-0424 §7
 		return nil, nil
 	}
 	add := archive.AppendStanzaID(nil, r.jid, it.ID)

@@ -67,6 +67,8 @@ func (m *Rooms) answer(d *feature.Dispatch) (payload []byte, answered bool, err 
 		payload, err = m.registerGet(d)
 	case p.Is(xmpp.NSRegister, "query"):
 		answered, err = true, m.registerSet(d, p.Node())
+	case p.Is(xmpp.NSModerate, "moderate") && !get:
+		err = m.moderate(d, p.Node())
 	case p.Is(xmpp.NSMAM, "query") && get:
 		if err = m.readable(d, nil); err == nil {
 			payload = archive.AppendFields(nil)

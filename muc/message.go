@@ -107,6 +107,8 @@ func (r *room) speakerOf(d *feature.Dispatch) (speaker, error) {
 	groupchat := d.Stanza.Type == xmpp.TypeGroupchat
 	s := r.clients[d.From]
 	switch {
+	case d.Session == nil && d.From == r.jid: // the room itself
+		return speaker{role: Moderator, jid: r.jid}, nil
 	case r.locked && s == nil: // §17.2
 		return speaker{}, errNoRoom
 	case s != nil && (groupchat || r.given != nil):

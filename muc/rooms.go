@@ -35,13 +35,14 @@ const label = "conference"
 
 // The namespaces and features that only rooms have.
 const (
-	nsStableID = "http://jabber.org/protocol/muc#stable_id"              // XEP-0045 §7.4
-	nsSelfPing = "http://jabber.org/protocol/muc#self-ping-optimization" // XEP-0410
-	nsRequest  = "http://jabber.org/protocol/muc#request"                // XEP-0045 §8.6
-	nsRegister = "http://jabber.org/protocol/muc#register"               // XEP-0045 §7.10
-	nsRoomInfo = "http://jabber.org/protocol/muc#roominfo"               // XEP-0045 §6.4
-	nsTraffic  = "http://jabber.org/protocol/muc#traffic"                // XEP-0045 §18.1.1
-	nodeNick   = "x-roomuser-item"                                       // XEP-0045 §7.12
+	nsStableID  = "http://jabber.org/protocol/muc#stable_id"              // XEP-0045 §7.4
+	nsSelfPing  = "http://jabber.org/protocol/muc#self-ping-optimization" // XEP-0410
+	nsRequest   = "http://jabber.org/protocol/muc#request"                // XEP-0045 §8.6
+	nsRegister  = "http://jabber.org/protocol/muc#register"               // XEP-0045 §7.10
+	nsRoomInfo  = "http://jabber.org/protocol/muc#roominfo"               // XEP-0045 §6.4
+	nsTraffic   = "http://jabber.org/protocol/muc#traffic"                // XEP-0045 §18.1.1
+	nsTombstone = "urn:xmpp:message-retract:1#tombstone"                  // XEP-0424 §6
+	nodeNick    = "x-roomuser-item"                                       // XEP-0045 §7.12
 )
 
 // Options are the settings of Rooms. The zero value will do.
@@ -116,6 +117,7 @@ func (m *Rooms) Feature() feature.Feature {
 			feature.Implements(45, "1.35.5", feature.Complete, "without approval of registrations by admins"),
 			feature.Implements(410, "1.1.0", feature.Complete, "answered by the service"),
 			feature.Implements(421, "1.0.1", feature.Complete, ""),
+			feature.Implements(425, "0.3.0", feature.Complete, "the auditor still finds what was said"),
 		},
 		Identities: []feature.Identity{{Category: "conference", Type: "text", Name: "Rooms", Where: service}},
 		Advertise: []feature.Advert{
