@@ -17,14 +17,15 @@ import (
 	"confab/xmpp/feature/pep"
 	"confab/xmpp/feature/ping"
 	"confab/xmpp/feature/private"
+	"confab/xmpp/feature/push"
 	"confab/xmpp/feature/version"
 )
 
 // features is THE list: what this server can do, in the order in which the
 // features take their turn at every stage.
 func (s *Server) features() []feature.Feature {
-	aliases := aliasbridge.New(s.host, s.archive, aliasbridge.Options{})
 	blocks := blocking.New(s.host)
+	aliases := aliasbridge.New(s.host, s.archive, aliasbridge.Options{Blocks: blocks.Blocks})
 	contacts := roster.New(s.host, roster.Options{
 		Mode:    roster.Mode(s.settings.Load().Roster.Domain),
 		Sources: []roster.Source{aliases.Contacts()},
@@ -49,6 +50,7 @@ func (s *Server) features() []feature.Feature {
 		disco.New(disco.Options{MaySee: contacts.MaySee, MaySeeAlias: aliases.MaySee}),
 		own.Feature(),
 		csi.New(),
+		push.New(s.host).Feature(),
 		account.New(s.host, s.auth),
 		ping.New(),
 		version.New(s.opts.Version),

@@ -1,0 +1,157 @@
+package push
+
+import (
+	"bytes"
+	"slices"
+
+	"confab/xmpp"
+	"confab/xmpp/directory"
+	"confab/xmpp/feature"
+	"confab/xmpp/router"
+)
+
+// important reports whether somebody wants to be woken for a message: it has
+// something to read, or somebody calls.
+func important(st *xmpp.Stanza) bool {
+	switch st.Type {
+	case xmpp.TypeError, xmpp.TypeHeadline:
+		return false
+	}
+	for i := range st.Children {
+		e := &st.Children[i]
+		switch {
+		case e.Is(xmpp.NSClient, "body") && len(e.Inner) > 0:
+			return true
+		case e.Is(xmpp.NSJingleMsg, "propose"): // XEP-0353 §3.1
+			return true
+		case e.Is(xmpp.NSReference, "reference"): // XEP-0372
+			if kind, _ := e.Attr("type"); kind == "mention" {
+				return true
+			}
+		case e.Is(xmpp.NSOMEMO, "encrypted"), e.Is(xmpp.NSOMEMO2, "encrypted"):
+			// Without a payload only keys are exchanged (XEP-0384 §4.7).
+			if e.Node().Child("", "payload") != nil {
+				return true
+			}
+		case e.Is(xmpp.NSOpenPGP, "openpgp"), e.Is("jabber:x:encrypted", "x"):
+			return true
+		}
+	}
+	return false
+}
+
+// importantBytes is important for a stanza as it was sent, which may be a copy
+// of what another device got (XEP-0280 §7).
+func importantBytes(b []byte) bool {
+	if !bytes.HasPrefix(b, []byte("<message")) {
+		return false
+	}
+	st, err := xmpp.Parse(b)
+	if err != nil || st.Kind != xmpp.KindMessage {
+		return false
+	}
+	if e := st.Child(xmpp.NSCarbons, "received"); e != nil {
+		inner := e.Node().Child(xmpp.NSForward, "forwarded").Child(xmpp.NSClient, "message")
+		if inner == nil {
+			return false
+		}
+		if st, err = xmpp.Parse(inner.Append(nil)); err != nil {
+			return false
+		}
+	}
+	return important(st)
+}
+
+// after wakes the clients of somebody who was sent a message.
+func (p *Push) after(d *feature.Dispatch, _ *router.Batch) {
+	if d.User == nil || d.ID == 0 || d.From.Bare() == d.User.JID {
+		return
+	}
+	incoming := slices.ContainsFunc(d.Copies, func(c feature.Copy) bool { return c.Owner == d.User.ID && c.Incoming })
+	if incoming {
+		p.Message(d.User.ID, d.Stanza)
+	}
+}
+
+// Message wakes the clients of a user for a message, unless they are connected
+// or it is nothing to be woken for. It is called for messages to the account;
+// who keeps messages for somebody in another way, as rooms do, calls it too. It
+// waits for nothing.
+func (p *Push) Message(user directory.ID, st *xmpp.Stanza) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known, worth := false, false
+	for _, r := range p.owners[user] {
+		if r.session != nil && r.session.Connected() {
+			continue
+		}
+		if !known {
+			known, worth = true, important(st)
+		}
+		if !worth {
+			return
+		}
+		r.count++
+		p.enqueue(r)
+	}
+}
+
+// inactive wakes a client that has lost its connection for what it may not have
+// got before that.
+func (p *Push) inactive(s *router.Session) {
+	p.lost(s, func() (n int) {
+		s.EachUnacknowledged(func(stanza []byte) bool {
+			if importantBytes(stanza) {
+				n++
+			}
+			return true
+		})
+		return n
+	}, false)
+}
+
+// ended does the same for a session that does not wait for its client.
+func (p *Push) ended(s *router.Session, lost router.Unacknowledged) {
+	p.lost(s, func() (n int) {
+		for _, stanza := range lost.Stanzas {
+			if importantBytes(stanza) {
+				n++
+			}
+		}
+		return n
+	}, true)
+}
+
+func (p *Push) lost(s *router.Session, count func() int, ended bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := -1
+	for _, r := range p.owners[s.User()] {
+		if r.session != s {
+			continue
+		}
+		if !r.told {
+			if n < 0 {
+				n = count()
+			}
+			if r.told = true; n > 0 {
+				r.count += n
+				p.enqueue(r)
+			}
+		}
+		if ended {
+			r.session, r.told = nil, false
+		}
+	}
+}
+
+// resumed notes that a client is here again.
+func (p *Push) resumed(s *router.Session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.owners[s.User()] {
+		if r.session == s {
+			r.told, r.count = false, 0
+		}
+	}
+}
