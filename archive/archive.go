@@ -28,8 +28,11 @@ import (
 
 // Options are the settings of an archive.
 type Options struct {
-	Clock   xmpp.Clock // nil: the system's
-	Log     *slog.Logger
+	Clock xmpp.Clock // nil: the system's
+	Log   *slog.Logger
+	// Links finds what a stanza links that is kept elsewhere as long as the message is: files that were uploaded here
+	// (XEP-0363). It is given the bytes as they are stored, or an address. nil: there are no such things.
+	Links   func(stanza []byte) []string
 	MaxPage int // the largest page that a query gets, and the one it gets if it names none; default 250 and 50
 }
 

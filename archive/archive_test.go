@@ -53,7 +53,7 @@ func open(t testing.TB, dir string) *house {
 	h := &house{t: t, clock: new(xmpptest.Clock), dir: dir, failing: storetest.Fail(db)}
 	h.held = storetest.Hold(h.failing)
 	t.Cleanup(func() { h.held.Close() })
-	h.Archive, err = Open(t.Context(), h.held, Options{Clock: h.clock, Log: slog.New(slog.DiscardHandler)})
+	h.Archive, err = Open(t.Context(), h.held, Options{Clock: h.clock, Log: slog.New(slog.DiscardHandler), Links: uploads})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package archive
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -23,11 +22,11 @@ type File struct {
 	Size      int64 // -1: not told
 }
 
-// Files calls fn for the files in the messages that a search finds. Uploads names beginnings of addresses under which
-// files are kept that were uploaded here: a body that is nothing but such an address is a file (XEP-0363).
-func (u *Auditor) Files(ctx context.Context, s Search, uploads []string, fn func(*Entry, File) error) (Found, error) {
+// Files calls fn for the files in the messages that a search finds. A body that is nothing but an address in which
+// Options.Links finds something is a file (XEP-0363).
+func (u *Auditor) Files(ctx context.Context, s Search, fn func(*Entry, File) error) (Found, error) {
 	return u.Search(ctx, s, func(e *Entry) error {
-		for _, f := range e.files(uploads) {
+		for _, f := range u.archive.files(e) {
 			if err := fn(e, f); err != nil {
 				return err
 			}
@@ -36,7 +35,7 @@ func (u *Auditor) Files(ctx context.Context, s Search, uploads []string, fn func
 	})
 }
 
-func (e *Entry) files(uploads []string) (found []File) {
+func (a *Archive) files(e *Entry) (found []File) {
 	if e.Flags&HasFile != 0 {
 		if st, err := xmpp.Parse(e.Stanza); err == nil {
 			found = appendFiles(nil, st.Node())
@@ -44,8 +43,7 @@ func (e *Entry) files(uploads []string) (found []File) {
 	}
 	for _, t := range e.texts {
 		t = strings.TrimSpace(t)
-		isUpload := func(prefix string) bool { return strings.HasPrefix(t, prefix) }
-		if !strings.ContainsAny(t, " \n\t") && slices.ContainsFunc(uploads, isUpload) {
+		if strings.Contains(t, "://") && !strings.ContainsAny(t, " \n\t") && len(a.linksOf([]byte(t))) > 0 {
 			found = addFile(found, File{URL: t, Size: -1})
 		}
 	}

@@ -34,7 +34,14 @@ type keeping struct {
 	also    Also
 	bodies  [][]byte
 	rows    []newRow // by owner, then in the order of the batch
+	links   []newLink
 	scratch []byte
+}
+
+// newLink says that a message links something.
+type newLink struct {
+	message int // in the batch
+	link    string
 }
 
 // newRow is a row to be written.
@@ -70,6 +77,9 @@ func newKeeping(a *Archive, batch []*Message, also Also) *keeping {
 			buf = appendRow(buf, r)
 			k.rows = append(k.rows, newRow{i, r, r.With.Bare().String(), buf[from:len(buf):len(buf)]})
 		}
+		for _, link := range a.linksOf(m.Stanza) {
+			k.links = append(k.links, newLink{i, link})
+		}
 		b := body{typ: m.Type, flags: m.Flags, owners: owners, stanza: m.Stanza}
 		from := len(buf)
 		buf = b.append(buf)
@@ -96,6 +106,11 @@ func (k *keeping) write(tx store.Tx) error {
 	}
 	if err := k.writePeers(tx); err != nil {
 		return err
+	}
+	for _, l := range k.links {
+		if err := tx.Put(spaceLink, linkKey(l.link, k.batch[l.message].ID), nil); err != nil {
+			return err
+		}
 	}
 	if c := k.also.Count; c.Key != "" {
 		v := binary.BigEndian.AppendUint32(nil, c.Handled)

@@ -17,6 +17,7 @@ const (
 	spaceCount  store.Space = "history.count"  // key of a session → handled, time
 	spaceMarker store.Space = "history.marker" // owner → id up to which some resource got everything
 	spaceAudit  store.Space = "history.audit"  // time → access record
+	spaceLink   store.Space = "history.link"   // link, NUL, id → nothing
 	spaceMeta   store.Space = "history.meta"
 )
 

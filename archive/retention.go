@@ -50,7 +50,7 @@ func (a *Archive) sweep(tx store.Tx, cut uint64) (n int, err error) {
 				return 0, err
 			}
 		}
-		if err := a.dropBody(tx, id); err != nil {
+		if err := a.dropBody(tx, id, &b); err != nil {
 			return 0, err
 		}
 		n++
@@ -89,7 +89,12 @@ func bareOf(jid []byte) string {
 
 // dropBody removes a message that no row refers to. If it is the newest, its id stays known, so that it is not given away
 // again.
-func (a *Archive) dropBody(tx store.Tx, id uint64) error {
+func (a *Archive) dropBody(tx store.Tx, id uint64, b *body) error {
+	for _, link := range a.linksOf(b.stanza) {
+		if err := tx.Delete(spaceLink, linkKey(link, id)); err != nil {
+			return err
+		}
+	}
 	if id >= a.last.Load() {
 		if err := tx.Put(spaceMeta, keyLast, appendID(nil, id)); err != nil {
 			return err
@@ -142,7 +147,7 @@ func (a *Archive) purge(tx store.Tx, o directory.ID, id uint64) error {
 			return nil
 		}
 	}
-	return a.dropBody(tx, id)
+	return a.dropBody(tx, id, &b)
 }
 
 // SetTombstone has clients see a tombstone in place of a message. What was said stays in the archive for the auditor. ok

@@ -264,7 +264,7 @@ var HistoryFiles = define(Operation{Name: "history files"}, func(c *call[SharedF
 	if err != nil {
 		return HistoryFound{}, err
 	}
-	found, err := auditor.Files(c, s, nil, func(e *archive.Entry, f archive.File) error {
+	found, err := auditor.Files(c, s, func(e *archive.Entry, f archive.File) error {
 		return c.item(SharedFile{
 			Time: e.Time, From: e.From.String(), To: e.To.String(),
 			URL: f.URL, Name: f.Name, Type: f.MediaType, Size: max(f.Size, 0),
