@@ -130,7 +130,7 @@ var implements = []feature.XEP{
 	feature.Implements(172, "1.1", feature.Complete, "published by PEP"),
 	feature.Implements(222, "1.0", feature.Complete, ""),
 	feature.Implements(223, "1.1.1", feature.Complete, ""),
-	feature.Implements(292, "0.12.0", feature.Partial, "published by PEP; vCards are not converted"),
+	feature.Implements(292, "0.12.0", feature.Complete, "what both forms of a vCard can say is converted"),
 	feature.Implements(384, "0.9.1", feature.Complete, "the server's part: device lists that everybody may read"),
 	feature.Implements(398, "1.0.0", feature.Complete, ""),
 	feature.Implements(402, "1.2.0", feature.Complete, "with #compat and #compat-pep"),

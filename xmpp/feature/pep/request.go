@@ -140,6 +140,9 @@ func (t *transaction) add(name string, options *form.Form, it Item) error {
 	if err := t.publish(name, it); err != nil {
 		return err
 	}
+	if name == nodeVCard4 {
+		return t.carryToTemp(&it)
+	}
 	return t.avatarTouched(name)
 }
 
@@ -153,6 +156,8 @@ func check(name string, it *Item) error {
 		space, local = xmpp.NSAvatarMD, "metadata"
 	case nodeAvatar:
 		space, local = xmpp.NSAvatar, "data"
+	case nodeVCard4:
+		space, local = xmpp.NSVCard4, "vcard"
 	default:
 		return nil
 	}

@@ -113,6 +113,9 @@ func (p *PEP) setVCard(q *feature.Query, dst []byte) ([]byte, error) {
 		if err := t.tx.Put(spaceVCards, ownerKey(t.owner), raw); err != nil {
 			return err
 		}
+		if err := t.carryToFour(card); err != nil {
+			return err
+		}
 		return t.setPicture(picture, kind)
 	})
 }
