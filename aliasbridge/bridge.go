@@ -35,6 +35,9 @@ import (
 type Options struct {
 	Group string // of the roster, where aliases stand; "": Groups
 	Rate  Rate   // of each sender
+
+	// Blocks reports whether a user has blocked an address: blocking an alias is opting out of it. nil: nobody blocks.
+	Blocks func(user directory.ID, j xmpp.JID) bool
 }
 
 // Stats counts what goes on; every field may be read at any time.
@@ -74,6 +77,9 @@ func New(h *feature.Host, a *archive.Archive, o Options) *Bridge {
 		o.Group = "Groups"
 	}
 	o.Rate = o.Rate.orDefault()
+	if o.Blocks == nil {
+		o.Blocks = func(directory.ID, xmpp.JID) bool { return false }
+	}
 	b := &Bridge{
 		host: h, dir: h.Directory, archive: a, opts: o, books: map[string]*book{},
 		online: map[directory.ID]status{}, dirty: map[directory.ID]bool{},

@@ -93,7 +93,7 @@ func (b *Bridge) reveal(domain string) {
 			if viewer == nil || !next.view.sees(viewer) {
 				continue
 			}
-			if is := next.to(viewer); is != old.to(viewer) {
+			if is := next.to(viewer); is != old.to(viewer) && !b.opts.Blocks(viewer.ID, a.JID) {
 				b.send(&out, account, next.stanza(is))
 			}
 		}

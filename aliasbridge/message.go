@@ -198,7 +198,7 @@ func (b *Bridge) spread(d *feature.Dispatch, r *directory.Reach, w writer) error
 	}
 	n := 0
 	to := func(u *directory.User) {
-		if w.user != nil && u.ID == w.user.ID {
+		if w.user != nil && u.ID == w.user.ID || b.opts.Blocks(u.ID, a.JID) {
 			return
 		}
 		edit := e

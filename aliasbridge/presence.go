@@ -138,7 +138,7 @@ func (b *Bridge) show(viewer *directory.User, contact xmpp.JID, yield func([]byt
 	all, _ := m.Aliases()
 	for _, a := range all {
 		if s := b.shown[a.ID]; s != nil {
-			if st := s.to(viewer); st != gone {
+			if st := s.to(viewer); st != gone && !b.opts.Blocks(viewer.ID, a.JID) {
 				yield(s.stanza(st))
 			}
 		}
@@ -234,7 +234,7 @@ func (b *Bridge) replace(out *router.Batch, old, now *shown) {
 		if viewer == nil {
 			continue
 		}
-		if is := now.to(viewer); is != old.to(viewer) {
+		if is := now.to(viewer); is != old.to(viewer) && !b.opts.Blocks(viewer.ID, s.view.alias.JID) {
 			b.send(out, account, s.stanza(is))
 		}
 	}
