@@ -48,6 +48,7 @@ type awaited struct {
 	live      bool
 	replaying *router.Session            // is sent what waits; nil: nobody is
 	back      uint64                     // not 0: the marker goes back here, and this is not on disk yet
+	setbacks  int                        // how often back was set
 	direct    map[uint64]*router.Session // got by a session while the owner was not live
 	copied    map[uint64]*router.Session // got as a copy by a session that gets no messages yet
 
@@ -77,6 +78,14 @@ func add(m *map[uint64]*router.Session, id uint64, s *router.Session) {
 	}
 	if len(*m) < maxDirect {
 		(*m)[id] = s
+	}
+}
+
+// setBack has the marker go back: nobody got the message with this id.
+func (w *awaited) setBack(id uint64) {
+	w.setbacks++
+	if w.back == 0 || id < w.back {
+		w.back = id
 	}
 }
 
@@ -201,9 +210,9 @@ func (o *offline) available(s *router.Session) {
 		return
 	}
 	w.replaying = s
-	back := w.back
+	back, setbacks := w.back, w.setbacks
 	o.mu.Unlock()
-	err := o.replay(s, back)
+	err := o.replay(s, back, setbacks)
 	o.mu.Lock()
 	w.replaying, w.also, w.upto = nil, nil, 0
 	live := w.live
@@ -246,8 +255,8 @@ const replayPage = 256 << 10
 // errEnded means that a session ended while it was sent what waits.
 var errEnded = errors.New("the session has ended")
 
-// replay sends what is behind the marker.
-func (o *offline) replay(s *router.Session, back uint64) error {
+// replay sends what is behind the marker, or behind where that goes back to.
+func (o *offline) replay(s *router.Session, back uint64, setbacks int) error {
 	ctx := context.Background()
 	owner := s.User()
 	last, err := o.archive.Marker(ctx, owner)
@@ -276,7 +285,7 @@ func (o *offline) replay(s *router.Session, back uint64) error {
 	var rest []Item
 	var end uint64
 	err = o.archive.db.Update(ctx, func(tx store.Tx) error {
-		if !o.steady(s, back) {
+		if !o.steady(s, setbacks) {
 			return errEnded
 		}
 		if rest, end, err = o.archive.spoolIn(tx, owner, last); err != nil {
@@ -285,7 +294,7 @@ func (o *offline) replay(s *router.Session, back uint64) error {
 		if err := tx.Put(spaceMarker, appendOwner(nil, owner), appendID(nil, end)); err != nil {
 			return err
 		}
-		tx.OnCommit(func() { o.goLive(s, back, rest, end) })
+		tx.OnCommit(func() { o.goLive(s, setbacks, rest, end) })
 		return nil
 	})
 	if err != nil {
@@ -294,16 +303,16 @@ func (o *offline) replay(s *router.Session, back uint64) error {
 	return o.putBack(owner)
 }
 
-// steady reports whether a session that is sent what waits is there still, and the marker where it was.
-func (o *offline) steady(s *router.Session, back uint64) bool {
+// steady reports whether a session that is sent what waits is there still, and nothing more was found to wait.
+func (o *offline) steady(s *router.Session, setbacks int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	w := o.of(s.User())
-	return s.Alive() && (w.live || w.back == back)
+	return s.Alive() && (w.live || w.setbacks == setbacks)
 }
 
 // goLive sends the last of what waited and makes the owner live. It runs on the committer's goroutine.
-func (o *offline) goLive(s *router.Session, back uint64, rest []Item, end uint64) {
+func (o *offline) goLive(s *router.Session, setbacks int, rest []Item, end uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	w := o.of(s.User())
@@ -311,13 +320,13 @@ func (o *offline) goLive(s *router.Session, back uint64, rest []Item, end uint64
 	defer out.Flush()
 	for i := range rest {
 		if !o.sendLocked(w, s, &out, &rest[i]) {
-			if !w.live && (w.back == 0 || rest[i].ID < w.back) {
-				w.back = rest[i].ID
+			if !w.live {
+				w.setBack(rest[i].ID)
 			}
 			break
 		}
 	}
-	if !w.live && (w.back != back || !s.Alive()) {
+	if !w.live && (w.setbacks != setbacks || !s.Alive()) {
 		return // putBack undoes what was written
 	}
 	*w = awaited{live: true, replaying: s}
@@ -376,11 +385,11 @@ func (o *offline) ended(s *router.Session, lost router.Unacknowledged) {
 		return
 	}
 	w.live, w.copied = false, nil // whether a copy arrived is not known
-	if lost.FirstID != 0 && w.replaying == s {
-		o.archive.Advance(s.User(), lost.FirstID-1) // so far it got what waits
-	}
-	if lost.FirstID != 0 && (w.back == 0 || lost.FirstID < w.back) {
-		w.back = lost.FirstID
+	if lost.FirstID != 0 {
+		if w.replaying == s {
+			o.archive.Advance(s.User(), lost.FirstID-1) // so far it got what waits
+		}
+		w.setBack(lost.FirstID)
 	}
 	o.tidy(s.User(), w)
 	o.mu.Unlock()

@@ -12,12 +12,14 @@ import (
 	"confab/xmpp/feature/featuretest"
 	"confab/xmpp/router"
 	"confab/xmpp/store/bolt"
+	"confab/xmpp/store/storetest"
 	"confab/xmpp/xmpptest"
 )
 
 // away is a house where messages wait for romeo while he is away.
 type away struct {
 	*featuretest.House
+	held    *storetest.Held
 	offline feature.Feature
 	after   func(*feature.Dispatch) // may be nil
 }
@@ -28,9 +30,9 @@ func newAway(t *testing.T) *away {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	w := new(away)
+	w := &away{held: storetest.Hold(db)}
 	w.House = featuretest.New(t, func(h *feature.Host) []feature.Feature {
-		a, err := Open(t.Context(), db, Options{Clock: h.Clock, Log: slog.New(slog.DiscardHandler)})
+		a, err := Open(t.Context(), w.held, Options{Clock: h.Clock, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,4 +221,29 @@ func TestReadingAfterAnEnd(t *testing.T) {
 	romeo := w.Connect(t, "romeo@example.com/desk")
 	romeo.Sends("<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'/></iq>", "<presence/>")
 	hears(t, romeo.Conn, "1 2 ")
+}
+
+// Who comes while it is being written down that somebody did not get something gets that once, and at once.
+func TestComingBeforeAnEndIsOnDisk(t *testing.T) {
+	w := newAway(t)
+	juliet := w.Online(t, "juliet@example.com/balcony")
+	first := w.Connect(t, "romeo@example.com/orchard")
+	managed(t, first.Session)
+	first.Sends("<presence/>")
+	w.says(juliet, "romeo@example.com", "1", "2")
+	w.held.Hold()
+	ended, came := make(chan struct{}), make(chan struct{})
+	go func() { defer close(ended); w.Table.End(first.Session) }()
+	w.held.Await(1)
+	romeo := w.Connect(t, "romeo@example.com/desk")
+	go func() { defer close(came); romeo.Sends("<presence/>") }()
+	w.held.Await(2)
+	w.held.Release()
+	<-ended
+	<-came
+	w.says(juliet, "romeo@example.com", "3")
+	hears(t, romeo.Conn, "1 2 3 ")
+	if l := w.Logged(); l != "" {
+		t.Error(l)
+	}
 }
