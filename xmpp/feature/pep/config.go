@@ -206,6 +206,8 @@ var settings = []setting{
 		func(*Config) string { return "publishers" }, func(*Config, string) {}),
 	boolean("pubsub#persist_items", "Persist items to storage", func(c *Config) *bool { return &c.Transient }, true),
 	number("pubsub#max_items", "How many items are kept", MaxItems, func(c *Config) *int { return &c.MaxItems }),
+	choice("pubsub#item_expire", "When items go by themselves", []string{"max"},
+		func(*Config) string { return "max" }, func(*Config, string) {}), // not before they are retracted
 	number("pubsub#max_payload_size", "The maximum payload size in bytes", MaxPayload, func(c *Config) *int { return &c.MaxPayload }),
 	choice("pubsub#send_last_published_item", "When to send the last published item",
 		[]string{lastNever, lastOnSub, lastPresence},
