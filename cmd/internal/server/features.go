@@ -18,6 +18,7 @@ import (
 	"confab/xmpp/feature/ping"
 	"confab/xmpp/feature/private"
 	"confab/xmpp/feature/push"
+	"confab/xmpp/feature/usersearch"
 	"confab/xmpp/feature/version"
 )
 
@@ -26,8 +27,9 @@ import (
 func (s *Server) features() []feature.Feature {
 	blocks := blocking.New(s.host)
 	aliases := aliasbridge.New(s.host, s.archive, aliasbridge.Options{Blocks: blocks.Blocks})
+	mode := roster.Mode(s.settings.Load().Roster.Domain)
 	contacts := roster.New(s.host, roster.Options{
-		Mode:    roster.Mode(s.settings.Load().Roster.Domain),
+		Mode:    mode,
 		Sources: []roster.Source{aliases.Contacts()},
 		Blocks:  blocks.Blocks,
 	})
@@ -38,7 +40,7 @@ func (s *Server) features() []feature.Feature {
 	events := pep.New(s.host, pep.Options{MaySee: contacts.MaySee, Groups: contacts.Groups, Rebroadcast: contacts.Rebroadcast})
 	own := private.New(s.host)
 	own.Stand(private.Name{Space: xmpp.NSBookmarks, Local: "storage"}, private.Face{Get: events.StorageGet, Set: events.StorageSet})
-	return []feature.Feature{
+	list := []feature.Feature{
 		blocks.Feature(contacts.Reblock),
 		archive.NewOffline(s.host, s.archive),
 		contacts.Feature(),
@@ -57,4 +59,8 @@ func (s *Server) features() []feature.Feature {
 		entitytime.New(),
 		lastactivity.New(lastactivity.Options{MaySee: contacts.MaySee}),
 	}
+	if mode != roster.Off { // whoever is to know nothing of the others is not to find them either
+		list = append(list, usersearch.New())
+	}
+	return list
 }
