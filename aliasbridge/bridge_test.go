@@ -28,7 +28,7 @@ type server struct {
 	bridge *Bridge
 }
 
-func serve(t *testing.T, o Options) *server {
+func serve(t testing.TB, o Options) *server {
 	db, err := bolt.Open(filepath.Join(t.TempDir(), "archive.db"), bolt.Options{NoSync: true, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
