@@ -65,11 +65,7 @@ func (r *room) writeAffiliations(changes []affiliationChange) func(store.Tx) err
 
 // affiliated puts the change of an affiliation in force and lets everybody see it (§9).
 func (r *room) affiliated(out *router.Batch, c affiliationChange, by string) {
-	if c.to == (affiliate{}) {
-		delete(r.affiliates, c.person)
-	} else {
-		r.affiliates[c.person] = c.to
-	}
+	r.setAffiliate(c.person, c.to)
 	for _, o := range slices.Clone(r.order) {
 		if o.user != c.person && (c.person.Local() != "" || o.user.DomainJID() != c.person) {
 			continue
@@ -259,9 +255,11 @@ func (r *room) holders(a Affiliation) []affiliationChange {
 			all = append(all, affiliationChange{person: j, to: x})
 		}
 	}
-	slices.SortFunc(all, func(x, y affiliationChange) int { return strings.Compare(x.person.String(), y.person.String()) })
+	slices.SortFunc(all, byAddress)
 	return all
 }
+
+func byAddress(x, y affiliationChange) int { return strings.Compare(x.person.String(), y.person.String()) }
 
 // roleChange is what an occupant is to be from now on.
 type roleChange struct {
@@ -397,7 +395,7 @@ func (r *room) judgeAffiliation(q *request, i item) (c affiliationChange, err er
 		if err != nil || len(i.nick) > maxNickSize {
 			return c, xmpp.NewError(xmpp.NotAcceptable, "this cannot be a nick")
 		}
-		if r.reserved(k, person) {
+		if r.isReserved(k, person) {
 			return c, errNickTaken
 		}
 		c.to.nick = i.nick

@@ -2,6 +2,7 @@ package muc
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -149,11 +150,9 @@ func (c *Config) form(room xmpp.JID, p people) *form.Form {
 	if c.MaxOccupants > 0 {
 		limit = strconv.Itoa(c.MaxOccupants)
 	}
-	var limits []string
-	for _, s := range []string{"10", "20", "30", "50", "100", "200", "500", limit, "none"} {
-		if len(limits) == 0 || !strings.Contains(" "+strings.Join(limits, " ")+" ", " "+s+" ") {
-			limits = append(limits, s)
-		}
+	limits := []string{"10", "20", "30", "50", "100", "200", "500", "none"}
+	if !slices.Contains(limits, limit) {
+		limits = append(limits, limit)
 	}
 	f.Fields = append(f.Fields,
 		form.Field{Var: fieldName("passwordprotectedroom"), Type: form.Boolean, Label: "Ask for a password?", Values: boolean(c.Password != "")},

@@ -1,18 +1,11 @@
 package muc
 
 import (
-	"context"
 	"slices"
-	"strconv"
-	"time"
-	"unicode/utf8"
 
-	"confab/archive"
 	"confab/xmpp"
-	"confab/xmpp/directory"
 	"confab/xmpp/feature"
 	"confab/xmpp/router"
-	"confab/xmpp/store"
 )
 
 // presence handles everything of type presence that comes to the service.
@@ -121,8 +114,8 @@ func (m *Rooms) admit(r *room, e *entry, to xmpp.JID) (*seat, error) {
 		return nil, nil
 	case s == nil:
 		s, err := r.enter(out, e)
-		if s == nil {
-			r.emptied(out) // it may have been made for this visitor
+		if s == nil && r.locked && r.affiliation(e.client.Bare()) == Owner {
+			r.emptied(out) // it was made for this visitor, who cannot enter
 		}
 		return s, err
 	}
@@ -204,7 +197,7 @@ func (r *room) enter(out *router.Batch, e *entry) (*seat, error) {
 	switch {
 	case fresh:
 		if r.config.Broadcast.has(o.role) {
-			r.present(out, o, &s.card, s.jid, &note{}, r.others(o))
+			r.present(out, o.sight(), r.others(o))
 		}
 	case r.lead(o):
 		r.presentLead(out, o, s)
@@ -228,25 +221,13 @@ func (r *room) claim(nick string, user xmpp.JID) (*occupant, error) {
 		}
 		return o, nil
 	}
-	if r.reserved(k, user) {
+	if r.isReserved(k, user) {
 		return nil, errNickTaken
 	}
 	return nil, nil
 }
 
 var errNickTaken = xmpp.NewError(xmpp.Conflict, "this nick belongs to somebody else") // §7.2.8
-
-// reserved reports whether a nick is kept for somebody other than user (§7.10).
-func (r *room) reserved(key string, user xmpp.JID) bool {
-	for j, a := range r.affiliates {
-		if a.nick != "" && j != user {
-			if k, err := nickKey(a.nick); err == nil && k == key {
-				return true
-			}
-		}
-	}
-	return false
-}
 
 // hasRoom checks that one more client may come. Admins and owners have some places of their own (§7.2.9).
 func (r *room) hasRoom(a Affiliation) error {
@@ -270,12 +251,12 @@ func (r *room) callRoll(out *router.Batch, s *seat) {
 		if o == s.of || !r.config.Broadcast.has(o.role) && o.user != s.of.user {
 			continue
 		}
-		first, real := o.seats[0], xmpp.JID{}
+		v, jid := o.sight(), xmpp.JID{}
 		if r.sees(s.of) || o.user == s.of.user {
-			real = first.jid
+			jid = v.jid
 		}
-		all.bytes = append(append(append(all.bytes, '<'), first.card.tag...), s.to...)
-		all.bytes = r.presence(all.bytes, o, &first.card, real, &note{})
+		all.bytes = append(append(append(all.bytes, '<'), v.card.tag...), s.to...)
+		all.bytes = v.append(all.bytes, jid)
 		all.ends = append(all.ends, len(all.bytes))
 	}
 	s.session.SendRun(out, all.bytes, all.ends)
@@ -292,7 +273,7 @@ func (r *room) greet(out *router.Batch, s *seat, codes ...int) {
 		codes = append(codes, 201)
 	}
 	s.live = true
-	r.tell(out, s, &s.card, &note{}, codes...)
+	r.tell(out, s, &s.card, note{}, codes...)
 	s.live, s.after = false, r.m.archive.Last()
 	s.waiting, s.ends = nil, nil
 }
@@ -327,13 +308,12 @@ func (r *room) lead(o *occupant) bool {
 
 // presentLead shows everybody but one seat the presence of an occupant whose leading seat has changed.
 func (r *room) presentLead(out *router.Batch, o *occupant, but *seat) {
-	first := o.seats[0]
 	if r.config.Broadcast.has(o.role) {
-		r.present(out, o, &first.card, first.jid, &note{}, r.others(o))
+		r.present(out, o.sight(), r.others(o))
 	}
 	for _, s := range o.seats {
 		if s != but {
-			r.tell(out, s, &first.card, &note{})
+			r.tell(out, s, &o.seats[0].card, note{})
 		}
 	}
 }
@@ -347,213 +327,6 @@ func (r *room) update(out *router.Batch, s *seat, c card, but *seat) {
 	if changed := r.lead(o); changed || led && !same {
 		r.presentLead(out, o, but)
 	} else if s != but {
-		r.tell(out, s, &s.card, &note{})
+		r.tell(out, s, &s.card, note{})
 	}
-}
-
-// welcome sends a newcomer history, subject and what has come meanwhile, in this order, and makes him live (§7.1).
-func (m *Rooms) welcome(r *room, s *seat, h *history) {
-	past := m.past(r, s, h)
-	out := newBatch()
-	defer flush(out)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.clients[s.jid] != s {
-		return
-	}
-	s.session.SendRun(out, past.bytes, past.ends)
-	s.session.Send(out, r.subjectFor(s))
-	s.session.SendRun(out, s.waiting, s.ends)
-	m.Stats.Sent.Add(int64(len(past.ends) + 1 + len(s.ends)))
-	s.live, s.waiting, s.ends = true, nil, nil
-}
-
-// subjectFor is the room's subject; it is sent even if there is none (§7.2.15).
-func (r *room) subjectFor(s *seat) []byte {
-	sub := &r.subject
-	from := r.jid
-	if sub.nick != "" {
-		if j, err := r.jid.WithResource(sub.nick); err == nil {
-			from = j
-		}
-	}
-	b := xmpp.AppendAttr([]byte("<message"), "from", from.String())
-	b = append(append(b, s.to...), " type='groupchat'><subject>"...)
-	b = append(xmpp.AppendText(b, sub.text), "</subject>"...)
-	if sub.nick != "" {
-		b = appendOccupantID(b, sub.id)
-		b = archive.AppendDelay(b, r.jid, sub.at)
-	}
-	return append(b, "</message>"...)
-}
-
-// history is how much of what was said a newcomer wants (§7.2.14).
-type history struct {
-	chars, stanzas int // -1: no limit
-	since          time.Time
-	asked          bool
-}
-
-var wholeHistory = history{chars: -1, stanzas: -1}
-
-// read takes what is said well; the rest is as if it were not there.
-func (h *history) read(n *xmpp.Node, now time.Time) {
-	number := func(name string) (int, bool) {
-		v, err := strconv.ParseUint(n.Attr(name), 10, 31)
-		h.asked = h.asked || err == nil
-		return int(v), err == nil
-	}
-	if v, ok := number("maxchars"); ok {
-		h.chars = v
-	}
-	if v, ok := number("maxstanzas"); ok {
-		h.stanzas = v
-	}
-	if v, ok := number("seconds"); ok {
-		h.since = now.Add(-time.Duration(v) * time.Second)
-	}
-	if t, err := time.Parse(time.RFC3339, n.Attr("since")); err == nil {
-		h.asked = true
-		if t.After(h.since) {
-			h.since = t
-		}
-	}
-}
-
-// run is stanzas one after the other.
-type run struct {
-	bytes []byte
-	ends  []int
-}
-
-// past reads the history for a newcomer, without a lock.
-func (m *Rooms) past(r *room, s *seat, h *history) (past run) {
-	r.mu.Lock()
-	limit, after := r.config.History, s.after
-	since := r.since(s.of.user)
-	r.mu.Unlock()
-	if h.stanzas >= 0 {
-		limit = min(limit, h.stanzas)
-	} else if !h.asked {
-		limit = min(limit, defaultHistory)
-	}
-	if limit == 0 || h.chars == 0 || after == 0 {
-		return past
-	}
-	if h.since.After(since) {
-		since = h.since
-	}
-	q := archive.Query{Owner: r.id, Start: since, End: archive.IDTime(after), Last: true, Max: limit, Flip: true}
-	var pieces [][]byte
-	chars, size := 0, 0
-	take := func(it *archive.Item) error {
-		b, err := r.remembered(it, s)
-		if err != nil {
-			m.host.Log.Error("a message in the history of a room cannot be read", "room", r.jid.String(), "err", err)
-		}
-		if b == nil {
-			return nil
-		}
-		chars += utf8.RuneCount(b)
-		size += len(b)
-		if len(pieces) == limit || size > maxPast || h.chars >= 0 && chars > h.chars {
-			return errEnough
-		}
-		pieces = append(pieces, b)
-		return nil
-	}
-	// Not everything in an archive is for newcomers: a few pages may be needed.
-	for range 4 {
-		page, err := m.archive.Page(context.Background(), q, take)
-		if err != nil && err != errEnough {
-			m.host.Log.Error("the history of a room cannot be read", "room", r.jid.String(), "err", err)
-		}
-		if err != nil || page.Complete || len(pieces) == limit {
-			break
-		}
-		q.Before = page.First
-	}
-	for _, b := range slices.Backward(pieces) {
-		past.bytes = append(past.bytes, b...)
-		past.ends = append(past.ends, len(past.bytes))
-	}
-	return past
-}
-
-// maxPast bounds the bytes of the history that a newcomer is sent, so that they fit into his out buffer.
-const maxPast = 512 << 10
-
-var errEnough = xmpp.NewError(xmpp.PolicyViolation, "")
-
-// remembered is a message of the history as a newcomer gets it, nil if it is none of those: subjects come by themselves
-// (§7.2.13), and what has no text is for those who read the archive.
-func (r *room) remembered(it *archive.Item, s *seat) ([]byte, error) {
-	if it.Flags&(archive.HasBody|archive.Encrypted) == 0 || it.Tombstone != nil { // XEP-0424 §7
-		return nil, nil
-	}
-	add := archive.AppendStanzaID(nil, r.jid, it.ID)
-	add = archive.AppendDelay(add, r.jid, it.Time())
-	it.Edit.To, it.Edit.NoTo = s.jid, false
-	r.readdress(it)
-	return it.Append(nil, "", add)
-}
-
-// readdress has a message come from the room as it is called now: the history of a given room goes on when it is renamed.
-func (r *room) readdress(it *archive.Item) {
-	if !r.lent {
-		return
-	}
-	st, err := xmpp.Parse(it.Stanza)
-	if err != nil || st.From.Bare() == r.jid {
-		return
-	}
-	if j, err := r.jid.WithResource(st.From.Resource()); err == nil {
-		it.Edit.From = j
-	}
-}
-
-// since is the beginning of the history for somebody: a given room may keep what was before from new members.
-func (r *room) since(person xmpp.JID) time.Time {
-	if r.given != nil {
-		if p, ok := r.m.source.Member(r.id, person); ok {
-			return p.Since
-		}
-	}
-	return time.Time{}
-}
-
-// create makes a room for somebody who enters one that is not there (§10.1). It is locked until it is configured.
-func (m *Rooms) create(u *directory.User, address xmpp.JID, e *entry) error {
-	if u == nil || !m.opts.MayCreate(u) {
-		return xmpp.NewError(xmpp.NotAllowed, "there is no such room, and you may not make one")
-	}
-	if _, err := nickKey(e.nick); err != nil {
-		return err
-	}
-	m.mu.RLock()
-	n := len(m.kept) + len(m.loaded)
-	m.mu.RUnlock()
-	if n >= m.opts.MaxRooms {
-		return xmpp.NewError(xmpp.ResourceConstraint, "there are too many rooms")
-	}
-	r, err := m.found(context.Background(), address, DefaultConfig())
-	if err != nil {
-		return err
-	}
-	r.locked = true
-	r.affiliates[u.JID] = affiliate{Affiliation: Owner}
-	m.place(r, nil)
-	return nil
-}
-
-// found gives a new room its id, for good.
-func (m *Rooms) found(ctx context.Context, address xmpp.JID, c Config) (*room, error) {
-	r := m.newRoom(address, 0, c)
-	r.created = m.host.Now().UTC().Truncate(time.Microsecond)
-	trace := Trace{Address: address, Created: r.created}
-	_, err := m.host.Directory.Allocate(ctx, func(tx store.Tx, id directory.ID) error {
-		r.id = id
-		return tx.Put(space, keyOf('o', id), trace.append(nil))
-	})
-	return r, err
 }

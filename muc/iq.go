@@ -292,10 +292,8 @@ func (v *view) publisher(with, asker xmpp.JID) (xmpp.JID, error) {
 			}
 		}
 	}
-	for j, a := range r.affiliates {
-		if a.nick != "" && a.nick == with.Resource() {
-			return j, nil
-		}
+	if k, err := nickKey(with.Resource()); err == nil {
+		return r.reserved[k], nil
 	}
 	return xmpp.JID{}, nil
 }

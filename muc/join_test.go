@@ -1,9 +1,12 @@
 package muc_test
 
 import (
+	"strings"
 	"testing"
 
 	"confab/muc"
+	"confab/xmpp"
+	"confab/xmpp/feature/featuretest"
 )
 
 func presence(from, to, x string) string {
@@ -31,5 +34,45 @@ func TestJoinAlias(t *testing.T) {
 		"<presence from='"+sales+"/juliet' to='romeo@example.com/orchard'><show>away</show><x xmlns='http://jabber.org/protocol/muc#user'><item affiliation='admin' role='moderator'/></x><o/></presence>")
 	if s := h.Logged(); s != "" {
 		t.Error(s)
+	}
+}
+
+// TestSourceChanges has a source give somebody another nick, take somebody else out, and hear of a room that nobody is in.
+func TestSourceChanges(t *testing.T) {
+	a := newAlias("romeo", "juliet", "alice")
+	h := openHouse(t, t.TempDir(), muc.Options{}, a)
+	h.Changed(a.room.JID)
+	h.Moved(a.room.JID, a.room.JID)
+	h.Gone(a.room.JID)
+	var all []*featuretest.Person
+	for _, name := range []string{"romeo", "juliet", "alice"} {
+		p := h.Online(t, name+"@example.com/there")
+		all = append(all, p)
+		join(p, sales)
+	}
+	quiet(all...)
+	a.members[1].Nick = "giulietta"
+	a.members = a.members[:2]
+	h.Changed(a.room.JID)
+	hears(t, all[0],
+		"<presence type='unavailable' from='"+sales+"/juliet' to='romeo@example.com/there'><x xmlns='http://jabber.org/protocol/muc#user'><item affiliation='member' role='participant' nick='giulietta'/><status code='303'/></x><o/></presence>",
+		presence(sales+"/giulietta", "romeo@example.com/there", "<item affiliation='member' role='participant'/>"),
+		"<presence type='unavailable' from='"+sales+"/alice' to='romeo@example.com/there'><x xmlns='http://jabber.org/protocol/muc#user'><item affiliation='none' role='none'/><status code='321'/></x><o/></presence>")
+	if i := h.List("example.com"); len(i) != 1 || !i[0].Given || i[0].Occupants != 2 || i[0].ID != a.room.ID {
+		t.Errorf("%+v", i)
+	}
+	if err := h.SetAffiliation(a.room.JID, a.members[0].JID, muc.Owner, ""); err == nil {
+		t.Error("an affiliation of a given room was changed")
+	}
+	if err := h.Destroy(a.room.JID, xmpp.JID{}, ""); err == nil {
+		t.Error("a given room was destroyed")
+	}
+	a.room.JID = xmpp.JID{}
+	h.Gone(xmpp.MustJID(sales))
+	if got := heard(t, all[1]); !strings.Contains(got, "<destroy>") {
+		t.Errorf("juliet heard %s", got)
+	}
+	if err := h.Erase(t.Context(), a.room.ID); err != nil {
+		t.Error(err)
 	}
 }

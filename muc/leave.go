@@ -36,7 +36,7 @@ func (r *room) leave(out *router.Batch, s *seat, c card, codes []int) {
 	o := s.of
 	led := o.seats[0] == s
 	n := note{codes: codes, gone: true}
-	r.tell(out, s, &c, &n)
+	r.tell(out, s, &c, n)
 	if !r.vacate(s) {
 		if led {
 			r.lead(o)
@@ -45,7 +45,7 @@ func (r *room) leave(out *router.Batch, s *seat, c card, codes []int) {
 		return
 	}
 	if r.config.Broadcast.has(o.role) {
-		r.present(out, o, &c, s.jid, &n, r.seats)
+		r.present(out, sight{o, &c, s.jid, n}, r.seats)
 	}
 	r.emptied(out)
 }
@@ -93,9 +93,9 @@ func (m *Rooms) probed(d *feature.Dispatch) {
 	switch {
 	case s == nil || o == nil:
 	case o == s.of:
-		r.tell(out, s, &s.card, &note{})
+		r.tell(out, s, &s.card, note{})
 	case r.config.Broadcast.has(o.role):
-		r.present(out, o, &o.seats[0].card, o.seats[0].jid, &note{}, []*seat{s})
+		r.present(out, o.sight(), []*seat{s})
 	}
 }
 
@@ -130,12 +130,11 @@ func (r *room) rename(out *router.Batch, o *occupant, nick string, there *occupa
 	}
 	n := note{codes: []int{303}, nick: nick}
 	shown := r.config.Broadcast.has(o.role)
-	first := o.seats[0]
 	if shown {
-		r.present(out, o, &goodbye, first.jid, &n, r.others(o))
+		r.present(out, sight{o, &goodbye, o.seats[0].jid, n}, r.others(o))
 	}
 	for _, s := range o.seats {
-		r.tell(out, s, &goodbye, &n)
+		r.tell(out, s, &goodbye, n)
 	}
 	r.dismiss(o)
 	if there != nil {
@@ -145,10 +144,10 @@ func (r *room) rename(out *router.Batch, o *occupant, nick string, there *occupa
 		}
 		there.seats = append(there.seats, moved...)
 		if r.lead(there) && shown {
-			r.present(out, there, &there.seats[0].card, there.seats[0].jid, &note{}, r.others(there))
+			r.present(out, there.sight(), r.others(there))
 		}
 		for _, s := range moved {
-			r.tell(out, s, &s.card, &note{})
+			r.tell(out, s, &s.card, note{})
 		}
 		return
 	}

@@ -155,7 +155,8 @@ func (m *Rooms) Create(ctx context.Context, address, owner xmpp.JID, c Config) e
 	if err != nil {
 		return err
 	}
-	r.locked, r.affiliates[owner] = true, affiliate{Affiliation: Owner}
+	r.locked = true
+	r.setAffiliate(owner, affiliate{Affiliation: Owner})
 	if !m.place(r, nil) {
 		return fmt.Errorf("%w: %s", ErrExists, address)
 	}

@@ -133,6 +133,7 @@ func (r *room) listed(f *form.Form) ([]affiliationChange, error) {
 		}
 		changes = append(changes, affiliationChange{person: j, to: affiliate{Affiliation: a, nick: before.nick}})
 	}
+	slices.SortFunc(changes, byAddress)
 	return changes, r.ownersRemain(changes)
 }
 

@@ -118,40 +118,50 @@ func (f *frame) close() { xmpp.PutBuffer(f.buf) }
 // toAttr is the address of a receiver as a frame takes it.
 func toAttr(j xmpp.JID) []byte { return xmpp.AppendAttr(nil, "to", j.String()) }
 
-// presence appends what comes behind the address in the presence of an occupant. jid is the real address, if the receiver
-// may know it; self adds what only the occupant's own clients are told.
-func (r *room) presence(dst []byte, o *occupant, c *card, jid xmpp.JID, n *note, self ...int) []byte {
-	dst = xmpp.AppendAttr(dst, "from", o.jid.String())
-	dst = append(dst, c.middle...)
+// sight is what others see of an occupant.
+type sight struct {
+	of   *occupant
+	card *card
+	jid  xmpp.JID // the real address, for those who may know it
+	note
+}
+
+// sight is an occupant as others see him when nothing special is to be said.
+func (o *occupant) sight() sight { return sight{of: o, card: &o.seats[0].card, jid: o.seats[0].jid} }
+
+// append appends what comes behind the address of a presence, with a real address unless it is zero. self are codes that
+// only the occupant's own clients are told.
+func (v *sight) append(dst []byte, jid xmpp.JID, self ...int) []byte {
+	dst = xmpp.AppendAttr(dst, "from", v.of.jid.String())
+	dst = append(dst, v.card.middle...)
 	dst = append(dst, "<x xmlns='"+xmpp.NSMUCUser+"'><item"...)
-	dst = xmpp.AppendAttr(dst, "affiliation", o.affiliation.String())
-	role := o.role
-	if n.gone {
+	dst = xmpp.AppendAttr(dst, "affiliation", v.of.affiliation.String())
+	role := v.of.role
+	if v.gone {
 		role = NoRole
 	}
 	dst = xmpp.AppendAttr(dst, "role", role.String())
 	if !jid.IsZero() {
 		dst = xmpp.AppendAttr(dst, "jid", jid.String())
 	}
-	if n.nick != "" {
-		dst = xmpp.AppendAttr(dst, "nick", n.nick)
+	if v.nick != "" {
+		dst = xmpp.AppendAttr(dst, "nick", v.nick)
 	}
-	if n.actor == "" && n.reason == "" {
+	if v.actor == "" && v.reason == "" {
 		dst = append(dst, "/>"...)
 	} else {
 		dst = append(dst, '>')
-		if n.actor != "" {
-			dst = append(xmpp.AppendAttr(append(dst, "<actor"...), "nick", n.actor), "/>"...)
+		if v.actor != "" {
+			dst = append(xmpp.AppendAttr(append(dst, "<actor"...), "nick", v.actor), "/>"...)
 		}
-		if n.reason != "" {
-			dst = append(xmpp.AppendText(append(dst, "<reason>"...), n.reason), "</reason>"...)
+		if v.reason != "" {
+			dst = append(xmpp.AppendText(append(dst, "<reason>"...), v.reason), "</reason>"...)
 		}
 		dst = append(dst, "</item>"...)
 	}
-	dst = appendCodes(dst, n.codes, self)
-	dst = append(dst, "</x>"...)
-	dst = append(dst, o.mark...)
-	return append(append(append(dst, "</"...), c.tag...), '>')
+	dst = appendCodes(dst, v.codes, self)
+	dst = append(append(dst, "</x>"...), v.of.mark...)
+	return append(append(append(dst, "</"...), v.card.tag...), '>')
 }
 
 // appendCodes appends status codes, each once and in the order of the numbers.
@@ -170,36 +180,36 @@ func appendOccupantID(dst []byte, id string) []byte {
 	return append(xmpp.AppendAttr(dst, "id", id), "/>"...)
 }
 
-// present sends an occupant's presence to a number of seats that are not his own, with the real address to those who may
-// know it.
-func (r *room) present(out *router.Batch, o *occupant, c *card, jid xmpp.JID, n *note, to []*seat) {
+// present shows an occupant to a number of seats that are not his own.
+func (r *room) present(out *router.Batch, v sight, to []*seat) {
 	var open, hidden frame
 	for _, s := range to {
-		f, real := &hidden, xmpp.JID{}
+		f, jid := &hidden, xmpp.JID{}
 		if r.sees(s.of) {
-			f, real = &open, jid
+			f, jid = &open, v.jid
 		}
 		if f.buf == nil {
-			f.open(c.tag)
-			*f.buf = r.presence(*f.buf, o, c, real, n)
+			f.open(v.card.tag)
+			*f.buf = v.append(*f.buf, jid)
 		}
 		s.send(out, f.addressed(s.to))
-		r.m.Stats.Sent.Add(1)
 	}
 	for _, f := range []*frame{&open, &hidden} {
 		if f.buf != nil {
 			f.close()
 		}
 	}
+	r.m.Stats.Sent.Add(int64(len(to)))
 }
 
 // tell sends a seat the presence of its own occupant.
-func (r *room) tell(out *router.Batch, s *seat, c *card, n *note, self ...int) {
+func (r *room) tell(out *router.Batch, s *seat, c *card, n note, self ...int) {
+	v := sight{s.of, c, s.jid, n}
 	var f frame
 	f.open(c.tag)
-	*f.buf = r.presence(*f.buf, s.of, c, s.jid, n, append(self, 110)...)
+	defer f.close()
+	*f.buf = v.append(*f.buf, s.jid, append(self, 110)...)
 	s.send(out, f.addressed(s.to))
-	f.close()
 	r.m.Stats.Sent.Add(1)
 }
 
@@ -219,12 +229,13 @@ func (r *room) show(out *router.Batch, o *occupant, n note) {
 	if len(o.seats) == 0 {
 		return
 	}
-	first := o.seats[0]
 	if r.config.Broadcast.has(o.role) {
-		r.present(out, o, &first.card, first.jid, &n, r.others(o))
+		v := o.sight()
+		v.note = n
+		r.present(out, v, r.others(o))
 	}
 	for _, s := range o.seats {
-		r.tell(out, s, &s.card, &n)
+		r.tell(out, s, &s.card, n)
 	}
 }
 
@@ -234,7 +245,7 @@ func (r *room) assign(out *router.Batch, o *occupant, to standing, n note) {
 	before := r.config.Broadcast.has(o.role)
 	o.standing = to
 	if before && !r.config.Broadcast.has(o.role) {
-		r.present(out, o, &goodbye, o.seats[0].jid, &note{gone: true}, r.others(o))
+		r.present(out, sight{o, &goodbye, o.seats[0].jid, note{gone: true}}, r.others(o))
 	}
 	r.show(out, o, n)
 }
@@ -249,15 +260,16 @@ type removal struct {
 
 // remove takes an occupant out of the room (§8.2, §9.1, §9.4): first he is told, then the others.
 func (r *room) remove(out *router.Batch, o *occupant, why removal) {
-	first, shown := o.seats[0].jid, r.config.Broadcast.has(o.role)
 	n := note{codes: why.codes, actor: why.actor, reason: why.reason, gone: true}
+	v := sight{o, &goodbye, o.seats[0].jid, n}
+	shown := r.config.Broadcast.has(o.role)
 	o.affiliation = why.affiliation
 	for _, s := range slices.Clone(o.seats) {
-		r.tell(out, s, &goodbye, &n)
+		r.tell(out, s, &goodbye, n)
 		r.vacate(s)
 	}
 	if shown {
-		r.present(out, o, &goodbye, first, &n, r.seats)
+		r.present(out, v, r.seats)
 	}
 	r.emptied(out)
 }

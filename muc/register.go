@@ -93,7 +93,7 @@ func (m *Rooms) registerSet(d *feature.Dispatch, n *xmpp.Node) error {
 			if err != nil || len(nick) > maxNickSize {
 				return act{}, unacceptable("this cannot be a nick")
 			}
-			if o := r.occupants[k]; r.reserved(k, person) || o != nil && o.user != person {
+			if o := r.occupants[k]; r.isReserved(k, person) || o != nil && o.user != person {
 				return act{}, errNickTaken
 			}
 			now.nick, now.Affiliation = nick, max(now.Affiliation, Member)

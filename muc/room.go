@@ -34,6 +34,7 @@ type room struct {
 	config     Config
 	created    time.Time
 	affiliates map[xmpp.JID]affiliate // by bare address; of rooms that people made
+	reserved   map[string]xmpp.JID    // whose nicks are whose, by nickKey
 	subject    subject
 	written    string // the text of the subject that is on disk
 	locked     bool   // nobody but its owner may enter until it is configured (§10.1)
@@ -77,7 +78,7 @@ type seat struct {
 func (m *Rooms) newRoom(address xmpp.JID, id directory.ID, c Config) *room {
 	return &room{
 		m: m, jid: address, id: id, config: c, changing: make(chan struct{}, 1),
-		affiliates: map[xmpp.JID]affiliate{}, occupants: map[string]*occupant{}, clients: map[xmpp.JID]*seat{},
+		affiliates: map[xmpp.JID]affiliate{}, reserved: map[string]xmpp.JID{}, occupants: map[string]*occupant{}, clients: map[xmpp.JID]*seat{},
 	}
 }
 
@@ -122,6 +123,29 @@ func (r *room) affiliation(person xmpp.JID) Affiliation {
 		return Outcast
 	}
 	return None
+}
+
+// setAffiliate makes somebody something in a room that people made, in memory.
+func (r *room) setAffiliate(person xmpp.JID, a affiliate) {
+	if before := r.affiliates[person].nick; before != "" {
+		if k, err := nickKey(before); err == nil && r.reserved[k] == person {
+			delete(r.reserved, k)
+		}
+	}
+	if a == (affiliate{}) {
+		delete(r.affiliates, person)
+		return
+	}
+	r.affiliates[person] = a
+	if k, err := nickKey(a.nick); err == nil {
+		r.reserved[k] = person
+	}
+}
+
+// isReserved reports whether a nick is kept for somebody other than person (§7.10).
+func (r *room) isReserved(key string, person xmpp.JID) bool {
+	j, ok := r.reserved[key]
+	return ok && j != person
 }
 
 // standingOf returns what the sender of a request is. Somebody who is not in the room has no role.

@@ -234,7 +234,7 @@ func (m *Rooms) load(address xmpp.JID) (r *room, rec *record, err error) {
 		r.created = rec.created
 		err = m.store.affiliates(ctx, rec.id, func(w who, a affiliate) {
 			if j, ok := m.addressOf(w); ok {
-				r.affiliates[j] = a
+				r.setAffiliate(j, a)
 			}
 		})
 		if err != nil {
@@ -363,9 +363,9 @@ func (m *Rooms) directoryChanged(c directory.Change) {
 	for _, r := range rooms {
 		r.mu.Lock()
 		if a, ok := r.affiliates[c.Old.JID]; ok {
-			delete(r.affiliates, c.Old.JID)
+			r.setAffiliate(c.Old.JID, affiliate{})
 			if c.New != nil {
-				r.affiliates[c.New.JID] = a
+				r.setAffiliate(c.New.JID, a)
 			}
 		}
 		r.mu.Unlock()

@@ -1,0 +1,56 @@
+package muc
+
+import (
+	"context"
+	"time"
+
+	"confab/xmpp"
+	"confab/xmpp/directory"
+	"confab/xmpp/store"
+)
+
+// create makes a room for somebody who enters one that is not there (§10.1). It is locked until it is configured.
+func (m *Rooms) create(u *directory.User, address xmpp.JID, e *entry) error {
+	if u == nil || !m.opts.MayCreate(u) {
+		return xmpp.NewError(xmpp.NotAllowed, "there is no such room, and you may not make one")
+	}
+	if _, err := nickKey(e.nick); err != nil {
+		return err
+	}
+	if m.made() >= m.opts.MaxRooms {
+		return xmpp.NewError(xmpp.ResourceConstraint, "there are too many rooms")
+	}
+	r, err := m.found(context.Background(), address, DefaultConfig())
+	if err != nil {
+		return err
+	}
+	r.locked = true
+	r.setAffiliate(u.JID, affiliate{Affiliation: Owner})
+	m.place(r, nil)
+	return nil
+}
+
+// made is how many rooms there are that people made.
+func (m *Rooms) made() int {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	n := len(m.kept)
+	for j, r := range m.loaded {
+		if !r.lent && m.kept[j] == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// found gives a new room its id, for good.
+func (m *Rooms) found(ctx context.Context, address xmpp.JID, c Config) (*room, error) {
+	r := m.newRoom(address, 0, c)
+	r.created = m.host.Now().UTC().Truncate(time.Microsecond)
+	trace := Trace{Address: address, Created: r.created}
+	_, err := m.host.Directory.Allocate(ctx, func(tx store.Tx, id directory.ID) error {
+		r.id = id
+		return tx.Put(space, keyOf('o', id), trace.append(nil))
+	})
+	return r, err
+}
