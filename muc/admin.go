@@ -259,7 +259,9 @@ func (r *room) holders(a Affiliation) []affiliationChange {
 	return all
 }
 
-func byAddress(x, y affiliationChange) int { return strings.Compare(x.person.String(), y.person.String()) }
+func byAddress(x, y affiliationChange) int {
+	return strings.Compare(x.person.String(), y.person.String())
+}
 
 // roleChange is what an occupant is to be from now on.
 type roleChange struct {
