@@ -166,7 +166,7 @@ func (t *Table) End(s *router.Session) {
 func (t *Table) ended(s *router.Session, lost router.Unacknowledged) {
 	for i := range t.features {
 		if f := t.features[i].Ended; f != nil {
-			f(s, lost)
+			t.guarded(s, func() { f(s, lost) })
 		}
 	}
 	// Messages are in the history. Requests that nobody will answer any more
@@ -180,6 +180,17 @@ func (t *Table) ended(s *router.Session, lost router.Unacknowledged) {
 			asked.Send(nil, xmpp.AppendError(nil, st, xmpp.NewError(xmpp.RecipientUnavailable, "")))
 		}
 	}
+}
+
+// guarded keeps a bug of a feature from ending more than what it was asked: a
+// session may end on a timer's goroutine, where a panic would end the process.
+func (t *Table) guarded(s *router.Session, fn func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			t.host.Log.Error("a feature panicked", "panic", p, "session", s.JID().String(), "stack", string(debug.Stack()))
+		}
+	}()
+	fn()
 }
 
 // Batch is what one read of a connection brought: messages that are on their
@@ -224,7 +235,6 @@ func (b *Batch) take() *Dispatch {
 // Handle takes one stanza from the batch's session. The stanza and its bytes
 // must stay as they are until the next Commit.
 func (t *Table) Handle(b *Batch, st *xmpp.Stanza) {
-	b.count++
 	d := b.take()
 	d.Stanza, d.Session, d.host = st, b.session, t.host
 	d.From, d.To = b.session.JID(), st.To
@@ -239,10 +249,14 @@ func (t *Table) Handle(b *Batch, st *xmpp.Stanza) {
 	if st.Kind != xmpp.KindMessage {
 		t.Commit(b)
 	}
+	b.count++ // not earlier: a commit of what came before does not count it (XEP-0198 §4)
 	kept, err := t.pass(b, d)
 	if err != nil {
 		t.Commit(b)
 		t.refuse(b, d, err)
+	}
+	if len(b.pending) == 0 {
+		b.counted()
 	}
 	for _, fn := range d.then {
 		fn()
@@ -401,11 +415,16 @@ func (t *Table) Commit(b *Batch) {
 		b.spare = append(b.spare, b.pending...)
 		b.pending = b.pending[:0]
 	}
+	b.counted()
+	b.out.Flush()
+}
+
+// counted counts what was handled, in which nothing waits to be stored.
+func (b *Batch) counted() {
 	if b.session != nil && b.count > 0 {
 		b.session.Handled(b.count)
 	}
 	b.count = 0
-	b.out.Flush()
 }
 
 func (t *Table) store(b *Batch) error {
