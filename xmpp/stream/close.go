@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"crypto/tls"
 	"errors"
 	"time"
 
@@ -63,14 +64,14 @@ func (x *Conn) fail(err error) {
 	// The peer gets time to read our last words before the socket goes: its
 	// end of input, or the deadline, ends the reader, which calls Finish.
 	x.raw.SetReadDeadline(time.Now().Add(closeTimeout))
-	go x.closeWrite()
+	go closeWrite(x.tls, x.raw)
 }
 
-func (x *Conn) closeWrite() {
-	if x.tls != nil {
-		x.tls.CloseWrite()
+func closeWrite(secured *tls.Conn, raw *wire) {
+	if secured != nil {
+		secured.CloseWrite()
 	}
-	if c, ok := x.raw.Conn.(interface{ CloseWrite() error }); ok {
+	if c, ok := raw.Conn.(interface{ CloseWrite() error }); ok {
 		c.CloseWrite()
 	}
 }

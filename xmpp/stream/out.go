@@ -35,8 +35,12 @@ func (x *Conn) Append(b []byte) (idle bool) {
 		limit /= 16 // memory is short: the greediest go first
 	}
 	// One append alone is never too much: a whole roster may be larger than the
-	// limit, and a peer that has taken everything so far is not slow.
-	if len(*x.out)+len(b) > limit && x.waiting() > 0 {
+	// limit, and a peer that has taken everything so far is not slow. What comes
+	// right behind it is not too much either.
+	if x.waiting() == 0 && len(b) > limit {
+		x.large = len(b)
+	}
+	if len(*x.out)+len(b)-x.large > limit {
 		x.opts.Stats.SlowPeers.Add(1)
 		x.close(&xmpp.StreamError{Condition: xmpp.StreamResourceConstraint, Text: "too much waits to be read"})
 		return false
@@ -74,14 +78,15 @@ func (x *Conn) write() {
 	x.mu.Lock()
 	for x.out != nil && x.failed == nil {
 		b := x.out
-		x.out = nil
+		x.out, x.large = nil, 0
 		x.flying = len(*b)
 		w, timeout := x.net, x.opts.WriteTimeout
 		if x.closing {
 			timeout = min(timeout, closeTimeout)
 		}
-		x.mu.Unlock()
+		// With the lock, or it could undo the deadline of a Close.
 		x.raw.SetWriteDeadline(time.Now().Add(timeout))
+		x.mu.Unlock()
 		_, err := w.Write(*b)
 		x.opts.Stats.BytesOut.Add(int64(len(*b)))
 		x.opts.Stats.Waiting.Add(-int64(len(*b)))

@@ -110,6 +110,7 @@ type Conn struct {
 	mu      sync.Mutex
 	net     io.ReadWriteCloser // raw or tls
 	out     *[]byte            // nil while nothing waits
+	large   int                // bytes of out that were appended at once and are more than the limit
 	flying  int                // bytes in the write that is under way
 	writing bool
 	closing bool // nothing may be appended; what waits is still written
