@@ -125,8 +125,9 @@ func (e *Error) Append(dst []byte) []byte {
 }
 
 // AppendError appends the error that answers st: the same kind, addresses swapped, id kept (RFC 6120 §8.3.1).
-// The payload is not echoed. Nothing is appended for what must not be answered: errors, IQ results
-// (RFC 6120 §8.2.3) and what is not a stanza.
+// The payload is not echoed, but for the mark by which clients see that they did not get into a room
+// (XEP-0045 §7.2; COMPAT(slixmpp 1.8), which waits for it). Nothing is appended for what must not be answered:
+// errors, IQ results (RFC 6120 §8.2.3) and what is not a stanza.
 func AppendError(dst []byte, st *Stanza, e *Error) []byte {
 	if st.Type == TypeError || st.Kind == KindOther || st.Kind == KindIQ && st.Type == TypeResult {
 		return dst
@@ -135,7 +136,10 @@ func AppendError(dst []byte, st *Stanza, e *Error) []byte {
 	dst = append(append(dst, '<'), name...)
 	dst = append(dst, " type='error'"...)
 	dst = appendReplyHead(dst, st)
-	dst = e.Append(append(dst, '>'))
-	dst = append(append(dst, "</"...), name...)
+	dst = append(dst, '>')
+	if st.Kind == KindPresence && st.Child(NSMUC, "x") != nil {
+		dst = append(dst, "<x xmlns='"+NSMUC+"'/>"...)
+	}
+	dst = append(append(e.Append(dst), "</"...), name...)
 	return append(dst, '>')
 }
