@@ -1,101 +1,22 @@
 #!/usr/bin/python3
-"""Debian's slixmpp against a running confab.
+"""Debian's slixmpp against a running confab: slixmpp_test.py [-v] [CHECK...]
 
-Run by ./run, which sets DOMAIN, STARTTLS_PORT, TLS_PORT and CA_FILE and has made the users alice,
-bob and carol with the passwords pw-alice and so on. Each check is a coroutine; its docstring is
+Run by ./run, which sets the environment and has made the users alice, bob, carol and dora, an
+administrator, with the passwords pw-alice and so on. Each check is a coroutine; its docstring is
 what it shows.
 """
 import asyncio
 import logging
-import os
 import sys
 import time
 import traceback
 
-import slixmpp
+sys.dont_write_bytecode = True
 
-DOMAIN = os.environ["DOMAIN"]
-PORTS = {"starttls": int(os.environ["STARTTLS_PORT"]), "tls": int(os.environ["TLS_PORT"])}
-PATIENCE = 20  # seconds; only failures take that long
-
-
-class Failure(Exception):
-    pass
-
-
-class Client(slixmpp.ClientXMPP):
-    """A client that keeps what it hears until somebody asks for it."""
-
-    open = []  # those that are to be closed after a check
-
-    def __init__(self, name, resource="", password=None, mechanism=None):
-        jid = "%s@%s" % (name, DOMAIN) + ("/" + resource if resource else "")
-        super().__init__(jid, password or "pw-" + name, sasl_mech=mechanism)
-        self.ca_certs = os.environ["CA_FILE"]
-        self.heard = []
-        self.news = asyncio.Event()
-        self.refusals = 0
-        for plugin in ("xep_0030", "xep_0198", "xep_0199", "xep_0280", "xep_0313"):
-            self.register_plugin(plugin)
-        for event in ("session_start", "session_resumed", "failed_all_auth", "disconnected", "message",
-                      "changed_status", "roster_update", "carbon_received", "carbon_sent", "sm_enabled"):
-            self.add_event_handler(event, lambda data, event=event: self.note(event, data))
-        self.add_event_handler("failed_auth", self.refused)
-        Client.open.append(self)
-
-    def note(self, event, data):
-        self.heard.append((event, data))
-        self.news.set()
-
-    def refused(self, _):
-        self.refusals += 1
-
-    async def hear(self, event, wanted=lambda data: True):
-        """Returns the first event of that name that is wanted, and forgets what came before it."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            for i, (name, data) in enumerate(self.heard):
-                if name == event and wanted(data):
-                    del self.heard[:i + 1]
-                    return data
-            self.news.clear()
-            left = deadline - time.monotonic()
-            try:
-                await asyncio.wait_for(self.news.wait(), left)
-            except asyncio.TimeoutError:
-                raise Failure("%s heard no %s, but %s" % (self.boundjid, event, [n for n, _ in self.heard])) from None
-
-    def dial(self, port="starttls"):
-        self.connect(("127.0.0.1", PORTS[port]), use_ssl=port == "tls")
-
-    async def log_in(self, port="starttls"):
-        self.dial(port)
-        await self.hear("session_start")
-
-    async def come_online(self, port="starttls"):
-        await self.log_in(port)
-        await self.get_roster()
-        self.send_presence()
-        return self
-
-    async def has_message(self, body):
-        return await self.hear("message", lambda m: m["body"] == body)
-
-    async def fence(self):
-        """Returns when the server has worked off all that was sent."""
-        await self["xep_0199"].send_ping(DOMAIN, timeout=PATIENCE)
-
-    def chat(self, to, body):
-        self.send_message(mto=to, mbody=body, mtype="chat")
-
-
-def check(condition, text):
-    if not condition:
-        raise Failure(text)
-
-
-def bare(name):
-    return "%s@%s" % (name, DOMAIN)
+import slixmpp_account
+import slixmpp_aliases
+import slixmpp_rooms
+from slixmpp_client import PATIENCE, Client, Failure, bare, check
 
 
 async def login_over_starttls():
@@ -212,12 +133,26 @@ async def history():
 
 
 CHECKS = [login_over_starttls, login_over_direct_tls, wrong_password, domain_roster, presence, chat,
-          carbons, resumption, history]
+          carbons, resumption, history, *slixmpp_aliases.CHECKS, *slixmpp_account.CHECKS, *slixmpp_rooms.CHECKS]
+
+
+async def close_all():
+    """Ends all sessions: none is to wait for its client while the next check runs."""
+    for client in Client.open:
+        try:
+            await client.leave()
+        except Failure as err:
+            print("  %s" % err, flush=True)
+            client.abort()
+    Client.open.clear()
 
 
 async def main():
     failed = []
+    chosen = [a for a in sys.argv[1:] if a != "-v"]
     for each in CHECKS:
+        if chosen and each.__name__ not in chosen:
+            continue
         began = time.monotonic()
         try:
             await asyncio.wait_for(each(), 3 * PATIENCE)
@@ -227,9 +162,7 @@ async def main():
             if not isinstance(err, Failure):
                 traceback.print_exc()
             print("FAIL  %-24s %4.1f s  %s" % (each.__name__, time.monotonic() - began, err), flush=True)
-        for client in Client.open:
-            client.abort()
-        Client.open.clear()
+        await close_all()
     return failed
 
 
