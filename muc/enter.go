@@ -255,7 +255,7 @@ func (r *room) callRoll(out *router.Batch, s *seat) {
 		if r.sees(s.of) || o.user == s.of.user {
 			jid = v.jid
 		}
-		all.bytes = append(append(append(all.bytes, '<'), v.card.tag...), s.to...)
+		all.bytes = append(append(all.bytes, "<presence"...), s.to...)
 		all.bytes = v.append(all.bytes, jid)
 		all.ends = append(all.ends, len(all.bytes))
 	}
@@ -320,7 +320,7 @@ func (r *room) presentLead(out *router.Batch, o *occupant, but *seat) {
 
 // update takes over a client's new presence (§7.7). The seat but is not told, because it is told otherwise.
 func (r *room) update(out *router.Batch, s *seat, c card, but *seat) {
-	same := s.card.tag == c.tag && string(s.card.middle) == string(c.middle)
+	same := string(s.card.middle) == string(c.middle)
 	s.card = c
 	o := s.of
 	led := o.seats[0] == s

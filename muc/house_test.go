@@ -17,8 +17,8 @@ import (
 	"confab/xmpp/feature/carbons"
 	"confab/xmpp/feature/disco"
 	"confab/xmpp/feature/featuretest"
-	"confab/xmpp/store"
 	"confab/xmpp/store/bolt"
+	"confab/xmpp/store/storetest"
 	"confab/xmpp/xmpptest"
 )
 
@@ -27,11 +27,18 @@ type house struct {
 	*featuretest.House
 	*muc.Rooms
 	archive *archive.Archive
-	history store.DB
+	history *storetest.Held
 }
 
 // closeHistory has the history take nothing any more.
 func (h *house) closeHistory() error { return h.history.Close() }
+
+// closeState has nothing else be written down any more.
+func (h *house) closeState(t testing.TB) {
+	if err := h.State.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
 
 func newHouse(t testing.TB, o muc.Options) *house { return openHouse(t, t.TempDir(), o, nil) }
 
@@ -46,8 +53,8 @@ func openHouse(t testing.TB, folder string, o muc.Options, src muc.Source) *hous
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { db.Close() })
-		x.history = db
-		if x.archive, err = archive.Open(context.Background(), db, archive.Options{Clock: h.Clock, Log: h.Log}); err != nil {
+		x.history = storetest.Hold(db)
+		if x.archive, err = archive.Open(context.Background(), x.history, archive.Options{Clock: h.Clock, Log: h.Log}); err != nil {
 			t.Fatal(err)
 		}
 		h.Keeper = x.archive.Keeper()

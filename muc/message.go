@@ -269,16 +269,10 @@ func (r *room) fanOut(d *feature.Dispatch, out *router.Batch) {
 	r.m.Stats.Sent.Add(int64(n))
 }
 
-// message makes the frame of a message as an edit changes it.
+// message makes the frame of a message as an edit changes it. A stanza has no prefix, so its tag is known.
 func (f *frame) message(d *feature.Dispatch, e *xmpp.Edit) {
-	f.open("")
-	const tag = "<message"
-	*f.buf = xmpp.Apply((*f.buf)[:headroom-len(tag)], d.Stanza, e)
-	b := (*f.buf)[headroom-len(tag):]
-	if f.tag = tag[1:]; string(b[:len(tag)]) != tag {
-		f.tag = tagOf(b)
-		f.start += len(f.tag) + 1 - len(tag)
-	}
+	f.open("message")
+	*f.buf = xmpp.Apply((*f.buf)[:headroom-len("<message")], d.Stanza, e)
 }
 
 // Private messages (§7.5).

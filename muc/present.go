@@ -4,15 +4,15 @@ import (
 	"bytes"
 	"slices"
 	"strconv"
+	"strings"
 
 	"confab/xmpp"
 	"confab/xmpp/router"
 )
 
-// A card is the presence that a client sent to a room, without what differs from receiver to receiver: it goes between
-// the addresses and what the room adds.
+// card is the presence that a client sent to a room, without what differs from receiver to receiver: it goes between the
+// addresses and what the room adds.
 type card struct {
-	tag    string // the element's name, as sent
 	middle []byte // further attributes and the children
 	rank   int8   // how available the client is
 }
@@ -22,27 +22,19 @@ var stripped = []xmpp.Match{
 	{Space: xmpp.NSMUC, Local: "x"}, {Space: xmpp.NSMUCUser, Local: "x"}, {Space: xmpp.NSOccupant, Local: "occupant-id"},
 }
 
-// filler stands where a card ends while it is cut out of its stanza.
-const filler = "<x xmlns='jabber:client'/>"
+// What stands around a card when it is cut out of its stanza. A stanza has no prefix, so its tag is known.
+const (
+	cardHead = "<presence from='x'"
+	cardTail = "<x xmlns='jabber:client'/></presence>"
+)
+
+var somebody = xmpp.MustJID("x")
 
 // newCard makes the card of a presence.
 func newCard(st *xmpp.Stanza) card {
-	b := xmpp.Apply(nil, st, &xmpp.Edit{From: placeholder, NoTo: true, Strip: stripped, Add: []byte(filler)})
-	c := card{tag: tagOf(b)}
-	from := xmpp.AppendAttr(nil, "from", placeholder.String())
-	b = b[1+len(c.tag)+len(from):]
-	c.middle = bytes.Clone(b[:len(b)-len(filler)-len("</>")-len(c.tag)])
-	c.rank = rankOf(st)
-	return c
-}
-
-// placeholder is an address that is cut out again.
-var placeholder = xmpp.MustJID("room")
-
-// tagOf returns the name of the element that b begins with.
-func tagOf(b []byte) string {
-	i := bytes.IndexAny(b, " \t\r\n/>")
-	return string(b[1:i])
+	e := xmpp.Edit{From: somebody, NoTo: true, Strip: stripped, Add: []byte(strings.TrimSuffix(cardTail, "</presence>"))}
+	b := xmpp.Apply(nil, st, &e)
+	return card{middle: bytes.Clone(b[len(cardHead) : len(b)-len(cardTail)]), rank: rankOf(st)}
 }
 
 // rankOf orders availability: others see the client of somebody that is the most available.
@@ -68,7 +60,7 @@ func rankOf(st *xmpp.Stanza) int8 {
 }
 
 // goodbye is the card of somebody who leaves without a word.
-var goodbye = card{tag: "presence", middle: []byte(" type='unavailable'>")}
+var goodbye = card{middle: []byte(" type='unavailable'>")}
 
 // note is what a presence says besides who it is (XEP-0045 §17.3).
 type note struct {
@@ -161,7 +153,7 @@ func (v *sight) append(dst []byte, jid xmpp.JID, self ...int) []byte {
 	}
 	dst = appendCodes(dst, v.codes, self)
 	dst = append(append(dst, "</x>"...), v.of.mark...)
-	return append(append(append(dst, "</"...), v.card.tag...), '>')
+	return append(dst, "</presence>"...)
 }
 
 // appendCodes appends status codes, each once and in the order of the numbers.
@@ -189,7 +181,7 @@ func (r *room) present(out *router.Batch, v sight, to []*seat) {
 			f, jid = &open, v.jid
 		}
 		if f.buf == nil {
-			f.open(v.card.tag)
+			f.open("presence")
 			*f.buf = v.append(*f.buf, jid)
 		}
 		s.send(out, f.addressed(s.to))
@@ -206,7 +198,7 @@ func (r *room) present(out *router.Batch, v sight, to []*seat) {
 func (r *room) tell(out *router.Batch, s *seat, c *card, n note, self ...int) {
 	v := sight{s.of, c, s.jid, n}
 	var f frame
-	f.open(c.tag)
+	f.open("presence")
 	defer f.close()
 	*f.buf = v.append(*f.buf, s.jid, append(self, 110)...)
 	s.send(out, f.addressed(s.to))
