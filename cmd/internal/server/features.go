@@ -52,7 +52,7 @@ func (s *Server) features() []feature.Feature {
 		disco.New(disco.Options{MaySee: contacts.MaySee, MaySeeAlias: aliases.MaySee}),
 		own.Feature(),
 		csi.New(),
-		push.New(s.host).Feature(),
+		push.New(s.host, push.Options{Audience: rooms.Audience}).Feature(),
 		account.New(s.host, s.auth),
 		ping.New(),
 		version.New(s.opts.Version),

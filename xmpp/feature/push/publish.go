@@ -38,6 +38,11 @@ func (p *Push) enqueue(r *registration) {
 	}
 	r.queued = true
 	p.queue = append(p.queue, r)
+	p.begin()
+}
+
+// begin has the queue worked off. Call with p.mu held.
+func (p *Push) begin() {
 	if !p.working {
 		p.working = true
 		go p.work()
@@ -48,6 +53,9 @@ func (p *Push) enqueue(r *registration) {
 // not wait for what a service does.
 func (p *Push) work() {
 	for {
+		for s, n := range p.takeSaid() {
+			p.count(s, n)
+		}
 		r, iq := p.next()
 		switch {
 		case r == nil:
@@ -90,9 +98,24 @@ func (p *Push) next() (*registration, *xmpp.Stanza) {
 		p.waiting[r.asked] = r
 		return r, st
 	}
-	p.queue, p.working = nil, false
+	if p.queue = nil; len(p.said) > 0 {
+		p.working = false
+		p.begin()
+		return nil, nil
+	}
+	p.working = false
 	p.idle.Broadcast()
 	return nil, nil
+}
+
+func (p *Push) takeSaid() map[said]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := p.said
+	if len(all) > 0 {
+		p.said = map[said]int{}
+	}
+	return all
 }
 
 // publication writes a notification for a client (§7).

@@ -31,6 +31,13 @@ const (
 	maxOptions       = 2000
 )
 
+// Options are what the feature needs of others.
+type Options struct {
+	// Audience returns the users for whom what is said in a room is meant, whether
+	// they are in it or not. It may wait for the store. nil: there are no rooms.
+	Audience func(room xmpp.JID) ([]directory.ID, error)
+}
+
 // Stats counts what happens; every field may be read at any time.
 type Stats struct {
 	Published atomic.Int64
@@ -42,6 +49,7 @@ type Stats struct {
 // Push is the registrations of all users.
 type Push struct {
 	host  *feature.Host
+	opts  Options
 	Stats Stats
 
 	mu      sync.Mutex // nothing but a session is locked under it
@@ -49,6 +57,7 @@ type Push struct {
 	waiting map[string]*registration // whose publication has no answer yet, by its id
 	serial  uint64
 	queue   []*registration
+	said    map[said]int // in rooms, whose audience is not counted yet
 	working bool
 	idle    *sync.Cond
 	stopped bool
@@ -74,8 +83,8 @@ type registration struct {
 }
 
 // New makes the Push of a server.
-func New(h *feature.Host) *Push {
-	p := &Push{host: h, owners: map[directory.ID][]*registration{}, waiting: map[string]*registration{}}
+func New(h *feature.Host, o Options) *Push {
+	p := &Push{host: h, opts: o, said: map[said]int{}, owners: map[directory.ID][]*registration{}, waiting: map[string]*registration{}}
 	p.idle = sync.NewCond(&p.mu)
 	h.Directory.OnDelete(func(tx store.Tx, id directory.ID) error {
 		tx.OnCommit(func() { p.forget(id, func(*registration) bool { return true }) })

@@ -2,6 +2,7 @@ package push_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -9,9 +10,11 @@ import (
 	"time"
 
 	"confab/xmpp"
+	"confab/xmpp/directory"
 	"confab/xmpp/feature"
 	"confab/xmpp/feature/featuretest"
 	"confab/xmpp/feature/push"
+	"confab/xmpp/router"
 	"confab/xmpp/xmpptest"
 )
 
@@ -66,18 +69,41 @@ func (s *service) heard() []string {
 	return got
 }
 
+// room is a room at conference.example.com that keeps what is said.
+func room() feature.Feature {
+	return feature.Feature{Name: "room", Targets: []feature.Target{{
+		Where: feature.Service, Label: "conference",
+		Message: func(d *feature.Dispatch) error {
+			d.Copies = append(d.Copies, feature.Copy{Owner: 1000, OwnerJID: d.To, With: d.From, Incoming: true})
+			return nil
+		},
+		Deliver: func(*feature.Dispatch, *router.Batch) {},
+	}}}
+}
+
 type house struct {
 	*featuretest.House
 	*push.Push
+	members []string // of the room
 	service *service
 	t       *testing.T
+}
+
+func (h *house) audience(room xmpp.JID) (all []directory.ID, err error) {
+	if room != xmpp.MustJID("den@conference.example.com") {
+		return nil, errors.New("no such room")
+	}
+	for _, m := range h.members {
+		all = append(all, h.ID(m))
+	}
+	return all, nil
 }
 
 func open(t *testing.T, folder string) *house {
 	h := &house{service: new(service), t: t}
 	h.House = featuretest.Open(t, folder, func(host *feature.Host) []feature.Feature {
-		h.Push, h.service.host = push.New(host), host
-		return []feature.Feature{featuretest.Keep(), h.Push.Feature(), h.service.feature()}
+		h.Push, h.service.host = push.New(host, push.Options{Audience: h.audience}), host
+		return []feature.Feature{featuretest.Keep(), h.Push.Feature(), h.service.feature(), room()}
 	})
 	return h
 }
@@ -371,6 +397,28 @@ func TestRevoked(t *testing.T) {
 	h.settled()
 	juliet.Sends(body)
 	h.hears("n2 1")
+}
+
+// Members of a room who are not there are woken for what others say (§7).
+func TestRoom(t *testing.T) {
+	h := open(t, t.TempDir())
+	h.members = []string{"romeo@example.com", "juliet@example.com", "alice@example.com"}
+	juliet := h.Online(t, "juliet@example.com/balcony")
+	for _, name := range []string{"romeo", "juliet", "alice", "bob"} {
+		p := h.Connect(t, name+"@example.com/phone")
+		h.enabled(p, name)
+		if name != "alice" {
+			h.Table.End(p.Session)
+		}
+	}
+	juliet.Sends("<message to='den@conference.example.com' type='groupchat'><body>hi</body></message>",
+		"<message to='den@conference.example.com' type='groupchat'><composing xmlns='http://jabber.org/protocol/chatstates'/></message>")
+	h.hears("romeo 1")
+	juliet.Sends("<message to='other@conference.example.com' type='groupchat'><body>hi</body></message>")
+	h.hears()
+	if log := h.Logged(); !strings.Contains(log, "no such room") {
+		t.Errorf("logged %s", log)
+	}
 }
 
 // Registrations survive, are replaced, and can be ended one by one or all.

@@ -64,6 +64,10 @@ func importantBytes(b []byte) bool {
 
 // after wakes the clients of somebody who was sent a message.
 func (p *Push) after(d *feature.Dispatch, _ *router.Batch) {
+	if d.Where == feature.Service && d.To.IsBare() && d.ID != 0 {
+		p.inRoom(d)
+		return
+	}
 	if d.User == nil || d.ID == 0 || d.From.Bare() == d.User.JID {
 		return
 	}
@@ -73,10 +77,47 @@ func (p *Push) after(d *feature.Dispatch, _ *router.Batch) {
 	}
 }
 
+// said is that somebody has said something in a room.
+type said struct{ room, by xmpp.JID }
+
+// inRoom has the members of a room woken who are not there.
+func (p *Push) inRoom(d *feature.Dispatch) {
+	if p.opts.Audience == nil || !important(d.Stanza) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.owners) > 0 && !p.stopped {
+		p.said[said{d.To, d.From.Bare()}]++
+		p.begin()
+	}
+}
+
+// count counts what was said in a room for those who are not there.
+func (p *Push) count(s said, n int) {
+	users, err := p.opts.Audience(s.room)
+	if err != nil {
+		p.host.Log.Error("nobody was woken for a room", "error", err, "room", s.room.String())
+		return
+	}
+	by := p.host.Directory.User(s.by)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, id := range users {
+		if by != nil && id == by.ID {
+			continue
+		}
+		for _, r := range p.owners[id] {
+			if r.session == nil || !r.session.Connected() {
+				r.count += n
+				p.enqueue(r)
+			}
+		}
+	}
+}
+
 // Message wakes the clients of a user for a message, unless they are connected
-// or it is nothing to be woken for. It is called for messages to the account;
-// who keeps messages for somebody in another way, as rooms do, calls it too. It
-// waits for nothing.
+// or it is nothing to be woken for. It waits for nothing.
 func (p *Push) Message(user directory.ID, st *xmpp.Stanza) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
