@@ -193,6 +193,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 		return
 	}
 	// What waits to be resumed cannot wait any longer.
+	s.opts.Table.StoreCounts()
 	s.opts.Router.Sessions(s.opts.Table.End)
 }
 
