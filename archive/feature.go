@@ -79,7 +79,9 @@ func (m *mam) query(q *feature.Query, dst []byte) ([]byte, error) {
 		return nil, err
 	}
 	q.Then(out.Flush)
-	m.archive.noteRead(r.Query, result)
+	if m.archive.noteRead(r.Query, result) {
+		q.Session.Set(caughtUp)
+	}
 	return AppendFin(dst, result), nil
 }
 
@@ -108,23 +110,27 @@ func (a *Archive) Answer(ctx context.Context, r Request, d Delivery, send func([
 }
 
 // noteRead moves the marker of what the owner got to the end of a page, if nothing between the marker and the page was
-// left out.
-func (a *Archive) noteRead(q Query, r Result) {
-	if r.Last == 0 || !q.With.IsZero() || q.IDs != nil || q.HasIndex || q.BeforeID != 0 || q.Before != 0 || !q.End.IsZero() {
-		return
+// left out. It reports whether that is the end of the history.
+func (a *Archive) noteRead(q Query, r Result) bool {
+	if !q.With.IsZero() || q.IDs != nil || q.HasIndex || q.BeforeID != 0 || q.Before != 0 || !q.End.IsZero() {
+		return false
+	}
+	if r.Last == 0 {
+		return r.Complete // nothing is new
 	}
 	if q.Last {
 		// The newest page: whoever asks for that gets older ones by scrolling back.
 		a.Advance(q.Owner, r.Last)
-		return
+		return true
 	}
 	if !q.Start.IsZero() && q.AfterID == 0 && q.After == 0 {
 		marker, err := a.Marker(context.Background(), q.Owner)
 		if err != nil || TimeID(q.Start) > marker+1 {
-			return
+			return false
 		}
 	}
 	a.Advance(q.Owner, r.Last)
+	return r.Complete
 }
 
 func (m *mam) metadata(q *feature.Query, dst []byte) ([]byte, error) {

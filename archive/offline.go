@@ -49,6 +49,7 @@ type awaited struct {
 	replaying *router.Session            // is sent what waits; nil: nobody is
 	back      uint64                     // not 0: the marker goes back here, and this is not on disk yet
 	setbacks  int                        // how often back was set
+	since     map[*router.Session]uint64 // the end of the history when a session began to get messages
 	direct    map[uint64]*router.Session // got by a session while the owner was not live
 	copied    map[uint64]*router.Session // got as a copy by a session that gets no messages yet
 
@@ -154,7 +155,7 @@ func (o *offline) catchup(u *directory.User, bind func(bound []byte)) error {
 			bound = true
 			o.mu.Lock()
 			w := o.of(u.ID)
-			*w = awaited{live: true, replaying: w.replaying}
+			*w = awaited{live: true, replaying: w.replaying, since: w.since}
 			if w.replaying != nil {
 				w.upto = max(last, 1)
 			}
@@ -190,18 +191,29 @@ func incoming(d *feature.Dispatch) bool {
 
 // presence makes the owner live when a session begins to get messages.
 func (o *offline) presence(d *feature.Dispatch) (handled bool, err error) {
-	if d.Session != nil && d.Stanza.To.IsZero() && d.Stanza.Type == xmpp.TypeNone {
+	if d.Session != nil && d.Stanza.To.IsZero() && (d.Stanza.Type == xmpp.TypeNone || d.Stanza.Type == xmpp.TypeUnavailable) {
 		d.Then(func() { o.available(d.Session) })
 	}
 	return false, nil
 }
 
 func (o *offline) available(s *router.Session) {
-	if p := s.Presence(); !p.Available || p.Priority < 0 {
+	p := s.Presence()
+	o.mu.Lock()
+	if !p.Available || p.Priority < 0 {
+		if w := o.owners[s.User()]; w != nil {
+			delete(w.since, s)
+		}
+		o.mu.Unlock()
 		return
 	}
-	o.mu.Lock()
 	w := o.of(s.User())
+	if _, there := w.since[s]; !there && s.Alive() {
+		if w.since == nil {
+			w.since = map[*router.Session]uint64{}
+		}
+		w.since[s] = o.archive.Last()
+	}
 	if w.live || w.replaying != nil {
 		if !w.live && w.replaying != s && !slices.ContainsFunc(w.also, func(l latecomer) bool { return l.session == s }) {
 			w.also = append(w.also, latecomer{s, o.archive.Last()})
@@ -329,7 +341,7 @@ func (o *offline) goLive(s *router.Session, setbacks int, rest []Item, end uint6
 	if !w.live && (w.setbacks != setbacks || !s.Alive()) {
 		return // putBack undoes what was written
 	}
-	*w = awaited{live: true, replaying: s}
+	*w = awaited{live: true, replaying: s, since: w.since}
 	o.archive.Advance(s.User(), end) // on disk it may just have been put back
 }
 
@@ -339,48 +351,71 @@ func (o *offline) send(s *router.Session, it *Item) bool {
 	return o.sendLocked(o.of(s.User()), s, nil, it)
 }
 
-// sendLocked sends a message that waited, with its id and the time at which it came (XEP-0203), to the session and to
-// those that had come when it did. It reports false if the session has ended.
+// sendLocked sends a message that waited to the session and to those that had come when it did. It reports false if the session has ended.
 func (o *offline) sendLocked(w *awaited, s *router.Session, out *router.Batch, it *Item) bool {
 	if w.got(it.ID) || w.upto != 0 && it.ID > w.upto {
 		return s.Alive()
 	}
-	extra := AppendStanzaID(nil, s.JID().Bare(), it.ID)
-	extra = AppendDelay(extra, s.JID().DomainJID(), it.Time())
 	buf := xmpp.GetBuffer()
 	defer xmpp.PutBuffer(buf)
-	b, err := it.Append((*buf)[:0], "", extra)
-	if err != nil {
-		o.host.Log.Error("a message in the history cannot be read", "error", err, "id", FormatID(it.ID))
+	if !o.render(buf, s, it) {
 		return s.Alive()
 	}
-	*buf = b
-	sent := s.SendKept(out, b, it.ID)
+	sent := s.SendKept(out, *buf, it.ID)
 	for _, l := range w.also {
-		if it.ID > l.after && l.session.SendKept(out, b, it.ID) && !w.got(it.ID) {
+		if it.ID > l.after && l.session.SendKept(out, *buf, it.ID) && !w.got(it.ID) {
 			add(&w.direct, it.ID, l.session)
 		}
 	}
 	return sent
 }
 
-// ended marks what a session never acknowledged as not got, if it was the last that could.
+// sendTo sends a message that waited to one session.
+func (o *offline) sendTo(s *router.Session, it *Item) bool {
+	buf := xmpp.GetBuffer()
+	defer xmpp.PutBuffer(buf)
+	if !o.render(buf, s, it) {
+		return s.Alive()
+	}
+	return s.SendKept(nil, *buf, it.ID)
+}
+
+// render writes a message with its id and the time at which it came (XEP-0203); false: that cannot be.
+func (o *offline) render(buf *[]byte, s *router.Session, it *Item) bool {
+	extra := AppendStanzaID(nil, s.JID().Bare(), it.ID)
+	extra = AppendDelay(extra, s.JID().DomainJID(), it.Time())
+	b, err := it.Append((*buf)[:0], "", extra)
+	if err != nil {
+		o.host.Log.Error("a message in the history cannot be read", "error", err, "id", FormatID(it.ID))
+		return false
+	}
+	*buf = b
+	return true
+}
+
+// ended marks what a session never acknowledged as not got, if it was the last that could. Sessions that came after that
+// was sent get it now; those that were there when it was have it.
 func (o *offline) ended(s *router.Session, lost router.Unacknowledged) {
-	others := false
+	var others []*router.Session
 	if a := o.host.Router.Account(s.JID()); a != nil {
 		a.Each(func(x *router.Session) {
-			p := x.PresenceLocked()
-			others = others || p.Available && p.Priority >= 0
+			if p := x.PresenceLocked(); p.Available && p.Priority >= 0 {
+				others = append(others, x)
+			}
 		})
 	}
 	o.mu.Lock()
 	w := o.of(s.User())
+	delete(w.since, s)
 	for id, got := range w.direct {
 		if got == s && lost.FirstID != 0 && id >= lost.FirstID {
 			delete(w.direct, id)
 		}
 	}
-	if others && (w.live || w.replaying != nil && w.replaying != s) {
+	if len(others) > 0 && (w.live || w.replaying != nil && w.replaying != s) {
+		if lost.FirstID != 0 && w.live {
+			o.passOn(w, lost.FirstID, others)
+		}
 		o.mu.Unlock()
 		return
 	}
@@ -399,9 +434,39 @@ func (o *offline) ended(s *router.Session, lost router.Unacknowledged) {
 	o.next(s) // somebody may have come meanwhile
 }
 
+// caughtUp is set for sessions that read their history up to its end: they have all that came before.
+var caughtUp = router.NewFlag()
+
+// passOn sends what a session lost to those that came later, unless one was there all the time. Call with o.mu held.
+func (o *offline) passOn(w *awaited, from uint64, to []*router.Session) {
+	for _, x := range to {
+		if since, ok := w.since[x]; !ok || since < from {
+			return
+		}
+	}
+	for _, x := range to {
+		if x.Has(caughtUp) {
+			continue
+		}
+		upto := w.since[x]
+		// On a goroutine of its own: it may wait for that session's socket.
+		go func() {
+			_, err := o.archive.Spool(context.Background(), x.User(), from-1, func(it *Item) error {
+				if it.ID > upto || !o.sendTo(x, it) {
+					return errEnded
+				}
+				return drain(x)
+			})
+			if err != nil && !errors.Is(err, errEnded) {
+				o.host.Log.Error("what another session lost could not be read", "error", err, "user", x.JID().Bare().String())
+			}
+		}()
+	}
+}
+
 // tidy forgets an owner of whom there is nothing to know. Call with o.mu held.
 func (o *offline) tidy(owner directory.ID, w *awaited) {
-	if !w.live && w.replaying == nil && w.back == 0 && len(w.direct) == 0 && len(w.copied) == 0 {
+	if !w.live && w.replaying == nil && w.back == 0 && len(w.direct)+len(w.copied)+len(w.since) == 0 {
 		delete(o.owners, owner)
 	}
 }

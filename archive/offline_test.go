@@ -247,3 +247,40 @@ func TestComingBeforeAnEndIsOnDisk(t *testing.T) {
 		t.Error(l)
 	}
 }
+
+// lost has romeo's first session, which acknowledges nothing, end after it got 1 and 2 alone, and 3 with another that
+// came later and sent what is given first. It returns that other one, who has heard what came until then.
+func (w *away) lost(t *testing.T, more ...string) *featuretest.Person {
+	t.Helper()
+	juliet := w.Online(t, "juliet@example.com/balcony")
+	first := w.Connect(t, "romeo@example.com/orchard")
+	managed(t, first.Session)
+	first.Sends("<presence/>")
+	w.says(juliet, "romeo@example.com", "1", "2")
+	other := w.Connect(t, "romeo@example.com/desk")
+	other.Sends(append(more, "<presence/>")...)
+	other.Conn.Left()
+	w.says(juliet, "romeo@example.com", "3")
+	hears(t, other.Conn, "3 ")
+	w.Table.End(first.Session)
+	return other
+}
+
+// What a lost session never acknowledged goes to one that came after that was sent, and nothing else does.
+func TestLostToOneThatCameLater(t *testing.T) {
+	w := newAway(t)
+	other := w.lost(t)
+	hears(t, other.Conn, "1 2 ")
+	juliet := w.Online(t, "juliet@example.com/balcony")
+	w.says(juliet, "romeo@example.com", "4")
+	hears(t, other.Conn, "4 ")
+}
+
+// One that reads the history has it already.
+func TestLostAndReadInTheHistory(t *testing.T) {
+	w := newAway(t)
+	other := w.lost(t, "<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'/></iq>")
+	juliet := w.Online(t, "juliet@example.com/balcony")
+	w.says(juliet, "romeo@example.com", "4")
+	hears(t, other.Conn, "4 ")
+}
