@@ -179,8 +179,9 @@ func (a *app) userDelete() *cobra.Command {
 		Use:   "delete USER",
 		Short: "Delete a user",
 		Long: `Delete a user: sessions end, the address is free again. The history stays for the
-auditor unless --purge is said; what others have of the conversations stays in
-any case. A later user of the same address does not inherit anything.
+auditor unless --purge is said, and so do the files that the user sent; what
+others have of the conversations stays in any case, and the files in it. A later
+user of the same address does not inherit anything.
 
 ` + addressHelp,
 		Args: cobra.ExactArgs(1),
@@ -202,12 +203,12 @@ any case. A later user of the same address does not inherit anything.
 			}
 			a.printf("%s: deleted\n", deleted.Address)
 			if p.Purge {
-				a.printf("%d messages purged\n", deleted.Purged)
+				a.printf("%d messages and %d files purged\n", deleted.Purged, deleted.Files)
 			}
 			return nil
 		},
 	}
-	c.Flags().BoolVar(&p.Purge, "purge", false, "delete the user's own history, too")
+	c.Flags().BoolVar(&p.Purge, "purge", false, "delete the user's own history and files, too")
 	c.Flags().BoolVar(&keep, "keep-history", false, "keep the user's history (the default)")
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	c.MarkFlagsMutuallyExclusive("purge", "keep-history")

@@ -23,6 +23,7 @@ import (
 	"confab/xmpp"
 	"confab/xmpp/auth"
 	"confab/xmpp/directory"
+	"confab/xmpp/feature/upload"
 	"confab/xmpp/router"
 )
 
@@ -33,6 +34,7 @@ type Admin struct {
 	Auth      *auth.Auth
 	Archive   *archive.Archive
 	Rooms     *muc.Rooms
+	Uploads   *upload.Uploads
 	Audit     *Audit
 	Live      *Live      // nil: no server runs, the data was opened by a command
 	Clock     xmpp.Clock // nil: the system's

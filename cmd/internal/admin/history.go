@@ -265,6 +265,11 @@ var HistoryFiles = define(Operation{Name: "history files"}, func(c *call[SharedF
 		return HistoryFound{}, err
 	}
 	found, err := auditor.Files(c, s, func(e *archive.Entry, f archive.File) error {
+		if kept, ok, err := c.Uploads.Find(c, f.URL); err != nil {
+			return err
+		} else if ok { // what was uploaded here need not be believed
+			f.Name, f.MediaType, f.Size = kept.Name, kept.MediaType, kept.Size
+		}
 		return c.item(SharedFile{
 			Time: e.Time, From: e.From.String(), To: e.To.String(),
 			URL: f.URL, Name: f.Name, Type: f.MediaType, Size: max(f.Size, 0),

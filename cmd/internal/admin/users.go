@@ -254,13 +254,14 @@ var UserEnable = define(Operation{Name: "user enable", Audited: true}, func(c *c
 // UserDeleteParams ask for the end of a user.
 type UserDeleteParams struct {
 	Address string `json:"address"`
-	Purge   bool   `json:"purge,omitempty"` // the user's own history, too
+	Purge   bool   `json:"purge,omitempty"` // the user's own history and files, too
 }
 
 // UserDeleted is what became of a user that was deleted.
 type UserDeleted struct {
 	User
 	Purged int `json:"purged_messages"`
+	Files  int `json:"purged_files"`
 }
 
 // UserDelete deletes a user. What others have of the conversations stays.
@@ -275,6 +276,9 @@ var UserDelete = define(Operation{Name: "user delete", Audited: true}, func(c *c
 	}
 	if p.Purge {
 		result.Purged, err = c.Archive.Purge(c, u.ID)
+	}
+	if p.Purge && err == nil { // the files that others' history links stay with them
+		result.Files, err = c.Uploads.Purge(c, u.ID)
 	}
 	return result, err
 })

@@ -23,6 +23,7 @@ type Settings struct {
 	Listen  Listen  `toml:"listen" doc:"Where clients connect. An address is host:port, or :port for all addresses of this machine; an empty list turns a listener off."`
 	TLS     TLS     `toml:"tls" doc:"Certificates. confab speaks TLS or nothing, so it needs at least one."`
 	Web     Web     `toml:"web" doc:"What is served over HTTP."`
+	Upload  Upload  `toml:"upload" doc:"Files that people send. They are kept as long as the messages that link them; where messages are kept forever, so are files."`
 	Log     Log     `toml:"log" doc:"The log goes to standard error."`
 	Roster  Roster  `toml:"roster" doc:"Contact lists."`
 	Archive Archive `toml:"archive" doc:"The history. It cannot be turned off."`
@@ -52,6 +53,12 @@ type Web struct {
 	Proxies []string `toml:"proxies" live:"yes" doc:"Addresses and networks of reverse proxies: they are believed when they tell in X-Forwarded-For who asks. Their own X-Forwarded-Proto, if they send it, must say https."`
 }
 
+// Upload bounds the files that people send.
+type Upload struct {
+	MaxFile Size `toml:"max_file" live:"yes" doc:"The largest file."`
+	Quota   Size `toml:"quota" live:"yes" doc:"What all files of a user may have together."`
+}
+
 // Log says what is logged, and how.
 type Log struct {
 	Level  LogLevel  `toml:"level" live:"yes" doc:"debug, info, warn or error."`
@@ -61,6 +68,22 @@ type Log struct {
 // Roster holds the rules for contact lists.
 type Roster struct {
 	Domain RosterMode `toml:"domain" doc:"Who is in everybody's contact list: all of the domain, one's own groups, or nobody (off: people add one another). auto is all up to 1,000 users on the domain, and groups above."`
+}
+
+// Log says what is logged, and how.
+type Log struct {
+	Level  LogLevel  `toml:"level" live:"yes" doc:"debug, info, warn or error."`
+	Format LogFormat `toml:"format" doc:"text or json."`
+}
+
+// Roster holds the rules for contact lists.
+type Roster struct {
+	Domain RosterMode `toml:"domain" doc:"Who is in everybody's contact list: all of the domain, one's own groups, or nobody (off: people add one another). auto is all up to 1,000 users on the domain, and groups above."`
+}
+
+// Rooms holds the rules for rooms that people make.
+type Rooms struct {
+	Create RoomCreators `toml:"create" live:"yes" doc:"Who may make rooms: admins, the administrators of the domain, or users, everybody on it."`
 }
 
 // Archive holds the rules for the history.
@@ -113,6 +136,7 @@ func Default() *Settings {
 		Listen: Listen{StartTLS: []string{":5222"}, TLS: []string{":5223"}, HTTPS: []string{":5443"}, HTTP: []string{}},
 		TLS:    TLS{Certificate: []string{"tls/cert.pem"}, Key: []string{"tls/key.pem"}},
 		Web:    Web{Proxies: []string{"127.0.0.0/8", "::1"}},
+		Upload: Upload{MaxFile: 100 * MiB, Quota: 5 * GiB},
 		Log:    Log{Level: "info", Format: "text"},
 		Roster: Roster{Domain: RosterAuto},
 		Auth:   Auth{Iterations: 10000},
@@ -151,4 +175,5 @@ func (s *Settings) Path(name string) string {
 func (s *Settings) StateDB() string       { return s.Path("state.db") }
 func (s *Settings) ArchiveDB() string     { return s.Path("archive.db") }
 func (s *Settings) ControlSocket() string { return s.Path("control.sock") }
+func (s *Settings) Uploads() string       { return s.Path("upload") }
 func (s *Settings) AuditLog() string      { return s.Path("audit.log") }

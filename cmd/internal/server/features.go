@@ -59,6 +59,10 @@ func (s *Server) features() []feature.Feature {
 		entitytime.New(),
 		lastactivity.New(lastactivity.Options{MaySee: contacts.MaySee}),
 	}
+	s.uploads = s.newUploads()
+	if s.settings.Load().HasWeb() {
+		list = append(list, s.uploads.Feature())
+	}
 	if mode != roster.Off { // whoever is to know nothing of the others is not to find them either
 		list = append(list, usersearch.New())
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +22,7 @@ import (
 	"confab/xmpp/c2s"
 	"confab/xmpp/directory"
 	"confab/xmpp/feature"
+	"confab/xmpp/feature/upload"
 	"confab/xmpp/router"
 	"confab/xmpp/store"
 	"confab/xmpp/stream"
@@ -60,6 +60,7 @@ type Server struct {
 	streams        stream.Stats
 	c2s            *c2s.Server
 	web            *web.Server
+	uploads        *upload.Uploads
 	admin          *admin.Admin
 
 	started time.Time
@@ -125,7 +126,7 @@ func (s *Server) open(ctx context.Context) error {
 	if s.auth, err = auth.Open(ctx, auth.Options{Store: s.state, Directory: s.directory, Iterations: set.Auth.Iterations, Clock: s.opts.Clock}); err != nil {
 		return err
 	}
-	s.archive, err = archive.Open(ctx, s.history, archive.Options{Clock: s.opts.Clock, Log: s.opts.Log})
+	s.archive, err = archive.Open(ctx, s.history, archive.Options{Clock: s.opts.Clock, Log: s.opts.Log, Links: upload.Links})
 	return err
 }
 
@@ -155,7 +156,7 @@ func (s *Server) assemble() error {
 		return err
 	}
 	s.admin = &admin.Admin{
-		Data: set.Data, Directory: s.directory, Auth: s.auth, Archive: s.archive, Rooms: s.rooms, Clock: s.opts.Clock,
+		Data: set.Data, Directory: s.directory, Auth: s.auth, Archive: s.archive, Rooms: s.rooms, Uploads: s.uploads, Clock: s.opts.Clock,
 		Audit: &admin.Audit{Path: set.AuditLog()},
 		Live: &admin.Live{
 			Router: s.router, Started: s.started, Version: s.opts.Version,
@@ -292,21 +293,6 @@ func (s *Server) serve(name string, l net.Listener) error {
 	return s.c2s.Serve(l, name == "tls")
 }
 
-// proxies are the reverse proxies that are believed.
-func (s *Server) proxies() []netip.Prefix { return s.settings.Load().Trusted() }
-
-// webURL is how the users of a domain reach the web side.
-func (s *Server) webURL(domain string) string {
-	port := ""
-	for _, l := range s.listeners["https"] {
-		if _, p, err := net.SplitHostPort(l.Addr().String()); err == nil {
-			port = p
-			break
-		}
-	}
-	return s.settings.Load().WebURL(domain, port)
-}
-
 // Stop ends Run.
 func (s *Server) Stop() { s.once.Do(func() { close(s.stop) }) }
 
@@ -357,6 +343,11 @@ func (s *Server) clean(every time.Duration) {
 		} else if n > 0 {
 			s.opts.Log.Info("removed messages older than archive.retention", "messages", n)
 		}
+	}
+	if n, err := s.uploads.Sweep(ctx, s.settings.Load().Archive.Retention.Duration); err != nil {
+		s.opts.Log.Error("old files could not be removed", "error", err)
+	} else if n > 0 {
+		s.opts.Log.Info("removed files that no message links any more", "files", n)
 	}
 	s.opts.Clock.AfterFunc(every, func() { s.clean(every) })
 }
