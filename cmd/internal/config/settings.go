@@ -70,22 +70,6 @@ type Roster struct {
 	Domain RosterMode `toml:"domain" doc:"Who is in everybody's contact list: all of the domain, one's own groups, or nobody (off: people add one another). auto is all up to 1,000 users on the domain, and groups above."`
 }
 
-// Log says what is logged, and how.
-type Log struct {
-	Level  LogLevel  `toml:"level" live:"yes" doc:"debug, info, warn or error."`
-	Format LogFormat `toml:"format" doc:"text or json."`
-}
-
-// Roster holds the rules for contact lists.
-type Roster struct {
-	Domain RosterMode `toml:"domain" doc:"Who is in everybody's contact list: all of the domain, one's own groups, or nobody (off: people add one another). auto is all up to 1,000 users on the domain, and groups above."`
-}
-
-// Rooms holds the rules for rooms that people make.
-type Rooms struct {
-	Create RoomCreators `toml:"create" live:"yes" doc:"Who may make rooms: admins, the administrators of the domain, or users, everybody on it."`
-}
-
 // Archive holds the rules for the history.
 type Archive struct {
 	Retention Retention `toml:"retention" live:"yes" doc:"How long messages are kept: forever, or a time of at least 30d."`
