@@ -286,7 +286,9 @@ func (c *client) run(direct bool) {
 		c.fail(&xmpp.StreamError{Condition: xmpp.StreamConnectionTimeout, Text: "log in sooner"})
 	}
 	if c.session != nil {
-		c.leave(err == xmpp.ErrStreamEnd)
+		// Behind our own closing tag, the client's is the answer to that and no
+		// wish to end the session.
+		c.leave(err == xmpp.ErrStreamEnd && !c.Closing())
 	}
 }
 
