@@ -33,6 +33,13 @@ echo "over STARTTLS" | send -j "127.0.0.1:$STARTTLS_PORT" && heard "over STARTTL
 echo "over direct TLS" | send -t -j "127.0.0.1:$TLS_PORT" && heard "over direct TLS" && verdict ok "chat, logged in over direct TLS" || verdict - "chat, logged in over direct TLS"
 printf 'two\nlines & <signs> ü\n' | send -j "127.0.0.1:$STARTTLS_PORT" && heard "lines & <signs> ü" && verdict ok "a message with markup" || verdict - "a message with markup"
 
+# A file: sent over HTTPS, its address told to bob, fetched from there.
+printf 'what is in the file' >"$dir/cool.txt"
+address() { grep -o "https://$DOMAIN:$HTTPS_PORT/upload/[^ ]*/cool.txt" "$dir/heard" | head -n 1; }
+send -j "127.0.0.1:$STARTTLS_PORT" --http-upload "$dir/cool.txt" </dev/null && heard "cool.txt" &&
+    [ "$(curl -sS --noproxy '*' --cacert "$CA_FILE" "$(address)")" = "what is in the file" ] &&
+    verdict ok "a file" || verdict - "a file"
+
 if echo "never" | PASSWORD=wrong send -j "127.0.0.1:$STARTTLS_PORT" >"$dir/refused" 2>&1; then
     verdict - "a wrong password is refused"
 elif grep -qi "auth" "$dir/refused"; then
