@@ -26,6 +26,7 @@ type Settings struct {
 	Upload  Upload  `toml:"upload" doc:"Files that people send. They are kept as long as the messages that link them; where messages are kept forever, so are files."`
 	Log     Log     `toml:"log" doc:"The log goes to standard error."`
 	Roster  Roster  `toml:"roster" doc:"Contact lists."`
+	Rooms   Rooms   `toml:"rooms" doc:"Group rooms at conference.DOMAIN, besides those of aliases."`
 	Archive Archive `toml:"archive" doc:"The history. It cannot be turned off."`
 	Auth    Auth    `toml:"auth" doc:"Passwords."`
 	Session Session `toml:"session" doc:"Client sessions."`
@@ -68,6 +69,11 @@ type Log struct {
 // Roster holds the rules for contact lists.
 type Roster struct {
 	Domain RosterMode `toml:"domain" doc:"Who is in everybody's contact list: all of the domain, one's own groups, or nobody (off: people add one another). auto is all up to 1,000 users on the domain, and groups above."`
+}
+
+// Rooms holds the rules for rooms that people make.
+type Rooms struct {
+	Create RoomCreators `toml:"create" live:"yes" doc:"Who may make rooms: admins, the administrators of the domain, or users, everybody on it."`
 }
 
 // Archive holds the rules for the history.
@@ -123,6 +129,7 @@ func Default() *Settings {
 		Upload: Upload{MaxFile: 100 * MiB, Quota: 5 * GiB},
 		Log:    Log{Level: "info", Format: "text"},
 		Roster: Roster{Domain: RosterAuto},
+		Rooms:  Rooms{Create: RoomsByAdmins},
 		Auth:   Auth{Iterations: 10000},
 		Session: Session{
 			Resume: Duration{10 * time.Minute},

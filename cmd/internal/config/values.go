@@ -191,6 +191,17 @@ func (m RosterMode) check() error {
 	return oneOf(m, RosterAuto, RosterAll, RosterGroups, RosterOff)
 }
 
+// RoomCreators says who may make rooms.
+type RoomCreators string
+
+// Who may make rooms.
+const (
+	RoomsByAdmins RoomCreators = "admins"
+	RoomsByUsers  RoomCreators = "users"
+)
+
+func (c RoomCreators) check() error { return oneOf(c, RoomsByAdmins, RoomsByUsers) }
+
 func oneOf[T ~string](v T, values ...T) error {
 	if slices.Contains(values, v) {
 		return nil

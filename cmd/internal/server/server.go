@@ -273,6 +273,9 @@ func (s *Server) Run(ctx context.Context) error {
 	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	wg.Go(func() { s.web.Shutdown(grace) })
+	if !s.crashed.Load() {
+		s.rooms.Shutdown()
+	}
 	s.c2s.Shutdown(grace)
 	if !s.crashed.Load() {
 		s.table.Stop()
