@@ -11,10 +11,15 @@
 // has the writer's address in XEP-0033. So what is live, in a carbon and in the history cannot differ. The sender's row is
 // the message as it was written.
 //
+// # A room
+//
+// It appears by itself: each member has a bookmark of it, which the Bridge writes, takes along when the room moves, and
+// retracts when the membership ends. Whoever is there with a client that does not hear of bookmarks is invited instead.
+//
 // # Locks
 //
 // Bridge.mu is taken after the locks of package roster and before those of package router. It is never held while a
-// method of roster or muc is called. What Contacts and Rooms answer is read without any lock.
+// method of roster or muc is called. marks.work is held while the store is written to; nothing else is locked then. What Contacts and Rooms answer is read without any lock.
 package aliasbridge
 
 import (
@@ -58,6 +63,9 @@ type Bridge struct {
 	rooms   *muc.Rooms
 	Stats   Stats
 
+	bookmarks Bookmarks
+	marks     marks
+
 	books map[string]*book // by domain
 	guests
 	sent
@@ -91,9 +99,10 @@ func New(h *feature.Host, a *archive.Archive, o Options) *Bridge {
 	return b
 }
 
-// Connect says where contacts are shown and where rooms are held. Call it before the server runs.
-func (b *Bridge) Connect(r *roster.Roster, rooms *muc.Rooms) {
-	b.roster, b.rooms = r, rooms
+// Connect says where contacts are shown, where rooms are held, and where their members have bookmarks of them; nil:
+// nowhere. Call it before the server runs.
+func (b *Bridge) Connect(r *roster.Roster, rooms *muc.Rooms, marks Bookmarks) {
+	b.roster, b.rooms, b.bookmarks = r, rooms, marks
 	for _, m := range b.dir.Domains() {
 		all, _ := m.Aliases()
 		for _, a := range all {

@@ -18,6 +18,7 @@ import (
 	"confab/xmpp/directory"
 	"confab/xmpp/feature"
 	"confab/xmpp/feature/featuretest"
+	"confab/xmpp/feature/pep"
 	"confab/xmpp/store/bolt"
 )
 
@@ -26,6 +27,7 @@ type server struct {
 	*featuretest.House
 	t      testing.TB
 	bridge *Bridge
+	events *pep.PEP
 }
 
 func serve(t testing.TB, o Options) *server {
@@ -45,8 +47,9 @@ func serve(t testing.TB, o Options) *server {
 		contacts := roster.New(h, roster.Options{Mode: roster.Off, Sources: []roster.Source{s.bridge.Contacts()}})
 		rooms := muc.New(h, a, muc.Options{})
 		rooms.SetSource(s.bridge.Rooms())
-		s.bridge.Connect(contacts, rooms)
-		return []feature.Feature{archive.NewOffline(h, a), contacts.Feature(), archive.New(h, a), s.bridge.Feature(), rooms.Feature()}
+		s.events = pep.New(h, pep.Options{MaySee: contacts.MaySee})
+		s.bridge.Connect(contacts, rooms, s.events)
+		return []feature.Feature{archive.NewOffline(h, a), contacts.Feature(), archive.New(h, a), s.bridge.Feature(), rooms.Feature(), s.events.Feature(), s.bridge.Bookmarking()}
 	})
 	return s
 }

@@ -2,7 +2,7 @@ package aliasbridge
 
 import (
 	"context"
-	"sync"
+	"slices"
 
 	"confab/muc"
 	"confab/xmpp"
@@ -110,15 +110,19 @@ func (b *Bridge) userChanged(c directory.Change) {
 	b.touch(u.ID)
 	b.mu.Unlock()
 	b.updateRooms(u.Domain)
+	if m := b.dir.Domain(u.Domain); m != nil && c.Old != nil && c.Old.Disabled && (c.New == nil || !c.New.Disabled) {
+		b.markDomain(m) // what changed meanwhile passed him by
+	}
 }
 
-// updateRooms tells the rooms of a domain what became of them, and invites who is a member now and was not before.
+// updateRooms tells the rooms of a domain what became of them, invites who is a member now and was not before, and has the
+// members' bookmarks follow.
 func (b *Bridge) updateRooms(domain string) {
 	if b.rooms == nil {
 		return
 	}
 	type step struct{ old, now *directory.Reach }
-	var steps []step
+	var steps, rest []step
 	b.mu.Lock()
 	for id, old := range b.lists {
 		if old.Alias.Domain != domain {
@@ -140,13 +144,21 @@ func (b *Bridge) updateRooms(domain string) {
 			continue
 		}
 		b.lists[a.ID] = now
-		if old == nil || old.Alias != now.Alias || !sameRoom(old, now) {
+		switch {
+		case old != nil && old.Alias.JID != now.Alias.JID: // an address is left before another room takes it
 			steps = append(steps, step{old, now})
+		case old == nil || old.Alias != now.Alias || !sameRoom(old, now):
+			rest = append(rest, step{old, now})
 		}
 	}
 	b.mu.Unlock()
-	for _, s := range steps {
+	for _, s := range append(steps, rest...) {
 		b.updateRoom(s.old, s.now)
+		if s.now != nil {
+			b.mark(s.now.Alias.ID)
+		} else {
+			b.mark(s.old.Alias.ID)
+		}
 	}
 }
 
@@ -196,32 +208,30 @@ func (b *Bridge) updateRoom(old, now *directory.Reach) {
 	b.invite(now.Alias, j, people)
 }
 
-// atOnce is how many invitations are stored together.
-const atOnce = 64
-
-// invite sends invitations (XEP-0249): once, to whoever is there, and to others when they come.
+// invite sends invitations (XEP-0249) to those who are there and whose clients would not hear of the bookmark. They are of
+// this moment: no history has them, and whoever comes later finds the bookmark.
 func (b *Bridge) invite(a *directory.Alias, room xmpp.JID, people []*directory.User) {
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, atOnce)
+	var out router.Batch
+	defer out.Flush()
+	head := xmpp.AppendAttr([]byte("<message"), "from", room.String())
+	body := xmpp.AppendAttr([]byte("><x xmlns='"+xmpp.NSConf+"'"), "jid", room.String())
+	body = append(xmpp.AppendAttr(body, "reason", "You are a member of "+a.Shown()+"."), "/></message>"...)
 	for _, u := range people {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			raw := xmpp.AppendAttr([]byte("<message"), "to", u.JID.String())
-			raw = append(raw, "><x xmlns='"+xmpp.NSConf+"'"...)
-			raw = xmpp.AppendAttr(raw, "jid", room.String())
-			raw = xmpp.AppendAttr(raw, "reason", "You are a member of "+a.Shown()+".")
-			raw = append(raw, "/></message>"...)
-			st, err := xmpp.Parse(raw)
-			if err == nil {
-				err = b.host.Table.Inject(room, st)
+		account := b.host.Router.Account(u.JID)
+		if account == nil || b.optedOut(a, u.ID) {
+			continue
+		}
+		for _, s := range account.Available(nil) {
+			if b.hearsBookmarks(s) {
+				continue
 			}
-			if err != nil {
-				b.host.Log.Error("somebody was not invited to a room", "room", room.String(), "user", u.JID.String(), "error", err)
-			}
-		})
+			s.Send(&out, slices.Concat(head, xmpp.AppendAttr(nil, "to", s.JID().String()), body))
+		}
 	}
-	wg.Wait()
+}
+
+func (b *Bridge) hearsBookmarks(s *router.Session) bool {
+	return b.bookmarks != nil && (b.bookmarks.Hears(s, xmpp.NSBookmark2) || b.bookmarks.Hears(s, legacyMarks))
 }
 
 // rooms is the Bridge as a muc.Source.

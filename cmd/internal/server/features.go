@@ -36,8 +36,8 @@ func (s *Server) features() []feature.Feature {
 	rooms := muc.New(s.host, s.archive, muc.Options{})
 	s.rooms = rooms
 	rooms.SetSource(aliases.Rooms())
-	aliases.Connect(contacts, rooms)
 	events := pep.New(s.host, pep.Options{MaySee: contacts.MaySee, Groups: contacts.Groups, Rebroadcast: contacts.Rebroadcast})
+	aliases.Connect(contacts, rooms, events)
 	own := private.New(s.host)
 	own.Stand(private.Name{Space: xmpp.NSBookmarks, Local: "storage"}, private.Face{Get: events.StorageGet, Set: events.StorageSet})
 	list := []feature.Feature{
@@ -49,6 +49,7 @@ func (s *Server) features() []feature.Feature {
 		aliases.Feature(),
 		rooms.Feature(),
 		events.Feature(),
+		aliases.Bookmarking(),
 		disco.New(disco.Options{MaySee: contacts.MaySee, MaySeeAlias: aliases.MaySee}),
 		own.Feature(),
 		csi.New(),
