@@ -3,9 +3,11 @@ package server
 import (
 	"confab/aliasbridge"
 	"confab/archive"
+	"confab/cmd/internal/config"
 	"confab/muc"
 	"confab/roster"
 	"confab/xmpp"
+	"confab/xmpp/directory"
 	"confab/xmpp/feature"
 	"confab/xmpp/feature/account"
 	"confab/xmpp/feature/blocking"
@@ -33,7 +35,9 @@ func (s *Server) features() []feature.Feature {
 		Sources: []roster.Source{aliases.Contacts()},
 		Blocks:  blocks.Blocks,
 	})
-	rooms := muc.New(s.host, s.archive, muc.Options{})
+	rooms := muc.New(s.host, s.archive, muc.Options{MayCreate: func(u *directory.User) bool {
+		return u.Admin || s.settings.Load().Rooms.Create == config.RoomsByUsers
+	}})
 	s.rooms = rooms
 	rooms.SetSource(aliases.Rooms())
 	events := pep.New(s.host, pep.Options{MaySee: contacts.MaySee, Groups: contacts.Groups, Rebroadcast: contacts.Rebroadcast})
