@@ -221,8 +221,10 @@ func TestBookmarksInTurns(t *testing.T) {
 	waiting := func(want int) {
 		t.Helper()
 		featuretest.Eventually(t, "a turn", func() bool { return s.written() == want })
-		s.bridge.marks.work.Lock()
-		s.bridge.marks.work.Unlock() //nolint:staticcheck // the turn has set its timer
+		func() {
+			s.bridge.marks.work.Lock() // the turn has set its timer
+			defer s.bridge.marks.work.Unlock()
+		}()
 	}
 	for turn := 1; turn <= 3; turn++ {
 		waiting(turn * marksPerTurn)

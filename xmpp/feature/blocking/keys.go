@@ -60,13 +60,6 @@ func find(tx store.Tx, owner directory.ID, j xmpp.JID) bool {
 	return false
 }
 
-func count(tx store.Tx, owner directory.ID) (n int) {
-	for range tx.Scan(space, store.Range{Prefix: prefix(owner)}) {
-		n++
-	}
-	return n
-}
-
 func erase(tx store.Tx, owner directory.ID) error {
 	for k := range tx.Scan(space, store.Range{Prefix: prefix(owner)}) {
 		if err := tx.Delete(space, k); err != nil {

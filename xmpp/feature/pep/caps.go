@@ -166,9 +166,8 @@ func (b *book) gone(s *router.Session) {
 
 // answered takes the answer of a client. Only who was asked may answer.
 func (b *book) answered(d *feature.Dispatch) {
-	id := string(d.Stanza.ID)
 	b.mu.Lock()
-	q := b.answers[id]
+	q := b.answers[string(d.Stanza.ID)]
 	if q == nil || q.asked.session != d.Session {
 		b.mu.Unlock()
 		return
