@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -45,7 +46,7 @@ type Options struct {
 	LoginTimeout time.Duration // from accept to a bound session; 0: 30 s
 	Attempts     int           // failed logins on a stream; 0: 8
 	Resume       time.Duration // how long a lost session can be resumed; 0: 10 min
-	Waiting      int           // connections that have not logged in, at a time; 0: 4096
+	Waiting      int           // connections that have not logged in, at a time; 0: 4096, of one address a quarter
 	Guard        Guard
 }
 
@@ -67,7 +68,7 @@ type Server struct {
 	stream                atomic.Pointer[stream.Options]
 	guard                 guard
 	ended                 endedSessions
-	waiting               atomic.Int64
+	waiting               vestibule
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -142,7 +143,8 @@ func (s *Server) Serve(l net.Listener, direct bool) error {
 }
 
 func (s *Server) take(nc net.Conn, direct bool) {
-	if s.waiting.Load() >= int64(s.opts.Waiting) {
+	peer := addressOf(nc.RemoteAddr())
+	if !s.waiting.enter(peer, s.opts.Waiting) {
 		s.Stats.RefusedStreams.Add(1)
 		nc.Close()
 		return
@@ -150,17 +152,17 @@ func (s *Server) take(nc net.Conn, direct bool) {
 	if tc, ok := nc.(*net.TCPConn); ok {
 		tc.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 5 * time.Minute, Interval: time.Minute, Count: 4})
 	}
-	c := &client{srv: s, Conn: stream.New(nc, s.stream.Load()), left: make(chan struct{})}
+	c := &client{srv: s, Conn: stream.New(nc, s.stream.Load()), peer: peer, left: make(chan struct{})}
 	s.mu.Lock()
 	if s.stopping.Load() {
 		s.mu.Unlock()
+		s.waiting.leave(peer)
 		nc.Close()
 		return
 	}
 	s.clients[c] = struct{}{}
 	s.running.Add(1)
 	s.mu.Unlock()
-	s.waiting.Add(1)
 	go c.run(direct)
 }
 
@@ -247,6 +249,7 @@ type client struct {
 	session *router.Session   // set by bind or resume
 	batch   *feature.Batch
 	info    router.Info
+	peer    netip.Addr    // who is behind the address
 	left    chan struct{} // closed when the reader has let go of the session
 	known   bool          // counted as logged in
 	logged  func() bool   // stops the timer of the login
@@ -324,7 +327,7 @@ func (c *client) loggedIn() {
 	if !c.known {
 		c.known = true
 		c.logged()
-		c.srv.waiting.Add(-1)
+		c.srv.waiting.leave(c.peer)
 	}
 }
 

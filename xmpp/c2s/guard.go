@@ -86,3 +86,35 @@ func addressOf(a net.Addr) netip.Addr {
 	}
 	return ip
 }
+
+// vestibule counts the connections that have not logged in.
+type vestibule struct {
+	mu  sync.Mutex
+	all int
+	by  map[netip.Addr]int
+}
+
+// enter lets one more in, unless there are max already, or a quarter of that
+// from the same address: nobody may keep everybody else out.
+func (v *vestibule) enter(a netip.Addr, max int) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.all >= max || v.by[a] >= (max+3)/4 {
+		return false
+	}
+	if v.by == nil {
+		v.by = map[netip.Addr]int{}
+	}
+	v.all++
+	v.by[a]++
+	return true
+}
+
+func (v *vestibule) leave(a netip.Addr) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.all--
+	if v.by[a]--; v.by[a] <= 0 {
+		delete(v.by, a)
+	}
+}

@@ -40,8 +40,16 @@ func (x *Conn) StartTLS(config *tls.Config) error {
 		return err
 	}
 	x.release()
-	x.opts.handshakes <- struct{}{}
-	defer func() { <-x.opts.handshakes }()
+	// Those who come while all places are taken wait no longer than a handshake may take.
+	place := time.NewTimer(x.opts.TLSTimeout)
+	defer place.Stop()
+	select {
+	case x.opts.handshakes <- struct{}{}:
+		defer func() { <-x.opts.handshakes }()
+	case <-place.C:
+		x.opts.Stats.TLSFailures.Add(1)
+		return errors.New("too many handshakes at a time")
+	}
 	secured := tls.Server(x.raw, config)
 	ctx, cancel := context.WithTimeout(context.Background(), x.opts.TLSTimeout)
 	defer cancel()
