@@ -52,7 +52,7 @@ up() {
     ulimit -n "$(ulimit -Hn)" || true
     export CONFAB_DATA=$run/data CONFAB_DOMAINS=$DOMAIN CONFAB_ROSTER_DOMAIN=$roster CONFAB_AUTH_ITERATIONS=$ITERATIONS \
         CONFAB_TLS_CERTIFICATE=$run/certs/server.crt CONFAB_TLS_KEY=$run/certs/server.key \
-        CONFAB_LISTEN_STARTTLS=$BIND:$C2S_PORT CONFAB_LISTEN_TLS=$BIND:$C2S_TLS_PORT CONFAB_LISTEN_HTTPS=off \
+        CONFAB_ROOMS_CREATE=users CONFAB_LISTEN_STARTTLS=$BIND:$C2S_PORT CONFAB_LISTEN_TLS=$BIND:$C2S_TLS_PORT CONFAB_LISTEN_HTTPS=off \
         CONFAB_LIMITS_STANZA_RATE=1000000 CONFAB_LIMITS_BYTE_RATE=1GiB # the others have no such limits by default
     setsid "$confab" serve >"$run/server.log" 2>&1 </dev/null &
     pid=$!
