@@ -15,7 +15,8 @@ import (
 // up to which some resource of the owner got everything. An owner without a marker never got any.
 //
 // The marker follows each delivery in memory, and goes to disk with other messages or by SyncMarkers. After a crash it
-// is up to markerInterval old, and what came since then is offered again, under the same stanza-id.
+// is as old as the last message that was kept markerInterval after it moved, and what came since then is offered again,
+// under the same stanza-id.
 
 const (
 	markerInterval = 10 * time.Second

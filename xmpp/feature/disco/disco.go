@@ -36,7 +36,7 @@ func New(o Options) feature.Feature {
 		Name: "disco",
 		Implements: []feature.XEP{
 			feature.Implements(30, "2.5.0", feature.Complete, ""),
-			feature.Implements(115, "1.6.0", feature.Partial, "the server's own capabilities; those of clients are passed on"),
+			feature.Implements(115, "1.6.0", feature.Partial, "the server's own capabilities; those of clients are verified for notifications"),
 		},
 		Advertise: []feature.Advert{
 			{Var: xmpp.NSDiscoInfo, Where: where},
