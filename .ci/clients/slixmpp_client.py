@@ -81,9 +81,11 @@ class Client(slixmpp.ClientXMPP):
         return self
 
     async def come_online(self, port="starttls"):
+        """Logs in and is available to everybody when it returns."""
         await self.log_in(port)
         await self.get_roster()
         self.send_presence()
+        await self.fence()
         return self
 
     async def leave(self):
