@@ -43,13 +43,22 @@ func (s *source) verification(domain string) string {
 		s.host.Log.Error("the server cannot tell what it can do", "error", err)
 		return ""
 	}
+	if v, ok := s.verified.Load(domain); ok && v.(*verified).info == string(b) {
+		return v.(*verified).hash
+	}
+	info := string(b)
 	n, err := xmpp.ParseNode(shut(b))
 	if err != nil {
 		s.host.Log.Error("what the server tells of itself is not well-formed", "error", err)
 		return ""
 	}
-	return verification(n)
+	v := &verified{info, verification(n)}
+	s.verified.Store(domain, v)
+	return v.hash
 }
+
+// verified is the hash of what a domain's server told of itself last: every login asks for it, and it hardly ever changes.
+type verified struct{ info, hash string }
 
 // verification computes the verification string of a disco#info answer (§5.1).
 func verification(info *xmpp.Node) string {

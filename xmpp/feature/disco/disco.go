@@ -9,6 +9,7 @@ package disco
 import (
 	"cmp"
 	"slices"
+	"sync"
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
@@ -66,6 +67,8 @@ type source struct {
 	// What does not change while the server runs.
 	fixed    map[feature.Where][]byte
 	services map[*feature.Target]service
+
+	verified sync.Map // domain → *verified
 }
 
 // service is a domain below the mail domain and the feature that serves it.
