@@ -24,15 +24,20 @@ func (c *client) bind2(r *request, ok *success, failed []byte) (done bool, err e
 	full := c.resource(r)
 	c.endEarlier(full)
 	var s, replaced *router.Session
-	var refused error
-	err = c.srv.opts.Table.Catchup(c.user, func(history []byte) {
-		s, replaced, refused = c.srv.opts.Router.Bind(c.user, full, c, func(s *router.Session) []byte {
-			s.SetInfo(c.info)
-			bound := append([]byte("<bound xmlns='"+xmpp.NSBind2+"'>"), history...)
-			bound = append(c.turn(s, r.bind, bound), "</bound>"...)
-			return append(ok.with(full, failed, bound), c.laterFeatures(s)...)
+	// A login that is refused does not read the history, so it is known before
+	// what waits is taken for read. Who takes the last place in between is the
+	// same user.
+	refused := c.srv.opts.Router.MayBind(full)
+	if refused == nil {
+		err = c.srv.opts.Table.Catchup(c.user, func(history []byte) {
+			s, replaced, refused = c.srv.opts.Router.Bind(c.user, full, c, func(s *router.Session) []byte {
+				s.SetInfo(c.info)
+				bound := append([]byte("<bound xmlns='"+xmpp.NSBind2+"'>"), history...)
+				bound = append(c.turn(s, r.bind, bound), "</bound>"...)
+				return append(ok.with(full, failed, bound), c.laterFeatures(s)...)
+			})
 		})
-	})
+	}
 	if err = errors.Join(err, refused); err != nil {
 		c.user, c.info.Agent, c.info.Software, c.info.Device = nil, "", "", ""
 		var e *xmpp.Error

@@ -251,8 +251,7 @@ type client struct {
 	info    router.Info
 	peer    netip.Addr    // who is behind the address
 	left    chan struct{} // closed when the reader has let go of the session
-	known   bool          // counted as logged in
-	logged  func() bool   // stops the timer of the login
+	door    patience      // until it has logged in
 }
 
 // errDone ends the reader without an error for the peer: everything has been said.
@@ -263,8 +262,7 @@ func (c *client) run(direct bool) {
 	defer s.forget(c)
 	defer c.Finish()
 	defer close(c.left)
-	late := s.opts.Clock.AfterFunc(s.opts.LoginTimeout, c.Interrupt)
-	c.logged = late.Stop
+	c.allow(s.opts.LoginTimeout)
 	defer c.loggedIn() // the connection no longer counts as waiting
 	defer func() {
 		if p := recover(); p != nil {
@@ -319,15 +317,6 @@ func (c *client) leave(closed bool) {
 	case mine:
 		c.srv.ended.note(s)
 		t.End(s)
-	}
-}
-
-// loggedIn ends the counting of the connection among those at the door.
-func (c *client) loggedIn() {
-	if !c.known {
-		c.known = true
-		c.logged()
-		c.srv.waiting.leave(c.peer)
 	}
 }
 

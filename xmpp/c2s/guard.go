@@ -118,3 +118,47 @@ func (v *vestibule) leave(a netip.Addr) {
 		delete(v.by, a)
 	}
 }
+
+// patience bounds the time that a connection may take until it has logged in.
+type patience struct {
+	mu    sync.Mutex
+	timer xmpp.Timer
+	until time.Time
+	over  bool
+}
+
+// allow gives the login more time: d from now on, if that is later.
+func (c *client) allow(d time.Duration) {
+	clock := c.srv.opts.Clock
+	c.door.mu.Lock()
+	defer c.door.mu.Unlock()
+	if until := clock.Now().Add(d); until.After(c.door.until) && !c.door.over {
+		if c.door.timer != nil {
+			c.door.timer.Stop()
+		}
+		c.door.until = until
+		c.door.timer = clock.AfterFunc(d, c.late)
+	}
+}
+
+// late ends the wait for a login. A timer that came too late to be stopped ends
+// nothing.
+func (c *client) late() {
+	c.door.mu.Lock()
+	defer c.door.mu.Unlock()
+	if !c.door.over && !c.srv.opts.Clock.Now().Before(c.door.until) {
+		c.Interrupt()
+	}
+}
+
+// loggedIn ends the counting of the connection among those at the door. Behind
+// it, no timer of the login touches the connection.
+func (c *client) loggedIn() {
+	c.door.mu.Lock()
+	defer c.door.mu.Unlock()
+	if !c.door.over {
+		c.door.over = true
+		c.door.timer.Stop()
+		c.srv.waiting.leave(c.peer)
+	}
+}

@@ -286,6 +286,27 @@ func withToken(token, mechanism, data string) string {
 		"<enable xmlns='urn:xmpp:carbons:2'/></bind><fast xmlns='urn:xmpp:fast:0'/></authenticate>"
 }
 
+// TestALateTimer: the timer of a login that came too late to be stopped does not
+// end the session.
+func TestALateTimer(t *testing.T) {
+	d := open(t)
+	g := d.knock(t)
+	defer g.Close()
+	g.say(header)
+	g.hear("</stream:features>")
+	g.say("<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>" +
+		base64.StdEncoding.EncodeToString([]byte("\x00romeo\x00pw")) + "</initial-response><bind xmlns='urn:xmpp:bind:0'/></authenticate>")
+	g.hear("</stream:features>")
+	d.Clock.Pass(time.Hour)
+	d.mu.Lock()
+	for c := range d.clients {
+		c.late()
+	}
+	d.mu.Unlock()
+	g.say("<iq type='set' id='still here'><enable xmlns='urn:xmpp:carbons:2'/></iq>")
+	g.hear("still here")
+}
+
 // TestTheAddressDoesNotTell looks for the id of the user-agent in the resource.
 func TestTheAddressDoesNotTell(t *testing.T) {
 	d := open(t)

@@ -52,9 +52,10 @@ type management struct {
 	data  []byte
 	sent  []sentStanza
 
-	asking  bool      // an <r/> is on its way
-	askedAt time.Time // when it left
-	pending xmpp.Timer
+	asking  bool       // an <r/> is on its way
+	askedAt time.Time  // when it left
+	pending xmpp.Timer // set only while something is unacknowledged: a session at rest wakes nobody
+	asks    uint32     // which timer pending is
 
 	full        bool   // something was not kept: the session cannot be resumed any more
 	lost        uint64 // the oldest id of the history that was not kept
@@ -181,7 +182,6 @@ func (s *Session) EnableManagement(max time.Duration, enabled func(token string)
 	if b := enabled(s.sm.token); len(b) > 0 && s.conn.Append(b) {
 		defer s.conn.Flush()
 	}
-	s.armAsk()
 	return nil
 }
 
@@ -231,15 +231,32 @@ func (s *Session) acknowledge(h uint32) error {
 	s.sm.drop(int(n))
 	s.sm.acked = h
 	s.sm.total += uint64(n)
-	s.sm.asking = false
+	if s.sm.asking {
+		s.sm.asking = false
+		s.stopAsk() // it waited for this
+		s.armAsk()
+	}
 	return nil
 }
 
-// armAsk makes sure that acknowledgements are asked for and connections that
-// do not answer are noticed. Call with s.mu held.
+// armAsk makes sure that an acknowledgement of what was just sent is asked for.
+// Call with s.mu held.
 func (s *Session) armAsk() {
-	if s.sm.on && s.sm.pending == nil {
-		s.sm.pending = s.router.opts.Clock.AfterFunc(askAfter, s.ask)
+	if s.sm.on && s.sm.pending == nil && s.conn != nil && len(s.sm.sent) > 0 {
+		s.setAsk(askAfter)
+	}
+}
+
+func (s *Session) setAsk(d time.Duration) {
+	s.sm.asks++
+	which := s.sm.asks
+	s.sm.pending = s.router.opts.Clock.AfterFunc(d, func() { s.ask(which) })
+}
+
+func (s *Session) stopAsk() {
+	if s.sm.pending != nil {
+		s.sm.pending.Stop()
+		s.sm.pending = nil
 	}
 }
 
@@ -247,9 +264,11 @@ func (s *Session) armAsk() {
 // held to be gone.
 const deadAfter = 90 * time.Second
 
-func (s *Session) ask() {
+// ask asks for an acknowledgement that is due, or notices that none came. A timer
+// that came too late to be stopped does nothing.
+func (s *Session) ask(which uint32) {
 	s.mu.Lock()
-	if s.ended || !s.sm.on {
+	if s.ended || s.sm.pending == nil || s.sm.asks != which {
 		s.mu.Unlock()
 		return
 	}
@@ -258,18 +277,16 @@ func (s *Session) ask() {
 	now := s.router.opts.Clock.Now()
 	dead := false
 	if c != nil && len(s.sm.sent) > 0 {
-		switch {
-		case !s.sm.asking:
+		if !s.sm.asking {
 			s.sm.asked(now)
 			if c.Append(requestAck) {
 				defer c.Flush()
 			}
-		case now.Sub(s.sm.askedAt) >= deadAfter:
-			dead = true
 		}
-	}
-	if c != nil {
-		s.armAsk()
+		left := deadAfter - now.Sub(s.sm.askedAt)
+		if dead = left <= 0; !dead {
+			s.setAsk(left)
+		}
 	}
 	s.mu.Unlock()
 	if dead {
@@ -299,6 +316,7 @@ func (s *Session) Hibernate(c Conn, expired func()) (waits, mine bool) {
 	}
 	s.conn = nil
 	s.sm.asking = false
+	s.stopAsk()
 	s.sm.keptStanzas, s.sm.keptBytes = len(s.sm.sent), len(s.sm.data)
 	s.sm.lostAt = s.router.opts.Clock.Now()
 	s.sm.naps++

@@ -123,6 +123,9 @@ func TestAsking(t *testing.T) {
 	}
 	clock.Pass(time.Minute)
 	left(t, c) // nothing to ask for
+	if n := clock.Timers(); n != 0 {
+		t.Errorf("%d timers wake a session at rest", n)
+	}
 
 	for range 15 {
 		send(s, "<b/>")

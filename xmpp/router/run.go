@@ -30,6 +30,7 @@ func (s *Session) SendRun(out *Batch, b []byte, ends []int) {
 			c.Append(requestAck)
 			s.sm.asked(s.router.opts.Clock.Now())
 		}
+		s.armAsk()
 	}
 	s.mu.Unlock()
 	if overflow {

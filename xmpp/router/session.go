@@ -210,6 +210,7 @@ func (s *Session) put(stanza []byte, id uint64) (idle, overflow bool) {
 			c.Append(requestAck)
 			s.sm.asked(s.router.opts.Clock.Now())
 		}
+		s.armAsk()
 	}
 	return idle, overflow
 }
@@ -251,14 +252,9 @@ func (r *Router) Bind(user *directory.User, full xmpp.JID, c Conn, greet func(*S
 			continue
 		}
 		s.account = a
-		replaced = a.find(full.Resource())
-		if replaced == nil && len(a.sessions) >= r.opts.MaxResources {
-			replaced = a.longestLost()
-		}
-		if replaced == nil && len(a.sessions) >= r.opts.MaxResources {
+		if replaced, err = a.room(full, r.opts.MaxResources); err != nil {
 			a.mu.Unlock()
-			return nil, nil, xmpp.NewError(xmpp.ResourceConstraint,
-				fmt.Sprintf("this account has %d resources bound already, and no more are allowed", r.opts.MaxResources))
+			return nil, nil, err
 		}
 		if replaced != nil {
 			a.remove(replaced)
@@ -272,6 +268,31 @@ func (r *Router) Bind(user *directory.User, full xmpp.JID, c Conn, greet func(*S
 		r.Stats.Sessions.Add(1)
 		return s, replaced, nil
 	}
+}
+
+// MayBind says what Bind would refuse at this moment.
+func (r *Router) MayBind(full xmpp.JID) error {
+	a := r.Account(full)
+	if a == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, err := a.room(full, r.opts.MaxResources)
+	return err
+}
+
+// room finds the session that has to leave for one more, if any has. Call with
+// a.mu held.
+func (a *Account) room(full xmpp.JID, max int) (replaced *Session, err error) {
+	if replaced = a.find(full.Resource()); replaced != nil || len(a.sessions) < max {
+		return replaced, nil
+	}
+	if replaced = a.longestLost(); replaced == nil {
+		return nil, xmpp.NewError(xmpp.ResourceConstraint,
+			fmt.Sprintf("this account has %d resources bound already, and no more are allowed", max))
+	}
+	return replaced, nil
 }
 
 func (d *Domain) join(user *directory.User, full xmpp.JID) *Account {

@@ -60,6 +60,13 @@ func (t *timer) Stop() bool {
 	return true
 }
 
+// Timers is how many timers are set.
+func (c *Clock) Timers() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.timers)
+}
+
 // Pass moves the clock. What falls due meanwhile has run when it returns, in
 // its order, timers that were set on the way included.
 func (c *Clock) Pass(d time.Duration) {
