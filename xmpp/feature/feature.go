@@ -114,6 +114,9 @@ type Feature struct {
 
 	IQ []IQ
 
+	// Commands are what people can do by filling in forms (XEP-0050).
+	Commands []Command
+
 	// Stages of a message, see the package comment.
 	Accept func(d *Dispatch) error
 	Amend  func(d *Dispatch)
