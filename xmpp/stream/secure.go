@@ -14,7 +14,17 @@ import (
 type wire struct {
 	net.Conn
 	sent *x509.Certificate
+	wait waiter
 }
+
+// errNothing is the error of a read that would have to wait. After an error that calls itself temporary crypto/tls can go on.
+var errNothing net.Error = nothing{}
+
+type nothing struct{}
+
+func (nothing) Error() string   { return "nothing to be read yet" }
+func (nothing) Timeout() bool   { return false }
+func (nothing) Temporary() bool { return true }
 
 // Certificate notes which certificate goes out on a connection. A
 // tls.Config.GetCertificate calls it with what it returns, so that the
@@ -60,6 +70,7 @@ func (x *Conn) StartTLS(config *tls.Config) error {
 		x.opts.Stats.TLSFailures.Add(1)
 		return err
 	}
+	shed(secured)
 	x.mu.Lock()
 	x.tls, x.net = secured, secured
 	x.mu.Unlock()

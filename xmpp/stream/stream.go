@@ -124,6 +124,7 @@ func New(c net.Conn, o *Options) *Conn {
 	o.Stats.Open.Add(1)
 	o.Stats.Accepted.Add(1)
 	w := &wire{Conn: c}
+	w.prepare()
 	x := &Conn{opts: o, raw: w, net: w, closed: make(chan struct{})}
 	x.drained = sync.NewCond(&x.mu)
 	x.lexer.JIDs = o.JIDs
@@ -240,7 +241,7 @@ func (x *Conn) read(b []byte) (int, error) {
 		r = x.tls
 	}
 	for {
-		n, err := r.Read(b)
+		n, err := x.raw.readFrom(r, b)
 		if n > 0 {
 			x.opts.Stats.BytesIn.Add(int64(n))
 			if x.bucket.spendBytes(n) {
