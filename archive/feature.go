@@ -153,7 +153,7 @@ func (m *mam) amend(d *feature.Dispatch) {
 		}
 		text, _ := e.Attr("by")
 		by, err := xmpp.ParseJID(text)
-		if err == nil && !m.ours(by.Domain()) {
+		if err == nil && (!m.ours(by.Domain()) || d.Origin() != nil && by.Domain() == d.From.Domain()) {
 			continue
 		}
 		match := xmpp.Match{Space: xmpp.NSSID, Local: "stanza-id", By: by.String()}
@@ -172,9 +172,10 @@ func (m *mam) ours(domain string) bool {
 	return ok && m.host.Directory.Domain(parent) != nil
 }
 
-// keep names the archives of a message between people: the sender's and the recipient's, or the one of both.
+// keep names the archives of a message between people: the sender's and the recipient's, or the one of both. Whoever is
+// elsewhere has none of ours.
 func keep(d *feature.Dispatch) error {
-	if d.User == nil || d.Stanza.Type == xmpp.TypeGroupchat { // what is said in a room is in the room's history
+	if d.User == nil && d.Peer == nil || d.Stanza.Type == xmpp.TypeGroupchat { // what is said in a room is in the room's history
 		return nil
 	}
 	if worth, _ := Worth(d.Stanza); !worth {
@@ -184,6 +185,8 @@ func keep(d *feature.Dispatch) error {
 	if d.Session != nil && d.From.Bare() != to {
 		d.Copies = append(d.Copies, feature.Copy{Owner: d.Session.User(), OwnerJID: d.From.Bare(), With: d.To})
 	}
-	d.Copies = append(d.Copies, feature.Copy{Owner: d.User.ID, OwnerJID: to, With: d.From, Incoming: true})
+	if d.User != nil {
+		d.Copies = append(d.Copies, feature.Copy{Owner: d.User.ID, OwnerJID: to, With: d.From, Incoming: true})
+	}
 	return nil
 }

@@ -58,7 +58,7 @@ const (
 	Service                   // a service of ours and what is under it: conference.example.com
 	Full                      // a full address of a user of ours: clients answer there
 	Nobody                    // a localpart of our domain that belongs to nobody, or a user who is disabled
-	Remote                    // another domain
+	Remote                    // another domain: of a Peer, or of nobody
 )
 
 // Status is how much of a specification is there.
@@ -136,8 +136,19 @@ type Feature struct {
 	// Targets answer for addresses that are no accounts.
 	Targets []Target
 
+	// Peer finds who speaks for a domain that is none of ours, whether connected
+	// or not; nil if that is nobody of this feature's.
+	Peer func(domain string) Peer
+	// PeerGone is told that the peer of a domain is not connected any more.
+	PeerGone func(p Peer, domain string)
+
 	// StreamFeatures appends to <stream:features/> after login.
 	StreamFeatures func(domain string, dst []byte) []byte
+
+	// LoginFeatures appends to <stream:features/> behind TLS and before login,
+	// Visits are what may be asked for there.
+	LoginFeatures func(domain string, dst []byte) []byte
+	Visits        []Visit
 
 	// Nonzas are elements besides stanzas that a bound session may send.
 	Nonzas []Nonza
@@ -256,13 +267,14 @@ type Copy struct {
 // Dispatch is one stanza on its way.
 type Dispatch struct {
 	Stanza  *xmpp.Stanza
-	Session *router.Session // the sender's; nil: not a client of ours
+	Session *router.Session // the sender's; nil: not a client of ours, see Origin
 	From    xmpp.JID        // full address of the sender, as receivers see it
 	To      xmpp.JID        // never zero: the sender's own bare address if the stanza names none
 	Where   Where           // what To is; one bit
 	User    *directory.User // of To: Self, Account and Full only
 	Alias   *directory.Alias
 	Target  *Target // of Service and Alias
+	Peer    Peer    // of Remote; nil: there is nobody
 
 	Edit    xmpp.Edit // what receivers' copies are made with; From is stamped
 	Private bool      // no carbons (XEP-0280 §6.2)
@@ -273,8 +285,9 @@ type Dispatch struct {
 	Got    []*router.Session // who got it, once delivered
 	Copied bool              // another session of the recipient's got a copy of it
 
-	host *Host
-	then []func()
+	host   *Host
+	origin Peer
+	then   []func()
 }
 
 // Then runs fn once the stanza was handled, behind the answer if there is one.
@@ -283,7 +296,7 @@ func (d *Dispatch) Then(fn func()) { d.then = append(d.then, fn) }
 
 // Redirect sends the stanza to another address: that of a service of ours.
 func (d *Dispatch) Redirect(to xmpp.JID) {
-	d.To, d.User, d.Alias, d.Target = to, nil, nil, nil
+	d.To, d.User, d.Alias, d.Target, d.Peer = to, nil, nil, nil, nil
 	d.host.Table.locate(d)
 }
 
@@ -293,8 +306,11 @@ func (d *Dispatch) Host() *Host { return d.host }
 // Domain is the mail domain that the sender belongs to, or the target's if the
 // sender is not one of ours.
 func (d *Dispatch) Domain() string {
-	if d.Session != nil {
+	switch {
+	case d.Session != nil:
 		return d.Session.JID().Domain()
+	case d.origin != nil:
+		return d.origin.Home()
 	}
 	return d.To.Domain()
 }

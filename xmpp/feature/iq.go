@@ -18,7 +18,10 @@ func (t *Table) passIQ(b *Batch, d *Dispatch) error {
 	case Full:
 		return t.routeIQ(b, d, request)
 	case Remote:
-		if request {
+		switch {
+		case d.Peer != nil:
+			return t.forward(&b.out, d)
+		case request:
 			return xmpp.NewError(xmpp.RemoteServerNotFound, "")
 		}
 		return nil
@@ -68,12 +71,12 @@ func (t *Table) routeIQ(b *Batch, d *Dispatch, request bool) error {
 }
 
 func (t *Table) answer(b *Batch, d *Dispatch, payload []byte) {
-	if d.Session == nil {
+	if d.Session == nil && d.origin == nil {
 		return
 	}
 	buf := xmpp.GetBuffer()
 	*buf = xmpp.AppendResult((*buf)[:0], d.Stanza, payload)
-	d.Session.Send(&b.out, *buf)
+	d.Reply(&b.out, *buf)
 	xmpp.PutBuffer(buf)
 	if cap(payload) > cap(b.reply) && cap(payload) <= 4<<10 {
 		b.reply = payload

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"strings"
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
@@ -28,6 +27,7 @@ type Table struct {
 	presence []func(*Dispatch) (bool, error)
 	services map[string]*Target // by label
 	alias    *Target
+	peers    []func(string) Peer
 }
 
 type iqKey struct {
@@ -81,6 +81,9 @@ func NewTable(h *Host, features ...Feature) (*Table, error) {
 		}
 		if f.Presence != nil {
 			t.presence = append(t.presence, f.Presence)
+		}
+		if f.Peer != nil {
+			t.peers = append(t.peers, f.Peer)
 		}
 	}
 	h.Table = t
@@ -176,8 +179,11 @@ func (t *Table) ended(s *router.Session, lost router.Unacknowledged) {
 		if err != nil || st.Kind != xmpp.KindIQ || st.Type != xmpp.TypeGet && st.Type != xmpp.TypeSet {
 			continue
 		}
+		answer := xmpp.AppendError(nil, st, xmpp.NewError(xmpp.RecipientUnavailable, ""))
 		if asked := t.host.Router.Session(st.From); asked != nil {
-			asked.Send(nil, xmpp.AppendError(nil, st, xmpp.NewError(xmpp.RecipientUnavailable, "")))
+			asked.Send(nil, answer)
+		} else if p := t.Elsewhere(st.From, s.JID()); p != nil {
+			p.Send(nil, answer)
 		}
 	}
 }
@@ -196,7 +202,8 @@ func (t *Table) guarded(s *router.Session, fn func()) {
 // Batch is what one read of a connection brought: messages that are on their
 // way and not on disk yet. It belongs to the goroutine of the reader.
 type Batch struct {
-	session *router.Session
+	session *router.Session // nil: of a peer, or of the server itself
+	peer    Peer
 	lang    string
 	pending []*Dispatch
 	spare   []*Dispatch
@@ -232,15 +239,18 @@ func (b *Batch) take() *Dispatch {
 	return new(Dispatch)
 }
 
-// Handle takes one stanza from the batch's session. The stanza and its bytes
-// must stay as they are until the next Commit.
+// Handle takes one stanza from the batch's session or peer. The stanza and its
+// bytes must stay as they are until the next Commit.
 func (t *Table) Handle(b *Batch, st *xmpp.Stanza) {
 	d := b.take()
-	d.Stanza, d.Session, d.host = st, b.session, t.host
-	d.From, d.To = b.session.JID(), st.To
-	if d.To.IsZero() {
-		d.To = d.From.Bare()
-		d.Edit.To = d.To
+	d.Stanza, d.Session, d.origin, d.host = st, b.session, b.peer, t.host
+	d.From, d.To = st.From, st.To
+	if d.Session != nil {
+		d.From = d.Session.JID()
+		if d.To.IsZero() {
+			d.To = d.From.Bare()
+			d.Edit.To = d.To
+		}
 	}
 	d.Edit.From, d.Edit.Lang = d.From, b.lang
 	st.From = d.From // RFC 6120 §8.1.2.1; answers are addressed to it
@@ -295,44 +305,6 @@ func (t *Table) recovered(d *Dispatch) {
 	}
 }
 
-// locate finds what the address is.
-func (t *Table) locate(d *Dispatch) {
-	domain := d.To.Domain()
-	if d.Session != nil && domain != d.Session.JID().Domain() && t.host.Directory.Domain(domain) != nil {
-		d.Where = Remote // the domains of one server never see one another
-		return
-	}
-	if t.host.Directory.Domain(domain) == nil {
-		d.Where = Remote
-		label, parent, ok := strings.Cut(domain, ".")
-		if ok && t.services[label] != nil && t.host.Directory.Domain(parent) != nil &&
-			(d.Session == nil || parent == d.Session.JID().Domain()) {
-			d.Where, d.Target = Service, t.services[label]
-		}
-		return
-	}
-	if d.To.Local() == "" {
-		d.Where = Server
-		return
-	}
-	d.User = t.host.Directory.User(d.To)
-	if d.User == nil && t.alias != nil {
-		d.Alias = t.host.Directory.ResolveAlias(d.To)
-	}
-	switch {
-	case d.Alias != nil:
-		d.Where, d.Target = Alias, t.alias
-	case d.User == nil || d.User.Disabled:
-		d.User, d.Where = nil, Nobody
-	case d.To.IsFull():
-		d.Where = Full
-	case d.To == d.From.Bare():
-		d.Where = Self
-	default:
-		d.Where = Account
-	}
-}
-
 // pass lets a stanza pass the stages up to the store. kept says that it waits
 // in the batch.
 func (t *Table) pass(b *Batch, d *Dispatch) (kept bool, err error) {
@@ -369,7 +341,12 @@ func (t *Table) passMessage(b *Batch, d *Dispatch) (kept bool, err error) {
 			return false, unavailable
 		}
 	case Remote:
-		return false, xmpp.NewError(xmpp.RemoteServerNotFound, "")
+		if d.Peer == nil {
+			return false, xmpp.NewError(xmpp.RemoteServerNotFound, "")
+		}
+		if !d.Peer.Connected() {
+			return false, ErrAway
+		}
 	default: // RFC 6121 §8.5.1; a message to the domain itself has no meaning yet
 		if t.host.Directory.WasAlias(d.To) {
 			return false, xmpp.NewError(xmpp.ItemNotFound, "")
@@ -441,9 +418,12 @@ func (t *Table) store(b *Batch) error {
 // goroutine if it was stored.
 func (t *Table) deliver(d *Dispatch, out *router.Batch) {
 	defer t.recovered(d)
-	if d.Target != nil {
+	switch {
+	case d.Target != nil:
 		d.Target.Deliver(d, out)
-	} else {
+	case d.Peer != nil:
+		t.deliverElsewhere(d, out)
+	default:
 		t.deliverToAccount(d, out)
 	}
 	t.follow(d, out)
@@ -551,19 +531,22 @@ func (t *Table) passPresence(d *Dispatch) error {
 	if d.Target != nil && d.Target.Presence != nil {
 		return d.Target.Presence(d)
 	}
+	if d.Peer != nil {
+		return t.forward(nil, d)
+	}
 	return nil
 }
 
 // refuse answers with an error; what is none for peers is logged.
 func (t *Table) refuse(b *Batch, d *Dispatch, err error) {
-	if d.Session == nil || err == ErrDropped {
+	if err == ErrDropped || d.Session == nil && d.origin == nil {
 		return
 	}
 	e := t.peerError(d, err)
 	buf := xmpp.GetBuffer()
 	*buf = xmpp.AppendError((*buf)[:0], d.Stanza, e)
 	if len(*buf) > 0 {
-		d.Session.Send(&b.out, *buf)
+		d.Reply(&b.out, *buf)
 	}
 	xmpp.PutBuffer(buf)
 }
