@@ -252,6 +252,9 @@ type client struct {
 	peer    netip.Addr    // who is behind the address
 	left    chan struct{} // closed when the reader has let go of the session
 	door    patience      // until it has logged in
+
+	visitor *feature.Visitor // set by the first request before login
+	visits  int              // how many there were
 }
 
 // errDone ends the reader without an error for the peer: everything has been said.

@@ -8,6 +8,7 @@ import (
 
 	"confab/xmpp"
 	"confab/xmpp/auth"
+	"confab/xmpp/feature"
 )
 
 // attempt is what an attempt to log in starts from.
@@ -38,6 +39,7 @@ func (c *client) authenticate() (again bool, err error) {
 		b = append(b, "</sasl-channel-binding>"...)
 	}
 	b = c.appendAuthentication(b, offered, s.opts.Auth.TokenMechanisms(binding))
+	b = s.opts.Table.LoginFeatures(c.domain.Name(), b)
 	c.Send(append(b, "</stream:features>"...))
 
 	for range s.opts.Attempts {
@@ -55,8 +57,13 @@ func (c *client) authenticate() (again bool, err error) {
 // try is one attempt, from its first element on.
 func (c *client) try(at *attempt) (done bool, err error) {
 	var st xmpp.Stanza
-	if err := c.Read(&st); err != nil {
-		return false, err
+	for visit := true; visit; {
+		if err := c.Read(&st); err != nil {
+			return false, err
+		}
+		if visit, err = c.visit(&st); err != nil {
+			return false, err
+		}
 	}
 	switch space := string(st.Space); {
 	case space == xmpp.NSSASL2:
@@ -75,6 +82,42 @@ func (c *client) try(at *attempt) (done bool, err error) {
 		return c.authenticate2(&st, at)
 	}
 	return c.authenticate1(&st, at)
+}
+
+// maxVisits bounds what is answered on one connection before login.
+const maxVisits = 32
+
+// visit answers what may be asked for before login. It reports false for all
+// else.
+func (c *client) visit(st *xmpp.Stanza) (bool, error) {
+	if st.Kind != xmpp.KindIQ {
+		return false, nil
+	}
+	guard, peer := &c.srv.guard, addressOf(c.RemoteAddr())
+	if c.visitor == nil {
+		c.visitor = &feature.Visitor{Domain: c.domain.Name(), Allow: c.allow, Guessed: func() {
+			c.srv.Stats.RefusedLogins.Add(1)
+			guard.failed(peer)
+		}}
+	}
+	if !guard.allow(peer) {
+		c.srv.Stats.Throttled.Add(1)
+		c.Send(xmpp.AppendError(nil, st, xmpp.NewError(xmpp.ResourceConstraint, "too many failures from this address; wait some minutes")))
+		return true, c.visited()
+	}
+	answer, ok := c.srv.opts.Table.Visit(c.visitor, st)
+	if !ok {
+		return false, nil
+	}
+	c.Send(answer)
+	return true, c.visited()
+}
+
+func (c *client) visited() error {
+	if c.visits++; c.visits > maxVisits {
+		return &xmpp.StreamError{Condition: xmpp.StreamPolicyViolation, Text: "log in"}
+	}
+	return nil
 }
 
 // authenticate1 is one attempt by RFC 6120, which begins with st.
