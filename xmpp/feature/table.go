@@ -279,10 +279,13 @@ func (t *Table) Handle(b *Batch, st *xmpp.Stanza) {
 // Inject takes a stanza that the server itself, or a service of it, sends.
 // from is stamped on it. It returns when the stanza has gone its way, stored
 // first if it is to be stored.
-func (t *Table) Inject(from xmpp.JID, st *xmpp.Stanza) error {
+func (t *Table) Inject(from xmpp.JID, st *xmpp.Stanza) error { return t.InjectOf(nil, from, st) }
+
+// InjectOf is Inject for what the server says in the name of a peer.
+func (t *Table) InjectOf(p Peer, from xmpp.JID, st *xmpp.Stanza) error {
 	b := &Batch{}
 	d := b.take()
-	d.Stanza, d.From, d.To, d.host = st, from, st.To, t.host
+	d.Stanza, d.From, d.To, d.host, d.origin = st, from, st.To, t.host, p
 	d.Edit.From, st.From = from, from
 	t.locate(d)
 	defer t.recovered(d)

@@ -1,0 +1,218 @@
+// Package component lets other programs speak for domains of their own: bridges
+// to other networks, push services, bots (XEP-0114, jabber:component:accept).
+//
+// A component belongs to one mail domain and exists for no other. It writes for
+// every address at its own domain and for nothing else: it never speaks as a
+// user or as a service of ours. Stanzas go both ways by the same table of
+// features as those of clients, so what passes between a user and a component is
+// in the user's history before anybody gets it.
+//
+// Whoever comes with the secret is the component: an older connection is closed
+// with <conflict/>, since it is most likely one that died without a word. When a
+// component goes, who waits for an answer of it gets an error, and who was shown
+// presence by it sees that go.
+package component
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"confab/xmpp"
+	"confab/xmpp/feature"
+	"confab/xmpp/stream"
+)
+
+// Component is a program that may connect.
+type Component struct {
+	Name   string // its domain, normalized
+	Home   string // the mail domain that it belongs to
+	Secret string
+}
+
+// Options are the settings of a Server.
+type Options struct {
+	Components []Component
+	Stream *stream.Options // prepared; its Rate is what one component may send
+	Clock  xmpp.Clock
+	Log    *slog.Logger
+
+	LoginTimeout time.Duration // from accept to a good handshake; 0: 10 s
+	Waiting      int           // connections without one, at a time; 0: 64
+}
+
+// Stats counts what happens; every field may be read at any time.
+type Stats struct {
+	Connected  atomic.Int64
+	Handshakes atomic.Int64
+	Refused    atomic.Int64 // wrong secret, or no such component
+	Sent       atomic.Int64 // stanzas to components
+	Received   atomic.Int64 // stanzas of components
+}
+
+// Server takes the connections of components.
+type Server struct {
+	host  *feature.Host
+	opts  Options
+	Stats Stats
+
+	outlets map[string]*outlet // by name
+	order   []*outlet          // the same, sorted
+
+	mu        sync.Mutex
+	listeners map[net.Listener]struct{}
+	links     map[*link]struct{}
+	waiting   int
+	stopping  bool
+	running   sync.WaitGroup
+}
+
+// New makes the Server of a host. Its Feature has to be in the host's table.
+func New(h *feature.Host, o Options) *Server {
+	if o.LoginTimeout == 0 {
+		o.LoginTimeout = 10 * time.Second
+	}
+	if o.Waiting == 0 {
+		o.Waiting = 64
+	}
+	s := &Server{host: h, opts: o, outlets: map[string]*outlet{}, listeners: map[net.Listener]struct{}{}, links: map[*link]struct{}{}}
+	for _, c := range o.Components {
+		x := &outlet{Component: c, srv: s}
+		s.outlets[c.Name] = x
+		s.order = append(s.order, x)
+	}
+	slices.SortFunc(s.order, func(a, b *outlet) int { return strings.Compare(a.Name, b.Name) })
+	return s
+}
+
+// Feature is the Server as the table takes it.
+func (s *Server) Feature() feature.Feature {
+	return feature.Feature{
+		Name:       "component",
+		Implements: []feature.XEP{feature.Implements(114, "1.6", feature.Complete, "jabber:component:accept")},
+		Items:      s.items,
+		Peer: func(domain string) feature.Peer {
+			if o := s.outlets[domain]; o != nil {
+				return o
+			}
+			return nil
+		},
+	}
+}
+
+// items names the components that are there (XEP-0030 §4).
+func (s *Server) items(q *feature.Query, dst []byte) ([]byte, error) {
+	if q.Where != feature.Server {
+		return dst, nil
+	}
+	for _, o := range s.order {
+		if o.Home() == q.To.Domain() && o.Connected() {
+			dst = append(xmpp.AppendAttr(append(dst, "<item"...), "jid", o.Name), "/>"...)
+		}
+	}
+	return dst, nil
+}
+
+// Connected lists the components that are there, by name.
+func (s *Server) Connected() []string {
+	var names []string
+	for _, o := range s.order {
+		if o.Connected() {
+			names = append(names, o.Name)
+		}
+	}
+	return names
+}
+
+// Serve accepts connections until the listener is closed.
+func (s *Server) Serve(l net.Listener) error {
+	s.mu.Lock()
+	if s.stopping {
+		s.mu.Unlock()
+		l.Close()
+		return net.ErrClosed
+	}
+	s.listeners[l] = struct{}{}
+	s.mu.Unlock()
+	pause := 5 * time.Millisecond
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return net.ErrClosed
+			}
+			// Out of file descriptors, most likely: others may leave.
+			s.opts.Log.Warn("cannot accept a component", "error", err)
+			time.Sleep(pause)
+			pause = min(2*pause, time.Second)
+			continue
+		}
+		pause = 5 * time.Millisecond
+		s.take(nc)
+	}
+}
+
+func (s *Server) take(nc net.Conn) {
+	s.mu.Lock()
+	if s.stopping || s.waiting >= s.opts.Waiting {
+		s.mu.Unlock()
+		nc.Close()
+		return
+	}
+	if tc, ok := nc.(*net.TCPConn); ok {
+		tc.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4})
+	}
+	l := &link{Conn: stream.New(nc, s.opts.Stream), srv: s}
+	s.links[l] = struct{}{}
+	s.waiting++
+	s.running.Add(1)
+	s.mu.Unlock()
+	go l.run()
+}
+
+// known ends the counting of a connection among those that have not shown who they are.
+func (s *Server) known() {
+	s.mu.Lock()
+	s.waiting--
+	s.mu.Unlock()
+}
+
+func (s *Server) forget(l *link) {
+	s.mu.Lock()
+	delete(s.links, l)
+	s.mu.Unlock()
+	s.running.Done()
+}
+
+// Shutdown stops taking connections and closes the streams with
+// <system-shutdown/>. It returns when all have ended, or ctx is done.
+func (s *Server) Shutdown(ctx context.Context) {
+	s.mu.Lock()
+	s.stopping = true
+	for l := range s.listeners {
+		l.Close()
+	}
+	links := slices.Collect(maps.Keys(s.links))
+	s.mu.Unlock()
+	for _, l := range links {
+		l.Close(&xmpp.StreamError{Condition: xmpp.StreamSystemShutdown})
+		l.Interrupt()
+	}
+	done := make(chan struct{})
+	go func() { s.running.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		for _, l := range links {
+			l.Abort()
+		}
+		<-done
+	}
+}
