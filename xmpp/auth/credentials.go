@@ -57,8 +57,9 @@ func (a *Auth) SetPassword(ctx context.Context, id directory.ID, password string
 
 // SetKeys gives a user keys that come from elsewhere, in the place of any
 // before. The user cannot log in by other hashes until a login with PLAIN or a
-// new password has added them; see Mechanisms. Tokens are revoked.
-func (a *Auth) SetKeys(ctx context.Context, id directory.ID, keys Keys) error {
+// new password has added them; see Mechanisms. Tokens are revoked. also runs in
+// the same transaction, as directory.NewUser.Also does.
+func (a *Auth) SetKeys(ctx context.Context, id directory.ID, keys Keys, also ...func(tx store.Tx) error) error {
 	if err := keys.check(); err != nil {
 		return err
 	}
@@ -68,12 +69,22 @@ func (a *Auth) SetKeys(ctx context.Context, id directory.ID, keys Keys) error {
 	}
 	put := a.Enrol(u.Domain, keys)
 	return a.db.Update(ctx, func(tx store.Tx) error {
+		for _, fn := range also {
+			if err := fn(tx); err != nil {
+				return err
+			}
+		}
 		if err := put(tx, id); err != nil {
 			return err
 		}
 		return revokeTokens(tx, id)
 	})
 }
+
+// Generation changes when the password of a user is set, the user is disabled,
+// or all that stands for the password is revoked: it tells of a secret given
+// out earlier whether it still counts.
+func Generation(tx store.Tx, id directory.ID) uint64 { return generation(tx, id) }
 
 // Enrol returns what gives keys to a user of a domain in a transaction: for
 // directory.NewUser.Also. The keys are those of NewKeys, or have been checked

@@ -356,6 +356,8 @@ func (d *Directory) admitAlias(a *Alias) error {
 	}
 	if other := d.Alias(a.JID); other != nil && other.ID != a.ID {
 		return refuse(ErrExists, "there is an alias %s already", a.JID)
+	} else if other == nil {
+		return d.kept(a.JID)
 	}
 	return nil
 }

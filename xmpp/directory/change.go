@@ -18,6 +18,9 @@ type NewUser struct {
 	Groups                  []string
 	Hidden, Disabled, Admin bool
 
+	// Kept says that this is who the name is kept for, see KeepNames.
+	Kept bool
+
 	// Also, if not nil, runs in the transaction that adds the user, so that
 	// what else is kept of it is there at once or not at all. Like any function
 	// of a transaction it touches nothing but tx, and may run again.
@@ -72,7 +75,7 @@ func (d *Directory) add(ctx context.Context, users []NewUser, refused func(NewUs
 		for _, n := range users {
 			u := n.user()
 			u.ID, u.Created = id, now
-			if err := d.admitOnce(u, taken); err != nil {
+			if err := d.admitOnce(&n, u, taken); err != nil {
 				if err := refused(n, err); err != nil {
 					return nil, err
 				}
@@ -91,7 +94,7 @@ func (d *Directory) Check(users []NewUser, refused func(i int, err error)) {
 	taken := make(map[xmpp.JID]bool, len(users))
 	for i := range users {
 		u := users[i].user()
-		if err := d.admitOnce(u, taken); err != nil {
+		if err := d.admitOnce(&users[i], u, taken); err != nil {
 			refused(i, err)
 		}
 	}
@@ -121,6 +124,9 @@ func (d *Directory) Update(ctx context.Context, id ID, fn func(*User)) error {
 			return nil, err
 		}
 		if u.Local != old.Local {
+			if err := d.kept(u.JID); err != nil {
+				return nil, err
+			}
 			u.Former, u.Renamed = old.Local, d.now()
 		}
 		return []edit{{Change: Change{Old: old, New: &u}, record: &u}}, nil
@@ -203,9 +209,14 @@ func (d *Directory) served(domain string) error {
 
 // admitOnce is admit for one of several who are added together; taken are the
 // addresses of those before.
-func (d *Directory) admitOnce(u *User, taken map[xmpp.JID]bool) error {
+func (d *Directory) admitOnce(n *NewUser, u *User, taken map[xmpp.JID]bool) error {
 	if err := d.admit(u); err != nil {
 		return err
+	}
+	if !n.Kept {
+		if err := d.kept(u.JID); err != nil {
+			return err
+		}
 	}
 	if taken[u.JID] {
 		return refuse(ErrExists, "%s is in the list twice", u.JID)

@@ -79,9 +79,10 @@ type Directory struct {
 	nextID   ID
 	told     chan struct{} // closed when listeners know of the latest change
 
-	hooks     sync.Mutex // guards the two below
+	hooks     sync.Mutex // guards those below
 	listeners []func(Change)
 	onDelete  []func(store.Tx, ID) error
+	keepers   []func(xmpp.JID) (string, bool)
 }
 
 // Open reads the directory from db; an empty one is made if there is none.

@@ -1,6 +1,7 @@
 // Package account lets people change their passwords, which is the part of
 // in-band registration (XEP-0077) that is for those who have an account. New
-// ones are made, and old ones removed, by the administrator.
+// ones are made, and old ones removed, by the administrator; or made by those
+// whom the administrator has invited, see package invite.
 //
 // A new password counts from the next login on: sessions stay, tokens that stood
 // for the old one (XEP-0484) do not.
@@ -25,7 +26,7 @@ func New(h *feature.Host, a *auth.Auth) feature.Feature {
 	c := &changer{host: h, auth: a}
 	return feature.Feature{
 		Name:       "account",
-		Implements: []feature.XEP{feature.Implements(77, "2.4", feature.Partial, "change of password; registration is off")},
+		Implements: []feature.XEP{feature.Implements(77, "2.4", feature.Partial, "change of password; accounts are made by invitation only, and not cancelled")},
 		Advertise:  []feature.Advert{{Var: xmpp.NSRegister, Where: feature.Server}},
 		IQ: []feature.IQ{
 			feature.Get(xmpp.NSRegister, "query", feature.Server, c.get),
