@@ -68,7 +68,7 @@ func (a *app) configShow() *cobra.Command {
 					}
 					continue
 				}
-				row(w, f.Name+" = "+f.TOML(), "# "+from)
+				row(w, f.Name+" = "+f.Shown(), "# "+from)
 			}
 			return w.Flush()
 		},
@@ -163,7 +163,7 @@ start; warnings tell what clients would object to.`,
 func tryPorts(l *config.Loaded) (problems []string) {
 	for name, addresses := range map[string][]string{
 		"listen.starttls": l.Listen.StartTLS, "listen.tls": l.Listen.TLS,
-		"listen.https": l.Listen.HTTPS, "listen.http": l.Listen.HTTP,
+		"listen.https": l.Listen.HTTPS, "listen.http": l.Listen.HTTP, "listen.component": l.ComponentListen(),
 	} {
 		for _, address := range addresses {
 			listener, err := net.Listen("tcp", address)

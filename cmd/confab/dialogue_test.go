@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -51,6 +52,14 @@ func startWorld(t testing.TB, s dialogue.Scene) dialogue.Server {
 		domains = append(domains, d.Name)
 	}
 	w.settings.Flags["domains"] = strings.Join(domains, ",")
+	var components []string
+	for _, c := range s.Components {
+		components = append(components, fmt.Sprintf("{name=%q, secret=%q, domain=%q}", c.Name, c.Secret, c.Home))
+	}
+	if len(components) > 0 {
+		w.settings.Flags["listen-component"] = "127.0.0.1:0"
+		w.settings.Flags["components-accept"] = "[" + strings.Join(components, ", ") + "]"
+	}
 	for _, set := range s.Settings {
 		w.settings.Flags[strings.NewReplacer(".", "-", "_", "-").Replace(set.Key)] = set.Value
 	}
@@ -127,7 +136,7 @@ func (w *world) Stop(how dialogue.How) error {
 }
 
 func (w *world) Addr(p dialogue.Port) string {
-	name := map[dialogue.Port]string{dialogue.STARTTLS: "starttls", dialogue.DirectTLS: "tls"}[p]
+	name := map[dialogue.Port]string{dialogue.STARTTLS: "starttls", dialogue.DirectTLS: "tls", dialogue.Accept: "component"}[p]
 	return w.server.Listening()[name][0]
 }
 

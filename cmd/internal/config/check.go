@@ -36,6 +36,7 @@ func (l *Loaded) check(problems *Error) {
 	l.checkDomains(bad)
 	l.checkListen(bad)
 	l.checkWeb(bad)
+	l.checkComponents(bad)
 	if len(l.TLS.Certificate) == 0 {
 		bad("tls.certificate", "the list is empty; name a PEM file")
 	}
@@ -87,7 +88,7 @@ func (l *Loaded) checkListen(bad func(name, format string, args ...any)) {
 		addresses []string
 	}{
 		{"listen.starttls", l.Listen.StartTLS}, {"listen.tls", l.Listen.TLS},
-		{"listen.https", l.Listen.HTTPS}, {"listen.http", l.Listen.HTTP},
+		{"listen.https", l.Listen.HTTPS}, {"listen.http", l.Listen.HTTP}, {"listen.component", l.Listen.Component},
 	} {
 		for _, address := range listener.addresses {
 			host, port, err := net.SplitHostPort(address)

@@ -81,12 +81,23 @@ func (f Field) Text() string {
 	case []string:
 		return strings.Join(v, ",")
 	default:
+		if f.isTables() {
+			return inlineTables(f.value, false)
+		}
 		return fmt.Sprint(v)
 	}
 }
 
-// Any is the value for JSON.
+// Any is the value for JSON, without secrets.
 func (f Field) Any() any { return f.value.Interface() }
+
+// Shown is the value as it stands in the file, without secrets.
+func (f Field) Shown() string {
+	if f.isTables() {
+		return "[" + strings.Trim(inlineTables(f.value, true), "[]") + "]"
+	}
+	return f.TOML()
+}
 
 // TOML is the value as it stands in the file.
 func (f Field) TOML() string {
@@ -100,6 +111,9 @@ func (f Field) TOML() string {
 		}
 		return "[" + strings.Join(quoted, ", ") + "]"
 	default:
+		if f.isTables() {
+			return "[" + strings.Trim(f.Text(), "[]") + "]"
+		}
 		return quoteTOML(f.Text())
 	}
 }
@@ -128,6 +142,9 @@ func quoteTOML(s string) string {
 func (f Field) Set(text string) error {
 	if u, ok := f.value.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		return u.UnmarshalText([]byte(text))
+	}
+	if f.isTables() {
+		return f.setTables(text)
 	}
 	switch f.value.Kind() {
 	case reflect.String:

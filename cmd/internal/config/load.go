@@ -205,6 +205,11 @@ func keyPositions(data []byte) map[string]unstable.Position {
 		switch e.Kind {
 		case unstable.Table:
 			table = name + "."
+		case unstable.ArrayTable:
+			table = name + "."
+			if _, ok := found[name]; !ok {
+				found[name] = p.Shape(first).Start
+			}
 		case unstable.KeyValue:
 			pos := p.Shape(first).Start
 			found[table+name] = pos

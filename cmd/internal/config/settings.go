@@ -20,26 +20,28 @@ type Settings struct {
 	Data    string   `toml:"data" doc:"The data folder: databases, control socket, certificates and confab.toml. Relative paths in other settings start here."`
 	Domains []string `toml:"domains" doc:"The mail domains served. Everybody with an account on a domain sees everybody else on it, and nobody of the other domains."`
 
-	Listen  Listen  `toml:"listen" doc:"Where clients connect. An address is host:port, or :port for all addresses of this machine; an empty list turns a listener off."`
-	TLS     TLS     `toml:"tls" doc:"Certificates. confab speaks TLS or nothing, so it needs at least one."`
-	Web     Web     `toml:"web" doc:"What is served over HTTP."`
-	Upload  Upload  `toml:"upload" doc:"Files that people send. They are kept as long as the messages that link them; where messages are kept forever, so are files."`
-	Log     Log     `toml:"log" doc:"The log goes to standard error."`
-	Roster  Roster  `toml:"roster" doc:"Contact lists."`
-	Rooms   Rooms   `toml:"rooms" doc:"Group rooms at conference.DOMAIN, besides those of aliases."`
-	Archive Archive `toml:"archive" doc:"The history. It cannot be turned off."`
-	Auth    Auth    `toml:"auth" doc:"Passwords."`
-	Session Session `toml:"session" doc:"Client sessions."`
-	Limits  Limits  `toml:"limits" doc:"What one peer may cost. The defaults suit a server of some thousand people."`
-	Store   Store   `toml:"store" doc:"The databases."`
+	Listen     Listen     `toml:"listen" doc:"Where clients connect. An address is host:port, or :port for all addresses of this machine; an empty list turns a listener off."`
+	TLS        TLS        `toml:"tls" doc:"Certificates. confab speaks TLS or nothing, so it needs at least one."`
+	Web        Web        `toml:"web" doc:"What is served over HTTP."`
+	Upload     Upload     `toml:"upload" doc:"Files that people send. They are kept as long as the messages that link them; where messages are kept forever, so are files."`
+	Log        Log        `toml:"log" doc:"The log goes to standard error."`
+	Roster     Roster     `toml:"roster" doc:"Contact lists."`
+	Rooms      Rooms      `toml:"rooms" doc:"Group rooms at conference.DOMAIN, besides those of aliases."`
+	Archive    Archive    `toml:"archive" doc:"The history. It cannot be turned off."`
+	Auth       Auth       `toml:"auth" doc:"Passwords."`
+	Session    Session    `toml:"session" doc:"Client sessions."`
+	Components Components `toml:"components" doc:"Programs that bring domains of their own into the server: bridges to other networks, push services, bots (XEP-0114). They connect to listen.component."`
+	Limits     Limits     `toml:"limits" doc:"What one peer may cost. The defaults suit a server of some thousand people."`
+	Store      Store      `toml:"store" doc:"The databases."`
 }
 
 // Listen holds the listen addresses.
 type Listen struct {
-	StartTLS []string `toml:"starttls" doc:"Plain connections that must turn to TLS before anything else (RFC 6120)."`
-	TLS      []string `toml:"tls" doc:"Connections that are TLS from the first byte (XEP-0368). Phones get through more firewalls with it."`
-	HTTPS    []string `toml:"https" doc:"HTTPS, for what clients fetch and send over the web: files. Ports 5443 and 443 are usual."`
-	HTTP     []string `toml:"http" doc:"Plain HTTP for a reverse proxy that brings TLS. Only web.proxies are answered. Give it an address that nobody else reaches, such as 127.0.0.1:5280."`
+	StartTLS  []string `toml:"starttls" doc:"Plain connections that must turn to TLS before anything else (RFC 6120)."`
+	TLS       []string `toml:"tls" doc:"Connections that are TLS from the first byte (XEP-0368). Phones get through more firewalls with it."`
+	HTTPS     []string `toml:"https" doc:"HTTPS, for what clients fetch and send over the web: files. Ports 5443 and 443 are usual."`
+	HTTP      []string `toml:"http" doc:"Plain HTTP for a reverse proxy that brings TLS. Only web.proxies are answered. Give it an address that nobody else reaches, such as 127.0.0.1:5280."`
+	Component []string `toml:"component" doc:"Where components connect, without TLS: keep it to this machine or to a network that nobody else is on. It is opened if components.accept names any."`
 }
 
 // TLS names the certificate files.
@@ -91,6 +93,18 @@ type Session struct {
 	Resume Duration `toml:"resume" doc:"How long a client that lost its connection may come back to its session (XEP-0198). 0s: not at all."`
 }
 
+// Components are the programs that may connect.
+type Components struct {
+	Accept []Component `toml:"accept" doc:"Who may connect: [{name = \"irc.example.com\", secret = \"...\"}], or a table [[components.accept]] for each. name is its domain, secret what it has to know, and domain the mail domain whose users deal with it, if its name is not below that."`
+}
+
+// Component is a program with a domain of its own.
+type Component struct {
+	Name   string `toml:"name" json:"name"`
+	Secret Secret `toml:"secret" json:"secret"`
+	Domain string `toml:"domain" json:"domain,omitempty"`
+}
+
 // Limits bound what one peer may cost.
 type Limits struct {
 	StanzaBeforeLogin Size     `toml:"stanza_before_login" live:"yes" doc:"The largest element a client may send before it logged in."`
@@ -123,7 +137,7 @@ const FileName = "confab.toml"
 func Default() *Settings {
 	return &Settings{
 		Data:   DefaultData,
-		Listen: Listen{StartTLS: []string{":5222"}, TLS: []string{":5223"}, HTTPS: []string{":5443"}, HTTP: []string{}},
+		Listen: Listen{StartTLS: []string{":5222"}, TLS: []string{":5223"}, HTTPS: []string{":5443"}, HTTP: []string{}, Component: []string{"127.0.0.1:5347"}},
 		TLS:    TLS{Certificate: []string{"tls/cert.pem"}, Key: []string{"tls/key.pem"}},
 		Web:    Web{Proxies: []string{"127.0.0.0/8", "::1"}},
 		Upload: Upload{MaxFile: 100 * MiB, Quota: 5 * GiB},
@@ -134,6 +148,7 @@ func Default() *Settings {
 		Session: Session{
 			Resume: Duration{10 * time.Minute},
 		},
+		Components: Components{Accept: []Component{}},
 		Limits: Limits{
 			StanzaBeforeLogin: 10 * KiB,
 			Stanza:            256 * KiB,

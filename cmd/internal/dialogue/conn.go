@@ -31,7 +31,8 @@ type conn struct {
 	mayAsk   bool // <enable/> or <resume/> was sent
 	asked    int  // <r/> sent that will be answered
 
-	said atomic.Bool // </stream:stream> was sent
+	content string      // the namespace of the stream, if it is not nsClient
+	said    atomic.Bool // </stream:stream> was sent
 
 	mu       sync.Mutex
 	queue    []event
@@ -90,6 +91,7 @@ func (c *conn) read() {
 	go func() {
 		buf := bufio.NewReader(c.rw)
 		r := newReader(buf)
+		r.content = c.content
 		for {
 			n, err := r.next()
 			if err != nil {

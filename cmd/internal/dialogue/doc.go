@@ -30,6 +30,7 @@
 //	Given romeo is in Montagues, Youngsters        groups of the directory
 //	Given juliet is hidden                         or: disabled, an administrator
 //	Given setting roster.domain = off              a line of the server's settings
+//	Given component irc.example.com                may connect (XEP-0114), for the first domain; or: of capulet.example
 //	Given romeo and juliet are contacts            both have subscribed to the other
 //	Given romeo, juliet and nurse are online       they come online in turn, then everyone settles
 //
@@ -37,7 +38,9 @@
 //
 // A speaker is a connection: romeo, or romeo/orchard to have that resource and several of them. Where
 // two domains have a user of that name, or for an address nobody has, write tybalt@capulet.example.
-// {romeo} and {romeo/orchard} stand for the full address that the server bound.
+// {romeo} and {romeo/orchard} stand for the full address that the server bound. A component speaks under its name: it opens a
+// connection, opens a stream, or connects, which is both and the handshake, and sends and receives as people do. Its stanzas
+// are written as those of clients, in jabber:client.
 //
 //	romeo opens a connection                 TCP, or: over direct TLS; with a version: over direct TLS 1.2
 //	romeo opens a stream                     sends a stream header, or: to capulet.example; the answer is still to be received

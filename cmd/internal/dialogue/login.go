@@ -195,6 +195,9 @@ func (p *play) logIn(who, mechanism string, port Port) error {
 
 // connect logs in, if that was not done, and binds the resource that the speaker is named after, or one of the server's.
 func (p *play) connect(who, mechanism string, port Port) error {
+	if p.script.scene.component(who) != nil {
+		return p.connectComponent(who)
+	}
 	if c := p.conns[who]; c == nil || !c.loggedIn || c.bound || c.ended() {
 		if err := p.logIn(who, mechanism, port); err != nil {
 			return err

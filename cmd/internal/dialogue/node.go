@@ -10,6 +10,7 @@ import (
 
 const (
 	nsClient  = "jabber:client"
+	nsAccept  = "jabber:component:accept"
 	nsStream  = "http://etherx.jabber.org/streams"
 	nsTLS     = "urn:ietf:params:xml:ns:xmpp-tls"
 	nsSASL    = "urn:ietf:params:xml:ns:xmpp-sasl"
@@ -89,6 +90,10 @@ type reader struct {
 	open   []scope
 	stream bool // the outermost element is a stream: its children are what next returns
 	seen   bool // something but white space was read
+
+	// content is the default namespace that the stream has to have, if it is not nsClient. What is in it is given out as
+	// in nsClient, which is what scripts write.
+	content string
 }
 
 type scope struct {
@@ -207,6 +212,14 @@ func (r *reader) start(tok xml.StartElement) (*node, error) {
 	var ok bool
 	if n.space, ok = r.lookup(tok.Name.Space); !ok {
 		return nil, fmt.Errorf("prefix %s of <%s:%s/> is not bound", tok.Name.Space, tok.Name.Space, tok.Name.Local)
+	}
+	if r.content != "" {
+		if len(r.open) == 1 && s.bound[""] != r.content {
+			return nil, fmt.Errorf("the namespace of the stream is %q, and should be %q", s.bound[""], r.content)
+		}
+		if n.space == r.content {
+			n.space = nsClient
+		}
 	}
 	for _, a := range tok.Attr {
 		if a.Name.Space == "xmlns" || a.Name.Space == "" && a.Name.Local == "xmlns" {

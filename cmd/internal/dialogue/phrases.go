@@ -126,6 +126,14 @@ var givenPhrases = []phrase{
 		s.scene.Domains = append(s.scene.Domains, d)
 		return nil
 	}},
+	{form(`Given component (\S+)(?: of (\S+))?`), noBlock, func(s *script, at step, arg []string) error {
+		home := arg[1]
+		if home == "" && len(s.scene.Domains) > 0 {
+			home = s.scene.Domains[0].Name
+		}
+		s.scene.Components = append(s.scene.Components, Component{Name: arg[0], Home: home, Secret: "secret-of-" + arg[0]})
+		return nil
+	}},
 	{form(`Given setting (\S+) = (.+)`), noBlock, func(s *script, at step, arg []string) error {
 		s.scene.Settings = append(s.scene.Settings, Setting{arg[0], arg[1]})
 		return nil

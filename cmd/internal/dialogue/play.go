@@ -136,6 +136,10 @@ func (p *play) conn(who string) (*conn, error) {
 }
 
 func (p *play) open(who string, port Port, version string) error {
+	component := p.script.scene.component(who)
+	if component != nil {
+		port = Accept
+	}
 	if c := p.conns[who]; c != nil {
 		c.sock.Close()
 	}
@@ -148,7 +152,9 @@ func (p *play) open(who string, port Port, version string) error {
 	}
 	p.conns[who] = c
 	c.port = port
-	_, c.domain = p.account(who)
+	if _, c.domain = p.account(who); component != nil {
+		c.domain, c.content = component.Name, nsAccept
+	}
 	if port == DirectTLS {
 		if err := c.startTLS(p.tlsConfig(c.domain, version, port), p.patience); err != nil {
 			return err
@@ -167,6 +173,9 @@ func (p *play) openStream(who, to string) error {
 		c.domain = to
 	}
 	c.features = nil
+	if c.content != "" { // XEP-0114 §3: no version
+		return c.write(fmt.Sprintf("<stream:stream xmlns='%s' xmlns:stream='%s' to='%s'>", c.content, nsStream, escape(c.domain)), p.patience)
+	}
 	return c.write(fmt.Sprintf("<?xml version='1.0'?><stream:stream xmlns='%s' xmlns:stream='%s' to='%s' version='1.0'>",
 		nsClient, nsStream, escape(c.domain)), p.patience)
 }
@@ -276,6 +285,10 @@ func (p *play) ask(who, head string) (*node, error) {
 // him is in the queue.
 func (p *play) fence(who string) error {
 	c := p.conns[who]
+	if o := p.script.scene.component(who); o != nil {
+		_, err := p.ask(who, fmt.Sprintf("type='get' from='%s' to='%s'><ping xmlns='urn:xmpp:ping'/>", o.Name, o.Home))
+		return err
+	}
 	if !c.isManaged() {
 		_, err := p.ask(who, fmt.Sprintf("type='get' to='%s'><ping xmlns='urn:xmpp:ping'/>", c.domain))
 		return err

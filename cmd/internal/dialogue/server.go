@@ -9,9 +9,13 @@ import (
 
 // Scene is what a script's Given lines ask of a server.
 type Scene struct {
-	Domains  []Domain
-	Settings []Setting
+	Domains    []Domain
+	Settings   []Setting
+	Components []Component
 }
+
+// Component is a component that may connect (XEP-0114).
+type Component struct{ Name, Home, Secret string }
 
 // Domain is a domain to be served.
 type Domain struct {
@@ -37,6 +41,7 @@ type Port string
 const (
 	STARTTLS  Port = "STARTTLS"
 	DirectTLS Port = "direct TLS"
+	Accept    Port = "components"
 )
 
 // Server is a running server with a scene on it.
@@ -83,6 +88,16 @@ func (s *Scene) account(name string) (local, domain string) {
 		}
 	}
 	return name, s.Domains[0].Name
+}
+
+// component returns the component of that name, or nil.
+func (s *Scene) component(name string) *Component {
+	for i := range s.Components {
+		if s.Components[i].Name == name {
+			return &s.Components[i]
+		}
+	}
+	return nil
 }
 
 // user returns the user of that name, or nil.

@@ -64,6 +64,8 @@ func (s *Server) features() []feature.Feature {
 		entitytime.New(),
 		lastactivity.New(lastactivity.Options{MaySee: contacts.MaySee}),
 	}
+	s.components = s.newComponents()
+	list = append(list, s.components.Feature())
 	s.uploads = s.newUploads()
 	if s.settings.Load().HasWeb() {
 		list = append(list, s.uploads.Feature())

@@ -20,6 +20,7 @@ import (
 	"confab/xmpp"
 	"confab/xmpp/auth"
 	"confab/xmpp/c2s"
+	"confab/xmpp/component"
 	"confab/xmpp/directory"
 	"confab/xmpp/feature"
 	"confab/xmpp/feature/upload"
@@ -59,6 +60,7 @@ type Server struct {
 	host           *feature.Host
 	streams        stream.Stats
 	c2s            *c2s.Server
+	components     *component.Server
 	web            *web.Server
 	uploads        *upload.Uploads
 	admin          *admin.Admin
@@ -142,6 +144,9 @@ func (s *Server) assemble() error {
 	if s.table, err = feature.NewTable(s.host, s.features()...); err != nil {
 		return err
 	}
+	if err := s.checkComponents(); err != nil {
+		return err
+	}
 	s.c2s = c2s.New(c2s.Options{
 		Directory: s.directory, Auth: s.auth, Router: s.router, Table: s.table,
 		Stream: s.streamOptions(set), TLS: s.tlsConfig(),
@@ -216,7 +221,7 @@ func (s *Server) listen() error {
 	for _, l := range []struct {
 		name      string
 		addresses []string
-	}{{"starttls", set.Listen.StartTLS}, {"tls", set.Listen.TLS}, {"https", set.Listen.HTTPS}, {"http", set.Listen.HTTP}} {
+	}{{"starttls", set.Listen.StartTLS}, {"tls", set.Listen.TLS}, {"https", set.Listen.HTTPS}, {"http", set.Listen.HTTP}, {"component", set.ComponentListen()}} {
 		for _, a := range l.addresses {
 			n, err := net.Listen("tcp", a)
 			if err != nil {
@@ -276,6 +281,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if !s.crashed.Load() {
 		s.rooms.Shutdown()
 	}
+	s.components.Shutdown(grace)
 	s.c2s.Shutdown(grace)
 	if !s.crashed.Load() {
 		s.table.Stop()
@@ -292,6 +298,8 @@ func (s *Server) serve(name string, l net.Listener) error {
 		return s.web.Serve(l)
 	case "http":
 		return s.web.ServePlain(l)
+	case "component":
+		return s.components.Serve(l)
 	}
 	return s.c2s.Serve(l, name == "tls")
 }
