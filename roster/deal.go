@@ -152,6 +152,12 @@ func (d *deal) part(owner *directory.User, before *Item, e edit) error {
 		d.apply(owner, e)
 	}
 	if peer == nil {
+		if before.State.HasTo() || before.State.PendingOut() {
+			d.send(owner, e.jid, subscription(owner.JID, e.jid, Unsubscribe))
+		}
+		if before.State.HasFrom() || before.State.PendingIn() {
+			d.send(owner, e.jid, subscription(owner.JID, e.jid, Unsubscribed))
+		}
 		return nil
 	}
 	if before.State.HasTo() || before.State.PendingOut() {
@@ -219,7 +225,10 @@ func (d *deal) outbound(owner *directory.User, contact xmpp.JID, peer *directory
 	if e.show && first {
 		d.push(owner, e)
 	}
-	if t.Pass && peer != nil {
+	switch {
+	case t.Pass && peer == nil:
+		d.send(owner, contact, stanza)
+	case t.Pass:
 		if _, err := d.inbound(peer, owner.JID, ev, stanza); err != nil {
 			return err
 		}
@@ -286,6 +295,8 @@ func (d *deal) inbound(owner *directory.User, contact xmpp.JID, ev Event, stanza
 func (d *deal) answer(owner *directory.User, contact xmpp.JID) error {
 	peer := d.r.peer(owner, contact)
 	if peer == nil {
+		d.send(owner, contact, subscription(owner.JID, contact, Subscribed))
+		d.hello(owner, contact)
 		return nil
 	}
 	news, err := d.inbound(peer, owner.JID, Subscribed, subscription(owner.JID, contact, Subscribed))

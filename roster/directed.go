@@ -11,7 +11,7 @@ import (
 // deliverDirectly sends a presence to a full or a bare address of ours
 // (RFC 6121 §8.5.2.1.2, §8.5.3.1).
 func (r *Roster) deliverDirectly(out *router.Batch, from *router.Session, to xmpp.JID, stanza []byte) {
-	if to.IsBare() {
+	if to.IsBare() || r.dir.Domain(to.Domain()) == nil {
 		r.deliver(out, from, to, stanza)
 		return
 	}
@@ -24,10 +24,13 @@ func (r *Roster) deliverDirectly(out *router.Batch, from *router.Session, to xmp
 func (r *Roster) directed(d *feature.Dispatch) (handled bool, err error) {
 	switch d.Where {
 	case feature.Remote:
-		if d.Stanza.Type == xmpp.TypeNone {
-			err = xmpp.NewError(xmpp.RemoteServerNotFound, "")
+		switch {
+		case d.Peer != nil:
+		case d.Stanza.Type == xmpp.TypeNone:
+			return true, xmpp.NewError(xmpp.RemoteServerNotFound, "")
+		default:
+			return true, nil
 		}
-		return true, err
 	case feature.Alias:
 		return false, nil
 	case feature.Self, feature.Account, feature.Full, feature.Service:
@@ -51,7 +54,7 @@ func (r *Roster) directed(d *feature.Dispatch) (handled bool, err error) {
 			return true, err
 		}
 	}
-	if d.Where == feature.Service {
+	if d.Where == feature.Service || d.Where == feature.Remote {
 		return false, nil
 	}
 	r.pass(out, d)
@@ -81,7 +84,7 @@ func (r *Roster) pass(out *router.Batch, d *feature.Dispatch) {
 // bounced handles a presence error: it is for the client that it names (RFC 6121 §8.5.3.1).
 func (r *Roster) bounced(d *feature.Dispatch) (handled bool, err error) {
 	switch d.Where {
-	case feature.Service, feature.Alias:
+	case feature.Service, feature.Alias, feature.Remote:
 		return false, nil
 	case feature.Full:
 		out := batches.Get().(*router.Batch)
@@ -94,13 +97,16 @@ func (r *Roster) bounced(d *feature.Dispatch) (handled bool, err error) {
 // probe answers the question who of a user's resources is there (RFC 6121 §4.3.2).
 func (r *Roster) probe(d *feature.Dispatch) (handled bool, err error) {
 	switch d.Where {
-	case feature.Service, feature.Alias:
+	case feature.Service, feature.Alias, feature.Remote:
 		return false, nil
 	case feature.Self, feature.Account, feature.Full:
 	default:
 		return true, nil // §8.5.1
 	}
 	if d.Session == nil {
+		if d.Origin() != nil {
+			r.probeFrom(d)
+		}
 		return true, nil
 	}
 	out := batches.Get().(*router.Batch)
@@ -138,11 +144,18 @@ func (r *Roster) toldDirectly(s *router.Session, viewer xmpp.JID) bool {
 
 // subscription handles one of the four subscription stanzas (RFC 6121 §3).
 func (r *Roster) subscription(d *feature.Dispatch, ev Event) (handled bool, err error) {
+	if d.Origin() != nil && d.Where != feature.Remote {
+		return r.subscriptionFrom(d, ev)
+	}
 	switch d.Where {
 	case feature.Service:
 		return false, nil
 	case feature.Self, feature.Server:
 		return true, nil
+	case feature.Remote:
+		if d.Session == nil {
+			return false, nil
+		}
 	}
 	owner, contact := d.UserOf(), d.To.Bare()
 	if owner == nil || contact == owner.JID {
@@ -158,8 +171,11 @@ func (r *Roster) subscription(d *feature.Dispatch, ev Event) (handled bool, err 
 		return true, nil // the domain's rule stands
 	case d.Where == feature.Alias:
 		return false, nil
-	case ev == Subscribe && d.Where == feature.Remote: // §3.1.2
+	case ev != Subscribe || d.Where != feature.Remote:
+	case d.Peer == nil: // §3.1.2
 		return true, xmpp.NewError(xmpp.RemoteServerNotFound, "")
+	case !d.Peer.Connected():
+		return true, feature.ErrAway
 	}
 	edit := d.Edit
 	edit.From, edit.To = owner.JID, contact

@@ -224,13 +224,14 @@ func (r *Roster) tellOwn(out *router.Batch, s *router.Session, stanza []byte) {
 	})
 }
 
-// deliver sends a presence to the available sessions of a user of ours. from is
+// deliver sends a presence to the available sessions of a user of ours, or to a
+// contact elsewhere. from is
 // whose it is, so that nobody gets it whom blocking keeps from it; nil: that was
 // seen to.
 func (r *Roster) deliver(out *router.Batch, from *router.Session, to xmpp.JID, stanza []byte) (n int) {
 	a := r.host.Router.Account(to)
 	if a == nil {
-		return 0
+		return r.deliverElsewhere(out, from, to, stanza)
 	}
 	buf := xmpp.GetBuffer()
 	defer xmpp.PutBuffer(buf)
@@ -251,6 +252,7 @@ func (r *Roster) collect(out *router.Batch, s *router.Session, c *contacts, w *r
 	for _, j := range c.subscriptions() {
 		if to, _ := r.covered(user, j); !to {
 			n += r.showOnly(out, j, s, nil, w.to)
+			r.ask(out, user, j)
 		}
 	}
 	n += r.showOnly(out, user.JID, s, s, w.to)
