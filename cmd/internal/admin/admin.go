@@ -23,6 +23,7 @@ import (
 	"confab/xmpp"
 	"confab/xmpp/auth"
 	"confab/xmpp/directory"
+	"confab/xmpp/feature/invite"
 	"confab/xmpp/feature/upload"
 	"confab/xmpp/router"
 )
@@ -35,6 +36,7 @@ type Admin struct {
 	Archive   *archive.Archive
 	Rooms     *muc.Rooms
 	Uploads   *upload.Uploads
+	Invites   *invite.Invites
 	Audit     *Audit
 	Live      *Live      // nil: no server runs, the data was opened by a command
 	Clock     xmpp.Clock // nil: the system's

@@ -15,6 +15,7 @@ import (
 	"confab/xmpp/feature/csi"
 	"confab/xmpp/feature/disco"
 	"confab/xmpp/feature/entitytime"
+	"confab/xmpp/feature/invite"
 	"confab/xmpp/feature/lastactivity"
 	"confab/xmpp/feature/pep"
 	"confab/xmpp/feature/ping"
@@ -44,6 +45,7 @@ func (s *Server) features() []feature.Feature {
 	aliases.Connect(contacts, rooms, events)
 	own := private.New(s.host)
 	own.Stand(private.Name{Space: xmpp.NSBookmarks, Local: "storage"}, private.Face{Get: events.StorageGet, Set: events.StorageSet})
+	s.invites = invite.New(s.host, invite.Options{Auth: s.auth, URL: s.invitationURL})
 	list := []feature.Feature{
 		blocks.Feature(contacts.Reblock),
 		archive.NewOffline(s.host, s.archive),
@@ -59,6 +61,7 @@ func (s *Server) features() []feature.Feature {
 		csi.New(),
 		push.New(s.host, push.Options{Audience: rooms.Audience}).Feature(),
 		account.New(s.host, s.auth),
+		s.invites.Feature(),
 		ping.New(),
 		version.New(s.opts.Version),
 		entitytime.New(),

@@ -23,6 +23,7 @@ import (
 	"confab/xmpp/component"
 	"confab/xmpp/directory"
 	"confab/xmpp/feature"
+	"confab/xmpp/feature/invite"
 	"confab/xmpp/feature/upload"
 	"confab/xmpp/router"
 	"confab/xmpp/store"
@@ -63,6 +64,7 @@ type Server struct {
 	components     *component.Server
 	web            *web.Server
 	uploads        *upload.Uploads
+	invites        *invite.Invites
 	admin          *admin.Admin
 
 	started time.Time
@@ -161,7 +163,7 @@ func (s *Server) assemble() error {
 		return err
 	}
 	s.admin = &admin.Admin{
-		Data: set.Data, Directory: s.directory, Auth: s.auth, Archive: s.archive, Rooms: s.rooms, Uploads: s.uploads, Clock: s.opts.Clock,
+		Data: set.Data, Directory: s.directory, Auth: s.auth, Archive: s.archive, Rooms: s.rooms, Uploads: s.uploads, Invites: s.invites, Clock: s.opts.Clock,
 		Audit: &admin.Audit{Path: set.AuditLog()},
 		Live: &admin.Live{
 			Router: s.router, Started: s.started, Version: s.opts.Version,

@@ -12,14 +12,23 @@ func (s *Server) proxies() []netip.Prefix { return s.settings.Load().Trusted() }
 
 // webURL is how the users of a domain reach the web side.
 func (s *Server) webURL(domain string) string {
+	addresses := s.settings.Load().Listen.HTTPS // a command without a server listens nowhere
+	if list := s.listeners["https"]; len(list) > 0 {
+		addresses = []string{list[0].Addr().String()}
+	}
 	port := ""
-	for _, l := range s.listeners["https"] {
-		if _, p, err := net.SplitHostPort(l.Addr().String()); err == nil {
-			port = p
-			break
-		}
+	if len(addresses) > 0 {
+		_, port, _ = net.SplitHostPort(addresses[0])
 	}
 	return s.settings.Load().WebURL(domain, port)
+}
+
+// invitationURL is webURL, or nothing if nothing is served there.
+func (s *Server) invitationURL(domain string) string {
+	if !s.settings.Load().HasWeb() {
+		return ""
+	}
+	return s.webURL(domain)
 }
 
 func (s *Server) newUploads() *upload.Uploads {
