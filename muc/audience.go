@@ -3,6 +3,7 @@ package muc
 import (
 	"confab/xmpp"
 	"confab/xmpp/directory"
+	"confab/xmpp/router"
 )
 
 // Audience returns the users of ours for whom what is said in a room is meant: its members, whether a client of theirs
@@ -36,7 +37,9 @@ func (m *Rooms) Audience(address xmpp.JID) (all []directory.ID, err error) {
 		}
 	}
 	for _, s := range r.seats {
-		add(s.session.User())
+		if session, ok := s.line.(*router.Session); ok {
+			add(session.User())
+		}
 	}
 	return all, nil
 }

@@ -40,7 +40,7 @@ func (m *Rooms) by(address xmpp.JID, err error) error {
 // entry is a request to enter a room (§7.2).
 type entry struct {
 	client   xmpp.JID
-	session  *router.Session
+	line     receiver // nil: nobody knows
 	nick     string
 	card     card
 	muc      bool // it has <x/>: it means to enter
@@ -49,10 +49,7 @@ type entry struct {
 }
 
 func newEntry(d *feature.Dispatch) *entry {
-	e := &entry{client: d.From, session: d.Session, nick: d.To.Resource(), card: newCard(d.Stanza), history: wholeHistory}
-	if e.session == nil {
-		e.session = d.Host().Router.Session(d.From)
-	}
+	e := &entry{client: d.From, line: lineTo(d), nick: d.To.Resource(), card: newCard(d.Stanza), history: wholeHistory}
 	if x := d.Stanza.Child(xmpp.NSMUC, "x"); x != nil {
 		n := x.Node()
 		e.muc, e.password = true, n.ChildText("", "password")
@@ -67,7 +64,7 @@ func newEntry(d *feature.Dispatch) *entry {
 // or only his presence.
 func (m *Rooms) arrive(d *feature.Dispatch) error {
 	e := newEntry(d)
-	if e.session == nil {
+	if e.line == nil {
 		return xmpp.NewError(xmpp.RemoteServerNotFound, "")
 	}
 	address := d.To.Bare()
@@ -145,7 +142,7 @@ func (m *Rooms) notIn(e *entry, occupant xmpp.JID) {
 	b = append(b, " type='unavailable'><x xmlns='"+xmpp.NSMUCUser+"'><item affiliation='none' role='none'>"+
 		"<reason>You are not in the room.</reason></item>"...)
 	b = append(appendCodes(b, []int{110, 307, 333}, nil), "</x></presence>"...)
-	e.session.Send(nil, b)
+	e.line.Send(nil, b)
 }
 
 // enter lets somebody in who is not there yet. The seat that it returns has the presence of the others and its own, and
@@ -174,7 +171,7 @@ func (r *room) enter(out *router.Batch, e *entry) (*seat, error) {
 	if err := r.hasRoom(a); err != nil {
 		return nil, err
 	}
-	s := &seat{jid: e.client, session: e.session, to: toAttr(e.client), card: e.card}
+	s := &seat{jid: e.client, line: e.line, to: toAttr(e.client), card: e.card}
 	if !r.m.enters(s, r) {
 		r.m.leaves(s, r)
 		return nil, nil
@@ -259,7 +256,7 @@ func (r *room) callRoll(out *router.Batch, s *seat) {
 		all.bytes = v.append(all.bytes, jid)
 		all.ends = append(all.ends, len(all.bytes))
 	}
-	s.session.SendRun(out, all.bytes, all.ends)
+	s.line.SendRun(out, all.bytes, all.ends)
 	r.m.Stats.Sent.Add(int64(len(all.ends)))
 }
 

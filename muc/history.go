@@ -21,9 +21,9 @@ func (m *Rooms) welcome(r *room, s *seat, h *history) {
 	if r.clients[s.jid] != s {
 		return
 	}
-	s.session.SendRun(out, past.bytes, past.ends)
-	s.session.Send(out, r.subjectFor(s))
-	s.session.SendRun(out, s.waiting, s.ends)
+	s.line.SendRun(out, past.bytes, past.ends)
+	s.line.Send(out, r.subjectFor(s))
+	s.line.SendRun(out, s.waiting, s.ends)
 	m.Stats.Sent.Add(int64(len(past.ends) + 1 + len(s.ends)))
 	s.live, s.waiting, s.ends = true, nil, nil
 }

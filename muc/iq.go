@@ -37,9 +37,7 @@ func (m *Rooms) iq(d *feature.Dispatch) error {
 }
 
 func (m *Rooms) reply(d *feature.Dispatch, payload []byte) {
-	if d.Session != nil {
-		d.Session.Send(nil, xmpp.AppendResult(nil, d.Stanza, payload))
-	}
+	d.Reply(nil, xmpp.AppendResult(nil, d.Stanza, payload))
 }
 
 // answer answers a request to a room or to the service. answered says that the result has left already.
@@ -143,7 +141,7 @@ func (m *Rooms) ask(d *feature.Dispatch) error {
 	n.SetAttr("id", r.returnID(s.jid)+n.Attr("id"))
 	n.SetAttr("from", s.of.jid.String())
 	n.SetAttr("to", to.jid.String())
-	to.session.Send(nil, n.Append(nil))
+	to.line.Send(nil, n.Append(nil))
 	return nil
 }
 
@@ -174,7 +172,7 @@ func (m *Rooms) answered(d *feature.Dispatch) {
 			n.SetAttr("id", id)
 			n.SetAttr("from", s.of.jid.String())
 			n.SetAttr("to", to.jid.String())
-			to.session.Send(nil, n.Append(nil))
+			to.line.Send(nil, n.Append(nil))
 			return
 		}
 	}

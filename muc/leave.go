@@ -26,7 +26,7 @@ func (m *Rooms) depart(d *feature.Dispatch) {
 func (r *room) lost(out *router.Batch, session *router.Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s := r.clients[session.JID()]; s != nil && s.session == session {
+	if s := r.clients[session.JID()]; s != nil && s.line == receiver(session) {
 		r.leave(out, s, goodbye, nil)
 	}
 }

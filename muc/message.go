@@ -348,9 +348,11 @@ func (r *room) whisper(d *feature.Dispatch, out *router.Batch) {
 	got := make([]*router.Session, 0, len(o.seats))
 	for _, s := range o.seats {
 		s.send(out, f.addressed(s.to))
-		got = append(got, s.session)
+		if session, ok := s.line.(*router.Session); ok {
+			got = append(got, session)
+		}
 	}
-	if i >= 0 {
+	if i >= 0 && len(got) > 0 {
 		d.Delivered(&d.Copies[i], got, out)
 	}
 }

@@ -61,11 +61,11 @@ type occupant struct {
 
 // seat is a client in a room.
 type seat struct {
-	jid     xmpp.JID // the real full address
-	session *router.Session
-	of      *occupant
-	to      []byte // " to='…'"
-	card    card
+	jid  xmpp.JID // the real full address
+	line receiver
+	of   *occupant
+	to   []byte // " to='…'"
+	card card
 
 	// A newcomer is not live until he has had history and subject. What comes meanwhile waits, and what is in the history
 	// up to the id after is not for him.
@@ -189,7 +189,7 @@ func (r *room) sees(o *occupant) bool { return r.config.NonAnonymous || o.role =
 // send sends a seat a stanza in its turn.
 func (s *seat) send(out *router.Batch, stanza []byte) {
 	if s.live {
-		s.session.Send(out, stanza)
+		s.line.Send(out, stanza)
 		return
 	}
 	s.waiting = append(s.waiting, stanza...)

@@ -131,7 +131,7 @@ func (m *Rooms) Feature() feature.Feature {
 			Where: service, Label: label, Name: "Rooms",
 			Message: m.message, Deliver: m.deliver, Presence: m.presence, IQ: m.iq,
 		}},
-		Ended: m.ended,
+		Ended: m.ended, PeerGone: m.peerGone,
 		Start: func(*feature.Host) error {
 			m.host.Directory.OnChange(m.directoryChanged)
 			return m.Open(context.Background())
@@ -311,7 +311,7 @@ func (m *Rooms) enters(s *seat, r *room) bool {
 	m.joined[s.jid] = append(m.joined[s.jid], r)
 	m.mu.Unlock()
 	m.Stats.Occupants.Add(1)
-	return s.session.Alive()
+	return s.line.Alive()
 }
 
 func (m *Rooms) leaves(s *seat, r *room) {
