@@ -38,6 +38,8 @@ var arrows = []string{
 	"xmpp/auth → xmpp/directory",
 	"xmpp/router → xmpp/directory",
 	"xmpp/store/bolt → xmpp/store",
+	"xmpp/store/bolt → xmpp/store/bolt/internal/memtable",
+	"xmpp/store/bolt → xmpp/store/bolt/internal/wal",
 	"xmpp/store/storetest → xmpp/store",
 	"xmpp/xmpptest → xmpp",
 	"xmpp/c2s → xmpp/feature",

@@ -190,13 +190,10 @@ func TestCrashImage(t *testing.T) {
 		})
 	}()
 	<-began
-	image, err := os.ReadFile(p)
-	close(release)
-	if err := errors.Join(err, <-done); err != nil {
-		t.Fatal(err)
-	}
 	copied := path(t)
-	if err := os.WriteFile(copied, image, 0o600); err != nil {
+	copyStore(t, p, copied)
+	close(release)
+	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
 	old := open(t, copied, bolt.Options{})
@@ -206,6 +203,24 @@ func TestCrashImage(t *testing.T) {
 	}
 	if n := count(t, db); n != 51 {
 		t.Errorf("the store has %d keys, want 51", n)
+	}
+}
+
+// copyStore copies the files of a store as they are.
+func copyStore(t testing.TB, from, to string) {
+	t.Helper()
+	names, err := filepath.Glob(from + "*")
+	for _, name := range names {
+		var image []byte
+		if image, err = os.ReadFile(name); err == nil {
+			err = os.WriteFile(to+strings.TrimPrefix(name, from), image, 0o600)
+		}
+		if err != nil {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -235,6 +250,10 @@ func TestUnreadableFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db = open(t, p, bolt.Options{NoSync: true})
 	if err := os.Truncate(p, 8192); err != nil {
 		t.Fatal(err)
 	}
@@ -248,8 +267,15 @@ func TestUnreadableFile(t *testing.T) {
 	if err := read(); err == nil || !strings.Contains(err.Error(), "cannot be read") {
 		t.Errorf("View: %v", err)
 	}
-	if err := db.Update(t.Context(), func(tx store.Tx) error { return tx.Put(space, key(50), nil) }); err == nil {
+	write := func(tx store.Tx) error {
+		tx.Get(space, key(50))
+		return tx.Put(space, key(50), nil)
+	}
+	if err := db.Update(t.Context(), write); err == nil {
 		t.Error("an Update of what cannot be read was no error")
+	}
+	if err := db.Update(t.Context(), func(tx store.Tx) error { return tx.Put("other", key(50), nil) }); err == nil {
+		t.Error("an Update of a space that cannot be read was no error")
 	}
 	if err := read(); err == nil {
 		t.Error("a second View found everything in order")

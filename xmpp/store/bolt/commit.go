@@ -9,18 +9,14 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
-
 	"confab/xmpp/store"
+	"confab/xmpp/store/bolt/internal/wal"
 )
 
 const (
-	// A group ends when one of these is reached; who is left makes up the next. They bound how long a commit takes and how
-	// much work is repeated when functions fail.
-	maxGroupJobs     = 4096
-	maxGroupBytes    = 8 << 20
-	maxGroupFailures = 8
+	// A group ends when one of these is reached; who is left makes up the next. They bound how long a commit takes.
+	maxGroupJobs  = 4096
+	maxGroupBytes = 8 << 20
 )
 
 // job is one Update.
@@ -30,7 +26,6 @@ type job struct {
 	done  chan error  // capacity 1
 
 	// Of the last run.
-	dirty   bool
 	commits []func()
 	groups  []hook
 	late    error // a panic in an OnCommit function
@@ -100,6 +95,9 @@ func (db *DB) commitLoop() {
 			return
 		}
 		if len(queue) == 0 {
+			if db.checkpoints.due.Load() {
+				db.freeze()
+			}
 			<-db.wake
 			continue
 		}
@@ -123,9 +121,9 @@ func (db *DB) commitGroup(jobs []*job) (rest []*job) {
 	if g.err = db.brokenErr(); g.err == nil {
 		g.begin()
 	}
-	n, failures := 0, 0
+	n := 0
 	for _, j := range jobs {
-		if len(g.ok) == maxGroupJobs || failures == maxGroupFailures || g.tx != nil && g.tx.bytes >= maxGroupBytes {
+		if len(g.ok) == maxGroupJobs || db.record.Len() >= maxGroupBytes {
 			break
 		}
 		n++
@@ -138,10 +136,6 @@ func (db *DB) commitGroup(jobs []*job) (rest []*job) {
 		}
 		if err := g.run(j); err != nil {
 			db.stats.failed.Add(1)
-			if j.dirty {
-				failures++
-				g.again()
-			}
 			j.done <- err
 			continue
 		}
@@ -151,100 +145,60 @@ func (db *DB) commitGroup(jobs []*job) (rest []*job) {
 	return jobs[n:]
 }
 
+// begin makes room for what the group will write and opens its transaction.
 func (g *group) begin() {
-	b, err := g.db.bolt.Begin(true)
-	if err != nil {
-		g.err = fmt.Errorf("store: begin: %w", err)
+	g.db.record.Reset()
+	if g.err = g.db.makeRoom(); g.err != nil {
+		g.err = fmt.Errorf("store: %w", g.err)
 		return
 	}
-	g.tx = &tx{db: g.db, bolt: b}
+	b, snap, err := g.db.snapshot()
+	if err != nil {
+		g.err = err
+		return
+	}
+	g.tx = &tx{db: g.db, bolt: b, snap: snap, seq: snap.seq + 1}
 }
 
-// run calls a job's function; a panic becomes its error.
+// run calls a job's function; a panic becomes its error. What one that failed has written is taken back.
 func (g *group) run(j *job) (err error) {
-	j.dirty, j.commits, j.groups = false, nil, nil
+	j.commits, j.groups = nil, nil
 	g.tx.job = j
+	table, record := g.tx.snap.layers[0].Mark(), g.db.record.Mark()
 	defer func() {
 		if v := recover(); v != nil {
-			j.dirty = true
 			err = g.db.panicked(v, false)
+		}
+		if err != nil {
+			g.tx.snap.layers[0].Rollback(table)
+			g.db.record.Rollback(record)
 		}
 	}()
 	return j.fn(g.tx)
 }
 
-// again undoes the group's transaction and runs those that were good once more, without the one that was not.
-func (g *group) again() {
-	g.db.stats.reruns.Add(1)
-	for {
-		g.rollback()
-		if g.err == nil {
-			g.begin()
-		}
-		if g.err != nil {
-			return
-		}
-		i, err := g.runAll()
-		if err == nil {
-			return
-		}
-		g.db.stats.failed.Add(1)
-		bad := g.ok[i]
-		g.ok = append(g.ok[:i], g.ok[i+1:]...)
-		bad.done <- err
-	}
-}
-
-// runAll runs the good ones; it stops at the first that fails now and returns its index.
-func (g *group) runAll() (int, error) {
-	for i, j := range g.ok {
-		if err := g.run(j); err != nil {
-			return i, err
-		}
-	}
-	return 0, nil
-}
-
-func (g *group) rollback() {
+// end ends the transaction. keep is false to take back all that was written in it.
+func (g *group) end(keep bool) {
 	if g.tx == nil {
 		return
+	}
+	if table := g.tx.snap.layers[0]; keep {
+		table.Keep()
+	} else {
+		table.Rollback(0)
 	}
 	b := g.tx.bolt
 	g.tx.end()
 	g.tx = nil
-	if err := g.db.rollback(b); err != nil {
-		g.err = err
-	}
-}
-
-// rollback undoes a transaction. If that panics, the engine cannot be used any more, nor closed: its lock is held.
-func (db *DB) rollback(b *bbolt.Tx) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = db.panicked(v, false)
-			db.stuck = true
-			db.setBroken(err)
-		}
-	}()
-	if err := b.Rollback(); err != nil && !errors.Is(err, berrors.ErrTxClosed) {
-		return fmt.Errorf("store: rollback: %w", err)
-	}
-	return nil
+	_ = b.Rollback()
 }
 
 // finish makes the group durable, calls what waited for that, and lets the callers go.
 func (g *group) finish() {
-	if len(g.ok) == 0 {
-		g.rollback()
-		return
+	if g.err == nil && len(g.ok) > 0 && g.db.record.Len() > 0 {
+		g.commit()
 	}
-	if g.err == nil {
-		if g.tx.writes == 0 {
-			g.rollback()
-		} else {
-			g.commit()
-		}
-	}
+	g.end(false)
 	if g.err != nil {
 		g.db.stats.failed.Add(uint64(len(g.ok)))
 		for _, j := range g.ok {
@@ -266,44 +220,44 @@ func (g *group) finish() {
 }
 
 func (g *group) commit() {
-	b := g.tx.bolt
-	id := b.ID()
-	g.tx.end()
-	g.tx = nil
 	start := time.Now()
-	g.err = g.db.commit(b)
-	if g.err == nil {
-		g.db.stats.committed(len(g.ok), time.Since(start))
+	n, err := g.db.append(g.tx.snap.layers[0], g.tx.seq)
+	if err == nil {
+		snap := g.tx.snap
+		g.end(true)
+		g.db.advance(snap)
+		g.db.stats.committed(len(g.ok), n, time.Since(start))
 		return
 	}
+	g.err = fmt.Errorf("store: commit: %w", err)
 	g.db.log.Error("commit failed", "err", g.err, "transactions", len(g.ok))
-	if g.db.brokenErr() != nil {
-		return
-	}
-	// If the failed transaction can be seen, its last step, the root, was written but perhaps not to disk: what a restart
-	// will find is not known.
-	if v, err := g.db.bolt.Begin(false); err != nil || v.ID() >= id {
+	if errors.Is(err, wal.ErrUnknown) {
 		g.db.setBroken(g.err)
-		if err == nil {
-			_ = v.Rollback()
-		}
-	} else {
-		_ = v.Rollback()
 	}
 }
 
-func (db *DB) commit(b *bbolt.Tx) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = db.panicked(v, false)
-			db.setBroken(err)
-			_ = db.rollback(b)
+// append writes the group's record to the log, in the segment of its layer.
+func (db *DB) append(l *layer, seq uint64) (int, error) {
+	if db.wal.Number() != l.segment {
+		if err := db.identify(); err != nil {
+			return 0, err
 		}
-	}()
-	if err := b.Commit(); err != nil {
-		return fmt.Errorf("store: commit: %w", err)
+		if err := db.wal.Start(wal.Header{Store: db.id, Number: l.segment, First: seq}); err != nil {
+			return 0, err
+		}
 	}
-	return nil
+	return db.wal.Append(seq, &db.record)
+}
+
+// advance lets everybody see the commit that followed snap.
+func (db *DB) advance(snap *snapshot) {
+	db.publish.Lock()
+	next := *db.snap.Load()
+	next.seq = snap.seq + 1
+	db.snap.Store(&next)
+	db.publish.Unlock()
+	db.stats.overlay.Store(next.size())
+	db.checkpoints.began(next.layers[0], db.opts.CheckpointAge)
 }
 
 // callHooks calls the group functions, each key once, in the order in which they were first named.

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// Stats count what happened since the file was opened.
+// Stats count what happened since the file was opened. CommitTime over Commits is how long a commit takes, Updates over
+// Commits how large a group is.
 type Stats struct {
 	Commits      uint64        // groups committed
 	Updates      uint64        // transactions in them
 	Failed       uint64        // transactions that were not committed
-	Reruns       uint64        // groups run again because one of them failed
 	Panics       uint64        // recovered
 	LargestGroup uint64        // transactions
 	CommitTime   time.Duration // total
@@ -18,12 +18,24 @@ type Stats struct {
 	Waiting      int64         // Updates waiting now
 	Views        uint64
 	SlowViews    uint64 // longer than 50 ms
+
+	LogBytes          uint64 // appended to the log
+	OverlayBytes      int64  // of memory: what is not yet in the B-tree
+	Checkpoints       uint64 // finished
+	FailedCheckpoints uint64 // they are tried again
+	CheckpointBytes   uint64 // of keys and values taken into the B-tree
+	CheckpointTime    time.Duration
+	Stalls            uint64 // groups that waited for a checkpoint
+	StallTime         time.Duration
 }
 
 type counters struct {
-	commits, updates, failed, reruns, panics atomic.Uint64
-	largest, views, slowViews                atomic.Uint64
-	commitTime, longest, waiting             atomic.Int64
+	commits, updates, failed, panics      atomic.Uint64
+	largest, views, slowViews, logBytes   atomic.Uint64
+	checkpoints, failedCheckpoints        atomic.Uint64
+	checkpointBytes, stalls               atomic.Uint64
+	commitTime, longest, waiting, overlay atomic.Int64
+	checkpointTime, stallTime             atomic.Int64
 }
 
 // Stats returns the counts so far.
@@ -33,7 +45,6 @@ func (db *DB) Stats() Stats {
 		Commits:      c.commits.Load(),
 		Updates:      c.updates.Load(),
 		Failed:       c.failed.Load(),
-		Reruns:       c.reruns.Load(),
 		Panics:       c.panics.Load(),
 		LargestGroup: c.largest.Load(),
 		CommitTime:   time.Duration(c.commitTime.Load()),
@@ -41,11 +52,21 @@ func (db *DB) Stats() Stats {
 		Waiting:      c.waiting.Load(),
 		Views:        c.views.Load(),
 		SlowViews:    c.slowViews.Load(),
+
+		LogBytes:          c.logBytes.Load(),
+		OverlayBytes:      c.overlay.Load(),
+		Checkpoints:       c.checkpoints.Load(),
+		FailedCheckpoints: c.failedCheckpoints.Load(),
+		CheckpointBytes:   c.checkpointBytes.Load(),
+		CheckpointTime:    time.Duration(c.checkpointTime.Load()),
+		Stalls:            c.stalls.Load(),
+		StallTime:         time.Duration(c.stallTime.Load()),
 	}
 }
 
 // committed is called by the committer alone.
-func (c *counters) committed(jobs int, d time.Duration) {
+func (c *counters) committed(jobs, logged int, d time.Duration) {
+	c.logBytes.Add(uint64(logged))
 	c.commits.Add(1)
 	c.updates.Add(uint64(jobs))
 	c.commitTime.Add(int64(d))

@@ -2,94 +2,142 @@ package bolt
 
 import (
 	"bytes"
-	"iter"
+	"fmt"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"confab/xmpp/store"
+	"confab/xmpp/store/bolt/internal/memtable"
+	"confab/xmpp/store/bolt/internal/wal"
 )
 
-// tx is a transaction as one fn sees it. The fns of a group share the bbolt transaction below, one after the other.
+// tx is a transaction as one fn sees it. The fns of a group share it, one after the other.
 type tx struct {
-	db      *DB
-	bolt    *bbolt.Tx
-	buckets []bucket
-	job     *job // nil in a View
-	writes  int  // Puts and Deletes so far: a cursor that was set before is out of date
-	bytes   int  // written so far
+	db     *DB
+	bolt   *bbolt.Tx // read-only
+	snap   *snapshot
+	seq    uint64 // what is younger is not seen; in a group this is its own number
+	spaces []space
+	job    *job // nil in a View
+	writes int  // Puts and Deletes so far: a cursor that was set before is out of date
 }
 
-type bucket struct {
-	space store.Space
-	b     *bbolt.Bucket
+// space is what a transaction knows of one space.
+type space struct {
+	name   store.Space
+	lists  [2]*memtable.List // of the layers
+	bucket *bbolt.Bucket     // nil: the B-tree does not know it
+	cursor *bbolt.Cursor     // nil: not made yet, or taken
 }
 
-// fillAppend is how full pages of a space become whose keys only ascend.
-const fillAppend = 0.95
-
-func (t *tx) bucket(s store.Space) *bbolt.Bucket {
-	for i := range t.buckets {
-		if t.buckets[i].space == s {
-			return t.buckets[i].b
+// space returns the index of a space.
+func (t *tx) space(s store.Space) int {
+	for i := range t.spaces {
+		if t.spaces[i].name == s {
+			return i
 		}
 	}
-	b := t.bolt.Bucket([]byte(s))
-	if b != nil {
-		t.keep(s, b)
+	sp := space{name: s, bucket: t.bolt.Bucket([]byte(s))}
+	for i, l := range t.snap.layers {
+		if l != nil {
+			sp.lists[i] = l.Space(string(s))
+		}
 	}
-	return b
+	t.spaces = append(t.spaces, sp)
+	return len(t.spaces) - 1
 }
 
-func (t *tx) keep(s store.Space, b *bbolt.Bucket) {
-	if t.db.appends[s] {
-		b.FillPercent = fillAppend
+// take returns a cursor of the B-tree's part of a space, nil if it has none.
+func (t *tx) take(i int) (c *bbolt.Cursor) {
+	sp := &t.spaces[i]
+	if c, sp.cursor = sp.cursor, nil; c == nil && sp.bucket != nil {
+		c = sp.bucket.Cursor()
 	}
-	t.buckets = append(t.buckets, bucket{s, b})
+	return c
+}
+
+// give returns a cursor that is not needed any more.
+func (t *tx) give(i int, c *bbolt.Cursor) {
+	if i < len(t.spaces) {
+		t.spaces[i].cursor = c
+	}
 }
 
 // end makes a transaction that somebody kept unusable.
-func (t *tx) end() { t.bolt, t.buckets = nil, nil }
+func (t *tx) end() { t.bolt, t.snap, t.spaces = nil, nil, nil }
 
 func (t *tx) Get(s store.Space, key []byte) []byte {
-	b := t.bucket(s)
-	if b == nil {
+	i := t.space(s)
+	for _, l := range t.spaces[i].lists {
+		if l != nil {
+			if v, ok := l.Get(key, t.seq); ok {
+				return v
+			}
+		}
+	}
+	c := t.take(i)
+	if c == nil {
 		return nil
 	}
-	return b.Get(key)
+	k, v := c.Seek(key)
+	t.give(i, c)
+	if !bytes.Equal(k, key) {
+		return nil
+	}
+	return v
 }
 
 func (t *tx) Put(s store.Space, key, value []byte) error {
-	if t.job == nil {
-		return store.ErrReadOnly
+	if err := t.writable(s, key, value); err != nil {
+		return err
 	}
-	b := t.bucket(s)
-	if b == nil {
-		var err error
-		if b, err = t.bolt.CreateBucketIfNotExists([]byte(s)); err != nil {
-			return err
-		}
-		t.keep(s, b)
-	}
-	t.wrote(len(key) + len(value))
-	return b.Put(key, value)
+	i := t.space(s)
+	t.db.record.Put(string(s), key, value)
+	t.snap.layers[0].Put(string(s), key, value, t.seq)
+	t.wrote(i)
+	return nil
 }
 
 func (t *tx) Delete(s store.Space, key []byte) error {
-	if t.job == nil {
-		return store.ErrReadOnly
-	}
-	b := t.bucket(s)
-	if b == nil {
+	if t.job != nil && len(key) == 0 {
 		return nil
 	}
-	t.wrote(len(key))
-	return b.Delete(key)
+	if err := t.writable(s, key, nil); err != nil {
+		return err
+	}
+	i := t.space(s)
+	t.db.record.Delete(string(s), key)
+	t.snap.layers[0].Delete(string(s), key, t.seq)
+	t.wrote(i)
+	return nil
 }
 
-func (t *tx) wrote(n int) {
-	t.job.dirty = true
+// writable refuses what could not be written, or not be taken into the B-tree later.
+func (t *tx) writable(s store.Space, key, value []byte) error {
+	switch {
+	case t.job == nil:
+		return store.ErrReadOnly
+	case s == metaBucket || len(s) == 0 || len(s) > memtable.MaxKey:
+		return fmt.Errorf("store: %q cannot name a space", s)
+	case len(key) == 0:
+		return berrors.ErrKeyRequired
+	case len(key) > memtable.MaxKey:
+		return berrors.ErrKeyTooLarge
+	case len(value) > memtable.MaxValue:
+		return berrors.ErrValueTooLarge
+	case !t.db.record.Fits(key, value) || !t.snap.layers[0].Fits(key, value):
+		return fmt.Errorf("store: %w", wal.ErrTooLarge)
+	}
+	return nil
+}
+
+// wrote notes that something was written to a space, which may be the first of it.
+func (t *tx) wrote(i int) {
 	t.writes++
-	t.bytes += n
+	if sp := &t.spaces[i]; sp.lists[0] == nil {
+		sp.lists[0] = t.snap.layers[0].Space(string(sp.name))
+	}
 }
 
 func (t *tx) OnCommit(fn func()) {
@@ -102,95 +150,4 @@ func (t *tx) OnGroup(key any, fn func()) {
 	if t.job != nil {
 		t.job.groups = append(t.job.groups, hook{key, fn})
 	}
-}
-
-func (t *tx) Scan(s store.Space, r store.Range) iter.Seq2[[]byte, []byte] {
-	return func(yield func(k, v []byte) bool) {
-		b := t.bucket(s)
-		if b == nil {
-			return
-		}
-		lo, hi := r.Bounds()
-		c := b.Cursor()
-		k, v := first(c, lo, hi, r.Reverse)
-		for n := 0; k != nil && within(k, lo, hi); {
-			if n++; r.Limit > 0 && n > r.Limit {
-				return
-			}
-			writes := t.writes
-			if !yield(k, v) {
-				return
-			}
-			if t.bolt == nil {
-				panic("store: Scan went on after its transaction ended")
-			}
-			if writes == t.writes {
-				k, v = step(c, k, r.Reverse)
-			} else {
-				// A write may move what a cursor stands on: look for the next key anew.
-				c = b.Cursor()
-				k, v = beyond(c, k, r.Reverse)
-			}
-		}
-	}
-}
-
-func within(k, lo, hi []byte) bool {
-	return bytes.Compare(k, lo) >= 0 && (hi == nil || bytes.Compare(k, hi) < 0)
-}
-
-// first sets the cursor on the first key of a range in the order of the scan.
-func first(c *bbolt.Cursor, lo, hi []byte, reverse bool) (k, v []byte) {
-	switch {
-	case !reverse && len(lo) == 0:
-		return c.First()
-	case !reverse:
-		return c.Seek(lo)
-	case hi == nil:
-		return last(c)
-	}
-	return beyond(c, hi, true)
-}
-
-// beyond sets the cursor on the nearest key behind key in the order of the scan.
-func beyond(c *bbolt.Cursor, key []byte, reverse bool) (k, v []byte) {
-	k, v = c.Seek(key)
-	switch {
-	case !reverse && k != nil && bytes.Equal(k, key):
-		return c.Next()
-	case !reverse:
-		return k, v
-	case k == nil:
-		return last(c)
-	}
-	return prev(c, key)
-}
-
-func step(c *bbolt.Cursor, k []byte, reverse bool) (_, _ []byte) {
-	if reverse {
-		return prev(c, k)
-	}
-	return c.Next()
-}
-
-// Pages that a transaction emptied stay in the tree until it is committed, and bbolt's way back is not prepared for
-// them: Last goes round for ever if there is nothing else, and Prev reports the beginning at each.
-
-func last(c *bbolt.Cursor) (k, v []byte) {
-	if k, _ := c.First(); k == nil {
-		return nil, nil
-	}
-	return c.Last()
-}
-
-// prev moves the cursor from where it stands, at key or behind it, to the nearest key before.
-func prev(c *bbolt.Cursor, key []byte) (k, v []byte) {
-	if k, v = c.Prev(); k != nil || !c.Bucket().Writable() {
-		return k, v
-	}
-	lowest, _ := c.Bucket().Cursor().First()
-	for k == nil && lowest != nil && bytes.Compare(lowest, key) < 0 {
-		k, v = c.Prev()
-	}
-	return k, v
 }

@@ -1,0 +1,402 @@
+// Package memtable is an ordered map, in named spaces, of what was written last and is not yet in the B-tree. One
+// goroutine writes; any number read, each as of one moment, and nobody waits for anybody.
+//
+// A space is a skip list. A node is a key; on it hang the versions of its value, the newest first, each with the number of
+// the commit that made it, so that a reader passes over what is younger than its snapshot. Nothing is ever taken away: what is
+// rolled back loses its version and leaves a node without any.
+package memtable
+
+import (
+	"bytes"
+	"encoding/binary"
+	"maps"
+	"slices"
+	"sync/atomic"
+)
+
+const (
+	maxHeight = 12 // a quarter of each level is on the next: enough for 16 million
+	deleted   = 1<<32 - 1
+
+	// MaxKey and MaxValue are how long a key and a value may be, in bytes.
+	MaxKey   = 1 << 15
+	MaxValue = 1 << 30
+)
+
+// Table is the map.
+type Table struct {
+	spaces   atomic.Pointer[map[string]*List] // replaced, never changed, when there is a new one
+	data     blocks
+	nodes    arena[node]
+	links    arena[atomic.Uint32]
+	versions arena[version]
+	undo     []uint32 // nodes that were given a version since Keep
+	random   uint32
+	size     atomic.Int64
+}
+
+// node is a key. What is not atomic does not change once the node is linked.
+type node struct {
+	prefix uint64 // the first 8 bytes of the key: most comparisons need no more
+	key    uint32
+	keyLen uint16
+	height uint8
+	tower  uint32        // links: the next nodes on the levels above 0
+	next   atomic.Uint32 // on level 0
+	prev   atomic.Uint32 // on level 0
+	head   atomic.Uint32 // the newest version, 0 if there is none
+}
+
+// version is a value, or that there is none (length deleted).
+type version struct {
+	seq   uint64
+	older uint32
+	value uint32
+	len   uint32
+}
+
+// List is a space of a table.
+type List struct {
+	t      *Table
+	first  uint32 // a node without a key, before all others
+	height atomic.Int32
+	tail   atomic.Uint32
+	tails  [maxHeight]uint32 // of the writer: the last node of each level
+}
+
+// New returns an empty table.
+func New() *Table {
+	t := &Table{random: 0x9e3779b9}
+	t.spaces.Store(new(map[string]*List))
+	return t
+}
+
+// Space returns the list of a space, nil if nothing was ever written to it.
+func (t *Table) Space(name string) *List { return (*t.spaces.Load())[name] }
+
+// Spaces returns the names of the spaces in order.
+func (t *Table) Spaces() []string { return slices.Sorted(maps.Keys(*t.spaces.Load())) }
+
+// Size returns how many bytes the table holds in memory.
+func (t *Table) Size() int64 { return t.size.Load() }
+
+// Empty reports whether nothing was ever written.
+func (t *Table) Empty() bool { return t.size.Load() == 0 }
+
+// Fits reports whether a key and a value find room in the table.
+func (t *Table) Fits(key, value []byte) bool {
+	return t.data.fits(len(key)+len(value)) && t.nodes.end < 1<<30 && t.versions.end < 1<<30
+}
+
+// Put sets a value as of the commit seq, which is not before any other that was written. Key and value are copied.
+func (t *Table) Put(space string, key, value []byte, seq uint64) {
+	b, off := t.data.alloc(len(value))
+	copy(b, value)
+	t.write(space, key, version{seq: seq, value: off, len: uint32(len(value))})
+}
+
+// Delete notes that key has no value as of the commit seq.
+func (t *Table) Delete(space string, key []byte, seq uint64) {
+	t.write(space, key, version{seq: seq, len: deleted})
+}
+
+// Mark returns a place to which Rollback goes back.
+func (t *Table) Mark() int { return len(t.undo) }
+
+// Rollback takes back what was written since Mark, which was after Keep.
+func (t *Table) Rollback(mark int) {
+	for _, i := range slices.Backward(t.undo[mark:]) {
+		n := t.nodes.at(i)
+		n.head.Store(t.versions.at(n.head.Load()).older)
+	}
+	t.undo = t.undo[:mark]
+}
+
+// Keep makes all that was written stay.
+func (t *Table) Keep() { t.undo = t.undo[:0] }
+
+func (t *Table) write(space string, key []byte, v version) {
+	l := t.Space(space)
+	if l == nil {
+		l = t.addSpace(space)
+	}
+	n := l.node(key)
+	at := t.nodes.at(n)
+	v.older = at.head.Load()
+	i := t.versions.alloc(1)
+	*t.versions.at(i) = v
+	at.head.Store(i)
+	t.undo = append(t.undo, n)
+	t.size.Store(int64(t.data.total) + 32*int64(t.nodes.end) + 4*int64(t.links.end) + 24*int64(t.versions.end))
+}
+
+func (t *Table) addSpace(name string) *List {
+	l := &List{t: t, first: t.newNode(nil, maxHeight)}
+	l.height.Store(1)
+	l.tail.Store(l.first)
+	for i := range l.tails {
+		l.tails[i] = l.first
+	}
+	spaces := maps.Clone(*t.spaces.Load())
+	if spaces == nil {
+		spaces = make(map[string]*List)
+	}
+	spaces[name] = l
+	t.spaces.Store(&spaces)
+	return l
+}
+
+func (t *Table) newNode(key []byte, height int) uint32 {
+	i := t.nodes.alloc(1)
+	n := t.nodes.at(i)
+	n.height = uint8(height)
+	n.prefix = prefixOf(key)
+	n.keyLen = uint16(len(key))
+	if len(key) > 0 {
+		b, off := t.data.alloc(len(key))
+		copy(b, key)
+		n.key = off
+	}
+	if height > 1 {
+		n.tower = t.links.alloc(uint32(height - 1))
+	}
+	return i
+}
+
+// prefixOf returns the first 8 bytes as a number: if those of two keys differ, they are ordered as the keys are.
+func prefixOf(key []byte) uint64 {
+	if len(key) >= 8 {
+		return binary.BigEndian.Uint64(key)
+	}
+	var b [8]byte
+	copy(b[:], key)
+	return binary.BigEndian.Uint64(b[:])
+}
+
+func (t *Table) link(i uint32, level int) *atomic.Uint32 {
+	n := t.nodes.at(i)
+	if level == 0 {
+		return &n.next
+	}
+	return t.links.at(n.tower + uint32(level-1))
+}
+
+func (t *Table) key(n *node) []byte { return t.data.at(n.key, uint32(n.keyLen)) }
+
+// compare orders a node's key and key, whose prefix is given.
+func (t *Table) compare(n *node, key []byte, prefix uint64) int {
+	if n.prefix != prefix {
+		if n.prefix < prefix {
+			return -1
+		}
+		return 1
+	}
+	return bytes.Compare(t.key(n), key)
+}
+
+// before returns the last node whose key is less than key, which may be the first of all. If path is not nil, it gets the
+// same for each level.
+func (l *List) before(key []byte, path *[maxHeight]uint32) uint32 {
+	t, prefix := l.t, prefixOf(key)
+	x, beyond := l.first, uint32(0)
+	for level := int(l.height.Load()) - 1; level >= 0; level-- {
+		for {
+			next := t.link(x, level).Load()
+			if next == 0 || next == beyond {
+				break
+			}
+			if t.compare(t.nodes.at(next), key, prefix) >= 0 {
+				beyond = next
+				break
+			}
+			x = next
+		}
+		if path != nil {
+			path[level] = x
+		}
+	}
+	return x
+}
+
+// node returns the node of a key, which it makes if there is none.
+func (l *List) node(key []byte) uint32 {
+	t := l.t
+	var path [maxHeight]uint32
+	tail := l.tail.Load()
+	order := 1
+	if tail != l.first {
+		order = -t.compare(t.nodes.at(tail), key, prefixOf(key))
+	}
+	switch {
+	case order == 0:
+		return tail
+	case order > 0: // it comes last, as ascending keys do
+		path = l.tails
+	default:
+		for i := int(l.height.Load()); i < maxHeight; i++ {
+			path[i] = l.first
+		}
+		l.before(key, &path)
+		if next := t.nodes.at(path[0]).next.Load(); next != 0 {
+			if n := t.nodes.at(next); bytes.Equal(t.key(n), key) {
+				return next
+			}
+		}
+	}
+	return l.insert(key, &path)
+}
+
+// insert makes a node behind those of path. A reader may come past at any moment: each link leads to a node that is
+// complete, and readers who see but a part of the links pass over what is younger than they anyway.
+func (l *List) insert(key []byte, path *[maxHeight]uint32) uint32 {
+	t := l.t
+	height := t.randomHeight()
+	i := t.newNode(key, height)
+	n := t.nodes.at(i)
+	next := t.nodes.at(path[0]).next.Load()
+	n.prev.Store(path[0])
+	for level := range height {
+		above := t.link(path[level], level)
+		t.link(i, level).Store(above.Load())
+	}
+	for level := range height {
+		t.link(path[level], level).Store(i)
+		if l.tails[level] == path[level] {
+			l.tails[level] = i
+		}
+	}
+	if next == 0 {
+		l.tail.Store(i)
+	} else {
+		t.nodes.at(next).prev.Store(i)
+	}
+	if int32(height) > l.height.Load() {
+		l.height.Store(int32(height))
+	}
+	return i
+}
+
+func (t *Table) randomHeight() int {
+	t.random ^= t.random << 13
+	t.random ^= t.random >> 17
+	t.random ^= t.random << 5
+	height := 1
+	for r := t.random; height < maxHeight && r&3 == 0; r >>= 2 {
+		height++
+	}
+	return height
+}
+
+// visible returns what a node holds as of the commit seq.
+func (t *Table) visible(n *node, seq uint64) (v *version) {
+	for i := n.head.Load(); i != 0; i = v.older {
+		if v = t.versions.at(i); v.seq <= seq {
+			return v
+		}
+	}
+	return nil
+}
+
+// value returns nil for what was deleted.
+func (t *Table) value(v *version) []byte {
+	switch v.len {
+	case deleted:
+		return nil
+	case 0:
+		return []byte{}
+	}
+	return t.data.at(v.value, v.len)
+}
+
+// Get returns the value of key as of the commit seq, nil if it was deleted; ok is false if the list does not know the key.
+func (l *List) Get(key []byte, seq uint64) (value []byte, ok bool) {
+	t := l.t
+	next := t.nodes.at(l.before(key, nil)).next.Load()
+	if next == 0 {
+		return nil, false
+	}
+	n := t.nodes.at(next)
+	if !bytes.Equal(t.key(n), key) {
+		return nil, false
+	}
+	v := t.visible(n, seq)
+	if v == nil {
+		return nil, false
+	}
+	return t.value(v), true
+}
+
+// Cursor goes through a list as of one commit. The zero value stands nowhere.
+type Cursor struct {
+	l   *List
+	seq uint64
+	n   uint32 // 0 or l.first: nowhere
+	v   *version
+}
+
+// Cursor returns a cursor that stands nowhere. The list may be nil.
+func (l *List) Cursor(seq uint64) Cursor { return Cursor{l: l, seq: seq} }
+
+// Seek goes to the first key that is not before key.
+func (c *Cursor) Seek(key []byte) {
+	if c.l != nil {
+		c.n = c.l.before(key, nil)
+		c.Next()
+	}
+}
+
+// SeekBefore goes to the last key before key; nil stands for the end.
+func (c *Cursor) SeekBefore(key []byte) {
+	switch {
+	case c.l == nil:
+	case key == nil:
+		c.n = c.l.tail.Load()
+		c.settleBack()
+	default:
+		c.n = c.l.before(key, nil)
+		c.settleBack()
+	}
+}
+
+// Next goes to the next key.
+func (c *Cursor) Next() {
+	for c.n != 0 {
+		c.n = c.l.t.nodes.at(c.n).next.Load()
+		if c.n == 0 {
+			return
+		}
+		if c.v = c.l.t.visible(c.l.t.nodes.at(c.n), c.seq); c.v != nil {
+			return
+		}
+	}
+}
+
+// Prev goes to the key before.
+func (c *Cursor) Prev() {
+	if c.n != 0 {
+		c.n = c.l.t.nodes.at(c.n).prev.Load()
+		c.settleBack()
+	}
+}
+
+func (c *Cursor) settleBack() {
+	for c.n != c.l.first {
+		n := c.l.t.nodes.at(c.n)
+		if c.v = c.l.t.visible(n, c.seq); c.v != nil {
+			return
+		}
+		c.n = n.prev.Load()
+	}
+	c.n = 0
+}
+
+// Key returns the key where the cursor stands, nil if it stands nowhere.
+func (c *Cursor) Key() []byte {
+	if c.n == 0 {
+		return nil
+	}
+	return c.l.t.key(c.l.t.nodes.at(c.n))
+}
+
+// Value returns the value where the cursor stands, nil if it was deleted.
+func (c *Cursor) Value() []byte { return c.l.t.value(c.v) }
