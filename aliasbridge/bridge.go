@@ -122,9 +122,6 @@ const nsNoReply = "urn:xmpp:noreply:0" // XEP-0506
 
 // Feature is the Bridge as the server's table takes it.
 func (b *Bridge) Feature() feature.Feature {
-	none := func(*feature.Query, []byte) ([]byte, error) {
-		return nil, xmpp.NewError(xmpp.ItemNotFound, "an alias has no nodes, and so no keys to encrypt for")
-	}
 	silent := func(q feature.IQ) feature.IQ { q.Silent = true; return q }
 	return feature.Feature{
 		Name: "aliases",
@@ -137,7 +134,7 @@ func (b *Bridge) Feature() feature.Feature {
 		Info:      b.info,
 		IQ: []feature.IQ{
 			feature.Get(xmpp.NSVCard, "vCard", feature.Alias, b.vcard),
-			silent(feature.Get(xmpp.NSPubSub, "pubsub", feature.Alias, none)),
+			silent(feature.Get(xmpp.NSPubSub, "pubsub", feature.Alias, b.nodes)),
 		},
 		Targets: []feature.Target{{
 			Where: feature.Alias, Message: b.message, Deliver: b.deliver, Presence: b.presence,
@@ -178,18 +175,6 @@ func (b *Bridge) info(q *feature.Query, dst []byte) ([]byte, error) {
 		return dst, nil
 	}
 	return append(dst, "<feature var='"+nsNoReply+"'/>"...), nil
-}
-
-func (b *Bridge) vcard(q *feature.Query, dst []byte) ([]byte, error) {
-	if !b.MaySee(q.Alias, q.From) {
-		return nil, xmpp.NewError(xmpp.ServiceUnavailable, "")
-	}
-	dst = append(dst, "<vCard xmlns='"+xmpp.NSVCard+"'><FN>"...)
-	dst = append(xmpp.AppendText(dst, q.Alias.Shown()), "</FN>"...)
-	if q.Alias.Description != "" {
-		dst = append(xmpp.AppendText(append(dst, "<DESC>"...), q.Alias.Description), "</DESC>"...)
-	}
-	return append(dst, "</vCard>"...), nil
 }
 
 // presence answers what is asked of an alias by presence. A request for a subscription of somebody who has the alias in

@@ -65,7 +65,7 @@ func (b *Bridge) hide(domain string) {
 		// Those who lose sight of it hear that now; the others are told by reveal.
 		for _, account := range b.host.Router.Domain(domain).Accounts() {
 			if viewer := b.dir.ByID(account.User); viewer != nil && s.to(viewer) != gone && !next.view.sees(viewer) {
-				b.send(&out, account, s.stanza(gone))
+				b.send(&out, account, s, gone)
 			}
 		}
 	}
@@ -93,8 +93,9 @@ func (b *Bridge) reveal(domain string) {
 			if viewer == nil || !next.view.sees(viewer) {
 				continue
 			}
-			if is := next.to(viewer); is != old.to(viewer) && !b.opts.Blocks(viewer.ID, a.JID) {
-				b.send(&out, account, next.stanza(is))
+			is := next.to(viewer)
+			if is != old.to(viewer) || is != gone && a.Avatar != old.view.alias.Avatar {
+				b.send(&out, account, next, is)
 			}
 		}
 	}

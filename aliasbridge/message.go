@@ -280,7 +280,7 @@ func (b *Bridge) skipAway(r *directory.Reach, w writer) bool {
 		return false
 	}
 	for i := range r.Users {
-		if u := r.Users[i].User; (w.user == nil || u.ID != w.user.ID) && b.there(u) {
+		if u := r.Users[i].User; (w.user == nil || u.ID != w.user.ID) && b.there(u) && !b.opts.Blocks(u.ID, r.Alias.JID) {
 			return true
 		}
 	}

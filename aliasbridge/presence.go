@@ -19,7 +19,7 @@ const (
 	here
 )
 
-var shows = [...]string{away: "<show>away</show>", busy: "<show>dnd</show>"}
+var shows = [...]string{away: "<show>away</show>", busy: "<show>dnd</show>", here: ""}
 
 // settle is how long changes of presence are gathered before an alias tells of them.
 const settle = 2 * time.Second
@@ -83,12 +83,19 @@ func newShown(b *Bridge, a *directory.Alias) *shown {
 		return s
 	}
 	for id, st := range b.online {
-		if _, member := r.Member(id); member {
+		if b.counts(r, id) {
 			s.told[id] = st
 			s.count[st]++
 		}
 	}
 	return s
+}
+
+// counts reports whether somebody who is online is there for who writes to an alias: its members are, but for those who
+// have blocked it, which is opting out of it.
+func (b *Bridge) counts(r *directory.Reach, id directory.ID) bool {
+	_, member := r.Member(id)
+	return member && !b.opts.Blocks(id, r.Alias.JID)
 }
 
 // to is what a viewer is shown: nobody is shown himself.
@@ -112,13 +119,14 @@ func (s *shown) to(viewer *directory.User) status {
 // stanza is a presence without to.
 func (s *shown) stanza(st status) []byte {
 	b := xmpp.AppendAttr([]byte("<presence"), "from", s.jid.String())
-	switch st {
-	case gone:
+	if st == gone {
 		return append(b, " type='unavailable'/>"...)
-	case here:
+	}
+	update := photoUpdate(&s.view.alias.Avatar)
+	if st == here && update == "" {
 		return append(b, "/>"...)
 	}
-	return append(append(append(b, '>'), shows[st]...), "</presence>"...)
+	return append(append(append(append(b, '>'), shows[st]...), update...), "</presence>"...)
 }
 
 // show yields the presences that a viewer has to have, of one alias or of all.
@@ -130,7 +138,7 @@ func (b *Bridge) show(viewer *directory.User, contact xmpp.JID, yield func([]byt
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !contact.IsZero() {
-		if a := b.dir.Alias(contact); a != nil && b.shown[a.ID] != nil {
+		if a := b.dir.Alias(contact); a != nil && b.shown[a.ID] != nil && !b.opts.Blocks(viewer.ID, b.shown[a.ID].jid) {
 			yield(b.shown[a.ID].stanza(b.shown[a.ID].to(viewer)))
 		}
 		return
@@ -138,7 +146,7 @@ func (b *Bridge) show(viewer *directory.User, contact xmpp.JID, yield func([]byt
 	all, _ := m.Aliases()
 	for _, a := range all {
 		if s := b.shown[a.ID]; s != nil {
-			if st := s.to(viewer); st != gone && !b.opts.Blocks(viewer.ID, a.JID) {
+			if st := s.to(viewer); st != gone && !b.opts.Blocks(viewer.ID, s.jid) {
 				yield(s.stanza(st))
 			}
 		}
@@ -197,7 +205,7 @@ func (b *Bridge) refresh(out *router.Batch, s *shown, dirty map[directory.ID]boo
 	next := *s
 	for id := range dirty {
 		now := gone
-		if _, member := r.Member(id); member {
+		if b.counts(r, id) {
 			now = b.online[id]
 		}
 		was := next.told[id]
@@ -234,18 +242,62 @@ func (b *Bridge) replace(out *router.Batch, old, now *shown) {
 		if viewer == nil {
 			continue
 		}
-		if is := now.to(viewer); is != old.to(viewer) && !b.opts.Blocks(viewer.ID, s.view.alias.JID) {
-			b.send(out, account, s.stanza(is))
+		if is := now.to(viewer); is != old.to(viewer) {
+			b.send(out, account, s, is)
 		}
 	}
 }
 
-func (b *Bridge) send(out *router.Batch, account *router.Account, stanza []byte) {
+// send tells an account's sessions how an alias is, unless it is blocked. That is asked with the account locked, as it is
+// changed: nothing comes behind the farewell.
+func (b *Bridge) send(out *router.Batch, account *router.Account, s *shown, is status) {
+	b.post(out, account, s.stanza(is), func() bool { return !b.opts.Blocks(account.User, s.jid) })
+}
+
+// post sends an account's available sessions a stanza that is without to. allowed is asked with the account locked.
+func (b *Bridge) post(out *router.Batch, account *router.Account, stanza []byte, allowed func() bool) {
 	stanza = withTo(nil, stanza, account.JID)
-	account.Each(func(s *router.Session) {
-		if s.PresenceLocked().Available {
-			s.Send(out, stanza)
+	account.Each(func(x *router.Session) {
+		if x.PresenceLocked().Available && allowed() {
+			x.Send(out, stanza)
 			b.Stats.Presences.Add(1)
 		}
 	})
+}
+
+// Reblock follows a change of what a user blocks: who opts out of an alias does not see it any more and is not seen behind
+// it, and who opts in again does and is. What it returns is called when the change is in force.
+func (c contacts) Reblock(owner *directory.User) (after func(out *router.Batch)) {
+	b := c.b
+	blocked := func() map[directory.ID]bool {
+		now := map[directory.ID]bool{}
+		for id, s := range b.shown {
+			if s.view.alias.Domain == owner.Domain && b.opts.Blocks(owner.ID, s.jid) {
+				now[id] = true
+			}
+		}
+		return now
+	}
+	b.mu.Lock()
+	before := blocked()
+	b.mu.Unlock()
+	return func(out *router.Batch) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		account, now := b.host.Router.Account(owner.JID), blocked()
+		for id, s := range b.shown {
+			if before[id] == now[id] {
+				continue
+			}
+			b.touch(owner.ID)
+			is := s.to(owner)
+			if account == nil || is == gone {
+				continue
+			}
+			if now[id] {
+				is = gone
+			}
+			b.post(out, account, s.stanza(is), func() bool { return true })
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"confab/muc"
 	"confab/xmpp"
 	"confab/xmpp/directory"
+	"confab/xmpp/picture"
 )
 
 func (r rooms) Room(address xmpp.JID) *muc.Given {
@@ -32,7 +33,7 @@ func given(a *directory.Alias) *muc.Given {
 	}
 	return &muc.Given{
 		ID: a.ID, JID: j, Name: a.Shown(), Description: a.Description,
-		AnySubject: a.Settings.Get("subject") == directory.SubjectMembers,
+		AnySubject: a.Settings.Get("subject") == directory.SubjectMembers, Avatar: a.Avatar.Hash,
 	}
 }
 
@@ -101,6 +102,18 @@ func (r rooms) Members(room directory.ID) iter.Seq[muc.Person] {
 func (r rooms) Shown(room directory.ID, who xmpp.JID) bool {
 	a := r.b.dir.AliasByID(room)
 	return a != nil && a.Settings.Get("visible") != directory.VisibleHidden && r.b.MaySee(a, who)
+}
+
+func (r rooms) Picture(room directory.ID) (picture.Picture, error) {
+	a := r.b.dir.AliasByID(room)
+	if a == nil {
+		return picture.Picture{}, nil
+	}
+	p, ok, err := r.b.picture(a)
+	if !ok {
+		return picture.Picture{}, err
+	}
+	return p, err
 }
 
 func person(r *directory.Reach, m directory.Reached) muc.Person {

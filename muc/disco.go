@@ -49,7 +49,7 @@ func (r *room) features(asker xmpp.JID) []string {
 	}
 	all := []string{
 		xmpp.NSDiscoInfo, xmpp.NSDiscoItems, xmpp.NSMUC, nsStableID, nsSelfPing, nsRequest, xmpp.NSOccupant,
-		xmpp.NSMAM, xmpp.NSMAMExt, xmpp.NSSID, xmpp.NSPing, xmpp.NSModerate, xmpp.NSRetract, nsTombstone,
+		xmpp.NSMAM, xmpp.NSMAMExt, xmpp.NSSID, xmpp.NSPing, xmpp.NSModerate, xmpp.NSRetract, nsTombstone, xmpp.NSVCard,
 		pick(hidden, "muc_hidden", "muc_public"),
 		pick(c.MembersOnly, "muc_membersonly", "muc_open"),
 		pick(c.Moderated, "muc_moderated", "muc_unmoderated"),
@@ -84,6 +84,13 @@ func (r *room) infoForm() *form.Form {
 	}
 	if c.PubSub != "" {
 		f.Fields = append(f.Fields, field("muc#roominfo_pubsub", form.TextSingle, "Node", c.PubSub))
+	}
+	hashes := r.vcard.hashes
+	if r.given != nil && r.given.Avatar != "" {
+		hashes = []string{r.given.Avatar}
+	}
+	if len(hashes) > 0 { // XEP-0486 §3.3
+		f.Fields = append(f.Fields, field("muc#roominfo_avatarhash", form.TextMulti, "Avatar hash", hashes...))
 	}
 	return f
 }

@@ -17,6 +17,7 @@ import (
 	"confab/xmpp/feature/carbons"
 	"confab/xmpp/feature/disco"
 	"confab/xmpp/feature/featuretest"
+	"confab/xmpp/picture"
 	"confab/xmpp/store/bolt"
 	"confab/xmpp/store/storetest"
 	"confab/xmpp/xmpptest"
@@ -215,6 +216,8 @@ func (a *alias) Shown(_ directory.ID, person xmpp.JID) bool {
 	_, member := a.Member(0, person)
 	return member || !a.hidden
 }
+
+func (a *alias) Picture(directory.ID) (picture.Picture, error) { return picture.Picture{}, nil }
 
 const sales = "sales@conference.example.com"
 

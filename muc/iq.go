@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,6 +66,10 @@ func (m *Rooms) answer(d *feature.Dispatch) (payload []byte, answered bool, err 
 		payload, err = m.registerGet(d)
 	case p.Is(xmpp.NSRegister, "query"):
 		answered, err = true, m.registerSet(d, p.Node())
+	case p.Is(xmpp.NSVCard, "vCard") && get:
+		payload, err = m.vcardGet(d)
+	case p.Is(xmpp.NSVCard, "vCard"):
+		answered, err = true, m.vcardSet(d, p.Node())
 	case p.Is(xmpp.NSModerate, "moderate") && !get:
 		err = m.moderate(d, p.Node())
 	case p.Is(xmpp.NSMAM, "query") && get:
@@ -119,19 +124,45 @@ func (m *Rooms) ask(d *feature.Dispatch) error {
 	if r == nil {
 		return errNotIn // XEP-0410 §3.3
 	}
-	defer r.mu.Unlock()
+	whose, err := m.pass(d, r)
+	r.mu.Unlock()
+	if err != nil || whose.IsZero() {
+		return err
+	}
+	payload, err := m.host.Table.AnswerFor(whose, d.Stanza)
+	if err != nil {
+		return err
+	}
+	if d.Session != nil {
+		d.Session.Drain(64 << 10)
+	}
+	m.reply(d, payload)
+	return nil
+}
+
+// ofAccounts are the requests that accounts answer, not clients: who somebody is and how he looks. An occupant is asked for
+// that, too (XEP-0398 §4).
+var ofAccounts = []xmpp.Match{
+	{Space: xmpp.NSVCard, Local: "vCard"}, {Space: xmpp.NSPubSub, Local: "pubsub"},
+}
+
+// pass passes a request on to a client of an occupant. What is a matter of accounts is not passed on: then whose account it
+// is about is returned.
+func (m *Rooms) pass(d *feature.Dispatch, r *room) (whose xmpp.JID, err error) {
 	s, o := r.clients[d.From], r.at(d.To)
 	p := d.Stanza.Payload()
 	switch {
 	case s == nil && (p.Is(xmpp.NSDiscoInfo, "query") || p.Is(xmpp.NSDiscoItems, "query")): // §6.6
-		return badRequest("who is not in the room does not ask who is")
+		return whose, badRequest("who is not in the room does not ask who is")
 	case s == nil:
-		return errNotIn
+		return whose, errNotIn
 	case o == nil:
-		return xmpp.NewError(xmpp.ItemNotFound, "there is nobody of that nick")
+		return whose, xmpp.NewError(xmpp.ItemNotFound, "there is nobody of that nick")
 	case o == s.of && d.Stanza.Type == xmpp.TypeGet && p.Is(xmpp.NSPing, "ping"):
 		m.reply(d, nil)
-		return nil
+		return whose, nil
+	case d.Stanza.Type == xmpp.TypeGet && slices.ContainsFunc(ofAccounts, func(x xmpp.Match) bool { return p.Is(x.Space, x.Local) }):
+		return o.user, nil
 	}
 	to := o.seats[0]
 	if to == s && len(o.seats) > 1 {
@@ -142,7 +173,7 @@ func (m *Rooms) ask(d *feature.Dispatch) error {
 	n.SetAttr("from", s.of.jid.String())
 	n.SetAttr("to", to.jid.String())
 	to.line.Send(nil, n.Append(nil))
-	return nil
+	return whose, nil
 }
 
 // returnSize is the length of what stands before the id of a request that was passed on.

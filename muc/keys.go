@@ -18,6 +18,7 @@ import (
 //	r address        a persistent room that people made
 //	a ID who         the affiliation of somebody in such a room
 //	s ID             the subject of a room, given ones too
+//	v ID             the vCard of a persistent room that people made
 //	o ID             a room that has or had this id, for whoever reads its archive
 //
 // Numbers are 8 bytes, big endian. who is 'u' and the id of a user of ours, so that a namesake inherits nothing, or 'j'
@@ -301,7 +302,7 @@ func (s *shelf) putSubject(ctx context.Context, room directory.ID, sub *subject)
 	return s.db.Update(ctx, func(tx store.Tx) error { return tx.Put(space, keyOf('s', room), sub.append(nil)) })
 }
 
-// erase removes a room's affiliations and its subject.
+// erase removes a room's affiliations, its subject and its vCard.
 func (s *shelf) erase(ctx context.Context, room directory.ID) error {
 	return s.db.Update(ctx, func(tx store.Tx) error { return eraseIn(tx, room) })
 }
@@ -311,6 +312,9 @@ func eraseIn(tx store.Tx, room directory.ID) error {
 		if err := tx.Delete(space, k); err != nil {
 			return err
 		}
+	}
+	if err := tx.Delete(space, keyOf('v', room)); err != nil {
+		return err
 	}
 	return tx.Delete(space, keyOf('s', room))
 }

@@ -157,6 +157,7 @@ func (r *room) reconfigure(next Config, changes []affiliationChange, affiliated,
 	a.apply = func(out *router.Batch) {
 		fresh := r.locked
 		r.config, r.locked = next, false
+		r.setVCard(r.vcard)
 		r.m.note(r, rec)
 		first(out)
 		if affiliated != nil {
@@ -173,7 +174,7 @@ func (r *room) reconfigure(next Config, changes []affiliationChange, affiliated,
 
 // writeAll puts a room on disk, with some changes of affiliations. One that was not there comes with all that it has.
 func (r *room) writeAll(rec *record, changes []affiliationChange) func(store.Tx) error {
-	sub, fresh := r.subject, !r.config.Persistent
+	sub, card, fresh := r.subject, r.vcard, !r.config.Persistent
 	if fresh {
 		var everybody []affiliationChange
 		for j, a := range r.affiliates {
@@ -188,6 +189,11 @@ func (r *room) writeAll(rec *record, changes []affiliationChange) func(store.Tx)
 		}
 		if fresh && sub.nick != "" {
 			if err := tx.Put(space, keyOf('s', r.id), sub.append(nil)); err != nil {
+				return err
+			}
+		}
+		if fresh && card.size > 0 {
+			if err := writeVCard(r, card)(tx); err != nil {
 				return err
 			}
 		}

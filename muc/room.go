@@ -37,9 +37,10 @@ type room struct {
 	reserved   map[string]xmpp.JID    // whose nicks are whose, by nickKey
 	subject    subject
 	written    string // the text of the subject that is on disk
-	locked     bool   // nobody but its owner may enter until it is configured (§10.1)
-	gone       bool   // this value is no longer in memory: look the room up again
-	resting    bool   // a timer looks whether it is still needed
+	vcard      vcard
+	locked     bool // nobody but its owner may enter until it is configured (§10.1)
+	gone       bool // this value is no longer in memory: look the room up again
+	resting    bool // a timer looks whether it is still needed
 
 	occupants map[string]*occupant // by nickKey
 	order     []*occupant          // the same, as they came

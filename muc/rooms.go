@@ -91,7 +91,8 @@ type Rooms struct {
 	opts    Options
 	source  Source
 	store   shelf
-	secret  []byte // of the occupant ids
+	secret  []byte       // of the occupant ids
+	held    atomic.Int64 // bytes of the vCards of temporary rooms
 	Stats   Stats
 
 	mu     sync.RWMutex
@@ -118,11 +119,12 @@ func (m *Rooms) Feature() feature.Feature {
 			feature.Implements(410, "1.1.0", feature.Complete, "answered by the service"),
 			feature.Implements(421, "1.0.1", feature.Complete, ""),
 			feature.Implements(425, "0.3.0", feature.Complete, "the auditor still finds what was said"),
+			feature.Implements(486, "0.1.0", feature.Complete, ""),
 		},
 		Identities: []feature.Identity{{Category: "conference", Type: "text", Name: "Rooms", Where: service}},
 		Advertise: []feature.Advert{
 			{Var: xmpp.NSMUC, Where: service}, {Var: nsStableID, Where: service}, {Var: xmpp.NSOccupant, Where: service},
-			{Var: xmpp.NSPing, Where: service}, {Var: xmpp.NSRSM, Where: service},
+			{Var: xmpp.NSPing, Where: service}, {Var: xmpp.NSRSM, Where: service}, {Var: xmpp.NSVCard, Where: service},
 		},
 		Info:  m.info,
 		Items: m.items,
@@ -241,9 +243,18 @@ func (m *Rooms) load(address xmpp.JID) (r *room, rec *record, err error) {
 			return nil, nil, err
 		}
 	}
-	r.subject, err = m.store.subject(ctx, r.id)
+	if r.subject, err = m.store.subject(ctx, r.id); err != nil {
+		return nil, nil, err
+	}
 	r.written = r.subject.text
-	return r, rec, err
+	if rec != nil && !r.lent {
+		card, err := m.store.vcard(ctx, r)
+		if err != nil {
+			return nil, nil, err
+		}
+		r.setVCard(card)
+	}
+	return r, rec, nil
 }
 
 // whoIs names somebody by what lasts: a user of ours by the id.
@@ -268,6 +279,7 @@ func (m *Rooms) addressOf(w who) (xmpp.JID, bool) {
 // forget takes a room out of memory. Call it with the room locked and nobody in it.
 func (m *Rooms) forget(r *room) {
 	r.gone = true
+	r.setVCard(vcard{})
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.loaded[r.jid] == r {

@@ -8,6 +8,7 @@ import (
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
+	"confab/xmpp/picture"
 	"confab/xmpp/router"
 )
 
@@ -29,6 +30,9 @@ type Source interface {
 	Members(room directory.ID) iter.Seq[Person]
 	// Shown reports whether somebody finds the room in the list of rooms.
 	Shown(room directory.ID, person xmpp.JID) bool
+	// Picture returns the avatar of a room, without data if there is none any more. It is called without a lock, and may
+	// read the store.
+	Picture(room directory.ID) (picture.Picture, error)
 }
 
 // Given is a room of a Source at one moment.
@@ -39,7 +43,8 @@ type Given struct {
 	JID         xmpp.JID
 	Name        string
 	Description string
-	AnySubject  bool // members may change the subject, not moderators only
+	AnySubject  bool   // members may change the subject, not moderators only
+	Avatar      string // the hash of its picture, empty: it has none
 }
 
 // Person is a member of a Given room.

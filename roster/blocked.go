@@ -94,6 +94,10 @@ func (r *Roster) reblock(out *router.Batch, owner *directory.User, a *router.Acc
 	for i, j := range seen {
 		was[i] = r.blocks(owner.ID, j)
 	}
+	var after []func(*router.Batch)
+	for _, src := range r.opts.Sources {
+		after = append(after, src.Reblock(owner))
+	}
 	// Who delivers to the owner looks whether it is blocked with the account
 	// locked: nothing older comes behind the farewell.
 	done := false
@@ -109,6 +113,9 @@ func (r *Roster) reblock(out *router.Batch, owner *directory.User, a *router.Acc
 	})
 	if !done {
 		change()
+	}
+	for _, fn := range after {
+		fn(out)
 	}
 	for i, j := range seen {
 		if was[i] && !r.blocks(owner.ID, j) {

@@ -7,6 +7,7 @@ import (
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
+	"confab/xmpp/router"
 )
 
 // Source is contacts that come from elsewhere than people's own lists. They are
@@ -28,6 +29,10 @@ type Source interface {
 	// contact, or of all contacts if it is zero: whole stanzas with from and
 	// without to.
 	Presence(viewer *directory.User, contact xmpp.JID, yield func(stanza []byte))
+	// Reblock is called before a change of what a user blocks. What it returns
+	// is called once the change is in force, and has presence follow it; both
+	// run under locks of the roster.
+	Reblock(owner *directory.User) (after func(out *router.Batch))
 }
 
 // Change says how a contact of a Source looked to each viewer and how it looks

@@ -10,6 +10,7 @@ import (
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
+	"confab/xmpp/router"
 	"confab/xmpp/store"
 	"confab/xmpp/store/storetest"
 )
@@ -71,6 +72,8 @@ func (l *lists) Changes(_ string, since uint64) ([]Change, bool) {
 	}
 	return l.changes[since:], true
 }
+
+func (l *lists) Reblock(*directory.User) func(*router.Batch) { return func(*router.Batch) {} }
 
 func (l *lists) Presence(viewer *directory.User, _ xmpp.JID, yield func([]byte)) {
 	for c := range l.Contacts(viewer) {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"cmp"
+	"io"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +14,7 @@ import (
 
 	"confab/cmd/internal/admin"
 	"confab/xmpp/directory"
+	"confab/xmpp/picture"
 )
 
 func (a *app) aliasCommand() *cobra.Command {
@@ -114,7 +117,7 @@ func (a *app) showAlias(d admin.AliasDetail) error {
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	row(w, "address", d.Address)
 	row(w, "kind", d.Kind)
-	for _, line := range [][2]string{{"room", d.Room}, {"name", d.Name}, {"description", d.Description}, {"formerly", d.Former}} {
+	for _, line := range [][2]string{{"room", d.Room}, {"name", d.Name}, {"description", d.Description}, {"picture", d.Avatar}, {"formerly", d.Former}} {
 		if line[1] != "" {
 			row(w, line[0], line[1])
 		}
@@ -228,12 +231,14 @@ func (a *app) aliasSet() *cobra.Command {
 	var name, description string
 	var moderators []string
 	var everyone bool
+	var avatar string
 	var set func() (map[string]string, *int)
 	c := &cobra.Command{
 		Use:   "set ALIAS",
-		Short: "Change the name, the moderators or the settings of an alias",
-		Long:  "Change the name, the moderators or the settings of an alias. Open clients show it at once.\n\n" + aliasHelp,
+		Short: "Change the name, the picture, the moderators or the settings of an alias",
+		Long:  "Change the name, the picture, the moderators or the settings of an alias. Open clients show it at once.\n\n" + aliasHelp,
 		Example: `  confab alias set sales --name 'Sales and service' --post members
+  confab alias set sales --avatar sales.png
   confab alias set board --moderator alice --moderator bob    # these, and nobody else`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -253,6 +258,15 @@ func (a *app) aliasSet() *cobra.Command {
 			if given("all-users") {
 				p.Everyone = &everyone
 			}
+			if given("avatar") {
+				p.Avatar = &[]byte{} // nil would be left out
+				if avatar != "" {
+					var err error
+					if *p.Avatar, err = readPicture(avatar); err != nil {
+						return err
+					}
+				}
+			}
 			if c.Flags().NFlag() == 0 {
 				return usagef("say what to change; 'confab alias set --help' names the settings")
 			}
@@ -267,8 +281,26 @@ func (a *app) aliasSet() *cobra.Command {
 	c.Flags().StringVar(&description, "description", "", "what it is for, as `text`")
 	c.Flags().StringArrayVar(&moderators, "moderator", nil, "a `member` who moderates, in place of those who do; may be repeated, '' for nobody")
 	c.Flags().BoolVar(&everyone, "all-users", false, "its members are all users of the domain")
+	c.Flags().StringVar(&avatar, "avatar", "", "its picture, a `file` (PNG, JPEG, GIF, WebP, SVG; 128 KiB at most); '' for none")
 	set = knobFlags(c)
 	return a.jsonFlag(c)
+}
+
+// readPicture reads a file that should be a picture.
+func readPicture(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, picture.Max+1))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := picture.New(data, ""); err != nil {
+		return nil, usagef("%s: %v", name, err)
+	}
+	return data, nil
 }
 
 func (a *app) aliasAdd() *cobra.Command {

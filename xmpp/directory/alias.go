@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"confab/xmpp"
+	"confab/xmpp/picture"
 )
 
 // Kind says how people meet in an alias.
@@ -32,6 +33,7 @@ type Alias struct {
 	Everyone    bool // its members are all users of the domain; Members are others besides
 	Members     []Member
 	Settings    AliasSettings
+	Avatar      Avatar
 
 	Created time.Time
 	Deleted time.Time // not zero: a tombstone
@@ -39,6 +41,23 @@ type Alias struct {
 	// Former is the localpart before the last change of name at Renamed.
 	Former  string
 	Renamed time.Time
+
+	picture []byte // the avatar's, on its way to disk
+}
+
+// Avatar names the picture of an alias. Its bytes are on disk, see Directory.AliasPicture.
+type Avatar struct {
+	Known bool   `json:"known,omitempty"` // it was said once what it is, or that there is none
+	Hash  string `json:"hash,omitempty"`  // see picture.Picture; empty: there is none
+	Type  string `json:"type,omitempty"`
+	Size  int    `json:"size,omitempty"` // bytes
+}
+
+// SetAvatar gives the alias another picture, nil: none. It is for UpdateAlias.
+func (a *Alias) SetAvatar(p *picture.Picture) {
+	if a.Avatar, a.picture = (Avatar{Known: true}), nil; p != nil {
+		a.Avatar, a.picture = Avatar{true, p.Hash(), p.Type, len(p.Data)}, p.Data
+	}
 }
 
 // Shown is what people are shown as the alias's name.

@@ -394,7 +394,7 @@ func (d *Directory) commitAliases(ctx context.Context, plan func() ([]AliasChang
 	if err != nil || len(changes) == 0 {
 		return nil, err
 	}
-	type pair struct{ key, value []byte }
+	type pair struct{ key, value []byte } // without a value: it goes
 	var puts []pair
 	records := make([]*Alias, len(changes))
 	next := make(map[*Domain]*aliasSnapshot)
@@ -404,8 +404,11 @@ func (d *Directory) commitAliases(ctx context.Context, plan func() ([]AliasChang
 		a := c.New
 		if a == nil {
 			stone := *c.Old
-			stone.Deleted, stone.Members = d.now(), nil
+			stone.Deleted, stone.Members, stone.Avatar = d.now(), nil, Avatar{}
 			a = &stone
+		}
+		if picture := a.picture; picture != nil || c.Old != nil && c.Old.Avatar.Hash != "" && a.Avatar.Hash == "" {
+			puts, a.picture = append(puts, pair{keyPicture(a.ID), picture}), nil
 		}
 		records[i] = a
 		id = max(id, a.ID+1)
@@ -428,7 +431,13 @@ func (d *Directory) commitAliases(ctx context.Context, plan func() ([]AliasChang
 		committed = false
 		tx.OnCommit(func() { committed = true })
 		for _, p := range puts {
-			if err := tx.Put(space, p.key, p.value); err != nil {
+			var err error
+			if p.value == nil {
+				err = tx.Delete(space, p.key)
+			} else {
+				err = tx.Put(space, p.key, p.value)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -479,6 +488,17 @@ func (d *Directory) indexAlias(old, a *Alias) {
 
 func keyAlias(id ID) []byte { return binary.BigEndian.AppendUint64([]byte("a"), uint64(id)) }
 
+func keyPicture(id ID) []byte { return binary.BigEndian.AppendUint64([]byte("p"), uint64(id)) }
+
+// AliasPicture returns the bytes of an alias's avatar, nil if it has none.
+func (d *Directory) AliasPicture(ctx context.Context, id ID) (data []byte, err error) {
+	err = d.db.View(ctx, func(tx store.Tx) error {
+		data = slices.Clone(tx.Get(space, keyPicture(id)))
+		return nil
+	})
+	return data, err
+}
+
 func keyAliasRevision(domain string) []byte { return append([]byte("r"), domain...) }
 
 // aliasRecord is an alias on disk, behind the layout and the kind.
@@ -492,6 +512,7 @@ type aliasRecord struct {
 	Everyone    bool           `json:"everyone,omitempty"`
 	Members     []memberRecord `json:"members,omitempty"`
 	Settings    AliasSettings  `json:"settings"`
+	Avatar      Avatar         `json:"avatar,omitzero"`
 	Created     int64          `json:"created"`
 	Deleted     int64          `json:"deleted,omitempty"`
 	Former      string         `json:"former,omitempty"`
@@ -525,7 +546,7 @@ func fromMicro(n int64) time.Time {
 func appendAlias(dst []byte, a *Alias) ([]byte, error) {
 	r := aliasRecord{
 		ID: a.ID, Domain: a.Domain, Local: a.Local, Name: a.Name, Description: a.Description, Kind: a.Kind, Everyone: a.Everyone,
-		Settings: a.Settings, Created: micro(a.Created), Deleted: micro(a.Deleted), Former: a.Former, Renamed: micro(a.Renamed),
+		Settings: a.Settings, Avatar: a.Avatar, Created: micro(a.Created), Deleted: micro(a.Deleted), Former: a.Former, Renamed: micro(a.Renamed),
 	}
 	for _, m := range a.Members {
 		r.Members = append(r.Members, memberRecord{string(rune(m.Kind)), m.ID, m.Address, m.Moderator, micro(m.Since)})
@@ -544,7 +565,7 @@ func parseAlias(b []byte) (*Alias, error) {
 	}
 	a := &Alias{
 		ID: r.ID, Domain: r.Domain, Local: r.Local, Name: r.Name, Description: r.Description, Kind: r.Kind, Everyone: r.Everyone,
-		Settings: r.Settings, Created: fromMicro(r.Created), Deleted: fromMicro(r.Deleted), Former: r.Former, Renamed: fromMicro(r.Renamed),
+		Settings: r.Settings, Avatar: r.Avatar, Created: fromMicro(r.Created), Deleted: fromMicro(r.Deleted), Former: r.Former, Renamed: fromMicro(r.Renamed),
 	}
 	for _, m := range r.Members {
 		if len(m.Kind) != 1 {

@@ -15,6 +15,7 @@ import (
 //	u ID                        a user or the tombstone of one
 //	c domain 0 revision         a change, see Domain.Changes
 //	a ID                        an alias or the tombstone of one
+//	p ID                        the picture of an alias
 //	r domain                    the revision of the aliases, 8 bytes
 //
 // Numbers in keys are 8 bytes, big endian.

@@ -37,11 +37,8 @@ func (t *Table) passIQ(b *Batch, d *Dispatch) error {
 		return d.Target.IQ(d)
 	}
 	q := Query{Dispatch: d, Payload: st.Payload()}
-	for _, h := range t.iq[iqKey{string(q.Payload.Space), string(q.Payload.Local), st.Type == xmpp.TypeSet}] {
-		if h.Where&d.Where == 0 {
-			continue
-		}
-		payload, err := h.Handle(&q, b.reply[:0])
+	if h := t.handler(&q); h != nil {
+		payload, err := h(&q, b.reply[:0])
 		if err != nil {
 			return err
 		}
@@ -52,6 +49,28 @@ func (t *Table) passIQ(b *Batch, d *Dispatch) error {
 		return d.Target.IQ(d)
 	}
 	return xmpp.NewError(xmpp.ServiceUnavailable, "")
+}
+
+// handler returns what answers a request, nil if nothing does.
+func (t *Table) handler(q *Query) Handler {
+	for _, h := range t.iq[iqKey{string(q.Payload.Space), string(q.Payload.Local), q.Stanza.Type == xmpp.TypeSet}] {
+		if h.Where&q.Where != 0 {
+			return h.Handle
+		}
+	}
+	return nil
+}
+
+// AnswerFor returns what the bare address to answers to a request that somebody made elsewhere, where a service speaks for
+// it: what anybody is told, since it is not said who asks.
+func (t *Table) AnswerFor(to xmpp.JID, request *xmpp.Stanza) (payload []byte, err error) {
+	q := t.host.Ask(to)
+	q.Stanza, q.Payload = request, request.Payload()
+	h := t.handler(q)
+	if h == nil {
+		return nil, xmpp.NewError(xmpp.ServiceUnavailable, "")
+	}
+	return h(q, nil)
 }
 
 // routeIQ hands an IQ to the client that it names (RFC 6121 §8.5.3).

@@ -9,6 +9,7 @@ import (
 	"confab/muc"
 	"confab/xmpp"
 	"confab/xmpp/directory"
+	"confab/xmpp/picture"
 )
 
 // Alias is an alias as the administrator sees one.
@@ -24,6 +25,7 @@ type Alias struct {
 	Reached     int               `json:"reached"`
 	Settings    map[string]string `json:"settings,omitempty"` // those that are not the default
 	MaxFanout   int               `json:"max_fanout"`
+	Avatar      string            `json:"avatar,omitempty"` // the SHA-1 of the picture
 	Created     time.Time         `json:"created"`
 	Former      string            `json:"former,omitempty"` // the address before the last change of name
 }
@@ -65,7 +67,7 @@ func (a *Admin) entry(m directory.Member) (Member, bool) {
 func (a *Admin) alias(x *directory.Alias) Alias {
 	v := Alias{
 		ID: x.ID, Address: x.JID.String(), Kind: string(x.Kind), Name: x.Name, Description: x.Description, Everyone: x.Everyone,
-		Members: []Member{}, MaxFanout: x.Settings.Fanout(), Created: x.Created,
+		Members: []Member{}, MaxFanout: x.Settings.Fanout(), Avatar: x.Avatar.Hash, Created: x.Created,
 	}
 	if x.Kind == directory.RoomAlias {
 		v.Room = roomAddress(x).String()
@@ -350,6 +352,7 @@ type AliasSetParams struct {
 	Everyone    *bool             `json:"all_users,omitempty"`
 	Settings    map[string]string `json:"settings,omitempty"`
 	MaxFanout   *int              `json:"max_fanout,omitempty"`
+	Avatar      *[]byte           `json:"avatar,omitempty"` // a picture; empty: none
 }
 
 // AliasSet changes an alias.
@@ -363,6 +366,15 @@ var AliasSet = define(Operation{Name: "alias set", Audited: true}, func(c *call[
 		}
 		if p.Everyone != nil {
 			x.Everyone = *p.Everyone
+		}
+		if p.Avatar != nil && len(*p.Avatar) == 0 {
+			x.SetAvatar(nil)
+		} else if p.Avatar != nil {
+			pic, err := picture.New(*p.Avatar, "")
+			if err != nil {
+				return failf(Usage, "%v", err)
+			}
+			x.SetAvatar(&pic)
 		}
 		return settings(&x.Settings, p.Settings, p.MaxFanout)
 	})
