@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"confab/archive/search"
 	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/store"
@@ -42,7 +41,6 @@ type house struct {
 	dir     string
 	held    *storetest.Held
 	failing *storetest.Failing
-	index   *search.Index
 }
 
 func open(t testing.TB, dir string) *house {
@@ -54,9 +52,8 @@ func open(t testing.TB, dir string) *house {
 	}
 	h := &house{t: t, clock: new(xmpptest.Clock), dir: dir, failing: storetest.Fail(db)}
 	h.held = storetest.Hold(h.failing)
-	h.index = search.New(search.Options{Dir: filepath.Join(dir, "search"), Clock: h.clock})
-	t.Cleanup(func() { h.index.Close(); h.held.Close() })
-	h.Archive, err = Open(t.Context(), h.held, Options{Clock: h.clock, Log: slog.New(slog.DiscardHandler), Links: uploads, Index: h.index})
+	t.Cleanup(func() { h.held.Close() })
+	h.Archive, err = Open(t.Context(), h.held, Options{Clock: h.clock, Log: slog.New(slog.DiscardHandler), Links: uploads})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,33 +63,10 @@ func open(t testing.TB, dir string) *house {
 // reopen closes the store and opens it again.
 func (h *house) reopen() *house {
 	h.t.Helper()
-	if err := errors.Join(h.index.Close(), h.held.Close()); err != nil {
+	if err := h.held.Close(); err != nil {
 		h.t.Fatal(err)
 	}
 	return open(h.t, h.dir)
-}
-
-// catchUp has the index follow up to now.
-func (h *house) catchUp() {
-	h.t.Helper()
-	for {
-		s, err := h.follower.step(h.t.Context())
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		if !s.more {
-			return
-		}
-	}
-}
-
-// text reads what somebody looks for.
-func text(s string) *search.Query {
-	q, err := search.Parse(s)
-	if err != nil {
-		panic(err)
-	}
-	return q
 }
 
 // message makes a chat message between users; each of them gets a row. To oneself it is one row.
