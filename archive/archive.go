@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"confab/archive/search"
 	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/store"
@@ -33,7 +34,8 @@ type Options struct {
 	// Links finds what a stanza links that is kept elsewhere as long as the message is: files that were uploaded here
 	// (XEP-0363). It is given the bytes as they are stored, or an address. nil: there are no such things.
 	Links   func(stanza []byte) []string
-	MaxPage int // the largest page that a query gets, and the one it gets if it names none; default 250 and 50
+	Index   *search.Index // for full-text searches, which read all messages without it; may be nil
+	MaxPage int           // the largest page that a query gets, and the one it gets if it names none; default 250 and 50
 }
 
 const (
@@ -47,6 +49,10 @@ type Archive struct {
 	opts    Options
 	stats   counters
 	markers markers
+
+	follower follower
+	opened   uint64      // the last id when the archive was opened
+	checked  atomic.Bool // the index was found to belong to the archive
 
 	// next is the last id given away, durable or not; it belongs to the committer's goroutine after Open.
 	next uint64
@@ -78,6 +84,8 @@ func Open(ctx context.Context, db store.DB, o Options) (*Archive, error) {
 		return nil, fmt.Errorf("archive: open: %w", err)
 	}
 	a.last.Store(a.next)
+	a.opened = a.next
+	a.follower.a = a
 	return a, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"confab/archive/search"
 	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/store"
@@ -41,6 +42,7 @@ type house struct {
 	dir     string
 	held    *storetest.Held
 	failing *storetest.Failing
+	index   *search.Index
 }
 
 func open(t testing.TB, dir string) *house {
@@ -52,8 +54,9 @@ func open(t testing.TB, dir string) *house {
 	}
 	h := &house{t: t, clock: new(xmpptest.Clock), dir: dir, failing: storetest.Fail(db)}
 	h.held = storetest.Hold(h.failing)
-	t.Cleanup(func() { h.held.Close() })
-	h.Archive, err = Open(t.Context(), h.held, Options{Clock: h.clock, Log: slog.New(slog.DiscardHandler), Links: uploads})
+	h.index = search.New(search.Options{Dir: filepath.Join(dir, "search"), Clock: h.clock})
+	t.Cleanup(func() { h.index.Close(); h.held.Close() })
+	h.Archive, err = Open(t.Context(), h.held, Options{Clock: h.clock, Log: slog.New(slog.DiscardHandler), Links: uploads, Index: h.index})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,10 +66,33 @@ func open(t testing.TB, dir string) *house {
 // reopen closes the store and opens it again.
 func (h *house) reopen() *house {
 	h.t.Helper()
-	if err := h.held.Close(); err != nil {
+	if err := errors.Join(h.index.Close(), h.held.Close()); err != nil {
 		h.t.Fatal(err)
 	}
 	return open(h.t, h.dir)
+}
+
+// catchUp has the index follow up to now.
+func (h *house) catchUp() {
+	h.t.Helper()
+	for {
+		s, err := h.follower.step(h.t.Context())
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if !s.more {
+			return
+		}
+	}
+}
+
+// text reads what somebody looks for.
+func text(s string) *search.Query {
+	q, err := search.Parse(s)
+	if err != nil {
+		panic(err)
+	}
+	return q
 }
 
 // message makes a chat message between users; each of them gets a row. To oneself it is one row.

@@ -6,8 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
+	"confab/archive/search"
 	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/store"
@@ -158,11 +161,13 @@ type Search struct {
 	With      xmpp.JID     // of the owner's archive: the other side, as in a Query
 	Direction Direction    // of the owner's archive
 
-	From, To   xmpp.JID  // as sent: a full address, or a bare one or a domain with all below it
-	Start, End time.Time // Start is included, End is not
-	Text       string    // in a body or a subject; case, accents and forms of letters make no difference
-	Limit      int       // 0: all
-	Reverse    bool      // from the newest to the oldest
+	From, To   xmpp.JID      // as sent: a full address, or a bare one or a domain with all below it
+	Start, End time.Time     // Start is included, End is not
+	Text       *search.Query // in a body or a subject
+	Part       string        // in a body or a subject, also within words; case, accents and forms of letters make no difference
+	Files      bool          // only what names a file
+	Limit      int           // 0: all
+	Reverse    bool          // from the newest to the oldest
 }
 
 // Entry is a message as it was sent.
@@ -184,15 +189,16 @@ type Entry struct {
 // Found sums up a search.
 type Found struct {
 	Matched    int
-	Looked     int // at how many messages within the conditions other than the text
-	Unreadable int // of these: encrypted between clients, so that their text cannot be searched
+	Unreadable int // that meet the conditions other than the text and are encrypted between clients: they cannot be searched
 }
 
 // Search calls fn for the messages that meet the conditions, in the order of time, outside of any transaction.
 func (u *Auditor) Search(ctx context.Context, s Search, fn func(*Entry) error) (f Found, err error) {
-	needle := foldText(s.Text)
+	part := search.Fold(s.Part)
 	w := walker{a: u.archive, s: &s}
-	w.start()
+	if err := w.start(ctx); err != nil {
+		return f, err
+	}
 	for !w.done {
 		entries, err := w.next(ctx)
 		if err != nil {
@@ -202,11 +208,10 @@ func (u *Auditor) Search(ctx context.Context, s Search, fn func(*Entry) error) (
 			if !addressed(e.From, s.From) || !addressed(e.To, s.To) {
 				continue
 			}
-			f.Looked++
 			if e.Flags&Encrypted != 0 {
 				f.Unreadable++
 			}
-			if !e.contains(needle) {
+			if s.Text != nil && !e.says(s.Text) || !e.contains(part) || s.Files && len(u.archive.files(e)) == 0 {
 				continue
 			}
 			f.Matched++
@@ -219,6 +224,11 @@ func (u *Auditor) Search(ctx context.Context, s Search, fn func(*Entry) error) (
 		}
 	}
 	return f, nil
+}
+
+// contains reports whether a folded text is in one of the entry's.
+func (e *Entry) contains(part string) bool {
+	return part == "" || e.Flags&Encrypted == 0 && slices.ContainsFunc(e.texts, func(t string) bool { return strings.Contains(search.Fold(t), part) })
 }
 
 // addressed reports whether an address is the one that is looked for, or below it.
@@ -240,9 +250,12 @@ type walker struct {
 	s      *Search
 	lo, hi uint64
 	done   bool
+
+	upto uint64   // what the index leads to lies up to here
+	list []uint64 // of that, what is to be read next
 }
 
-func (w *walker) start() {
+func (w *walker) start(ctx context.Context) error {
 	w.lo, w.hi = 0, maxID
 	if !w.s.Start.IsZero() {
 		w.lo = TimeID(w.s.Start)
@@ -251,6 +264,56 @@ func (w *walker) start() {
 		w.hi = TimeID(w.s.End)
 	}
 	w.done = w.lo >= w.hi
+	if w.s.Text == nil && !w.s.Files {
+		return nil
+	}
+	return w.a.withIndex(ctx, func(ix indexed) error { w.upto = ix.upto; return nil })
+}
+
+// leads reports whether the index leads to what comes next.
+func (w *walker) leads() bool {
+	if w.s.Reverse {
+		return w.hi <= w.upto+1 && w.upto > 0
+	}
+	return w.lo <= w.upto && w.upto > 0
+}
+
+const listAtOnce = 10_000
+
+// refill asks the index for what comes next. It is not held while that is read: whoever it is for may be slow.
+func (w *walker) refill(ctx context.Context) error {
+	return w.a.withIndex(ctx, func(ix indexed) error {
+		sp := span{w.lo, min(w.hi, w.upto+1), w.s.Reverse, 0}
+		if ix.upto < w.upto { // it is being built again
+			w.upto = 0
+			return nil
+		}
+		wanted := search.Wanted{
+			Query: w.s.Text, Owner: uint64(w.s.Owner), Hidden: true, OrEncrypted: w.s.Text != nil,
+			Lo: sp.lo, Hi: sp.hi, Limit: listAtOnce, Reverse: sp.backward,
+		}
+		if w.s.Files {
+			wanted.Kind = search.HasFile
+		}
+		h, err := ix.find(ctx, wanted)
+		if err != nil {
+			return err
+		}
+		list, rest := ix.merge(h, sp)
+		w.list = list
+		switch {
+		case !sp.backward:
+			w.lo = rest.lo
+			if rest.lo >= rest.hi {
+				w.lo = max(w.lo, w.upto+1)
+			}
+		default:
+			if w.hi = rest.hi; rest.lo >= rest.hi {
+				w.hi = w.lo
+			}
+		}
+		return nil
+	})
 }
 
 // passed narrows what is still to be looked at.
@@ -263,10 +326,21 @@ func (w *walker) passed(id uint64) {
 }
 
 func (w *walker) next(ctx context.Context) (entries []*Entry, err error) {
+	if len(w.list) == 0 && w.lo < w.hi && w.leads() {
+		if err := w.refill(ctx); err != nil {
+			return nil, err
+		}
+	}
 	err = w.a.db.View(ctx, func(tx store.Tx) error {
-		if w.s.Owner == 0 {
+		switch {
+		case len(w.list) > 0:
+			entries, err = w.listed(tx)
+		case w.lo >= w.hi:
+			w.done = true
+		case w.leads():
+		case w.s.Owner == 0:
 			entries, err = w.bodies(tx)
-		} else {
+		default:
 			entries, err = w.rows(tx)
 		}
 		return err
@@ -284,9 +358,61 @@ func (w *walker) next(ctx context.Context) (entries []*Entry, err error) {
 
 const walkBytes = 1 << 20
 
+// floor is where the messages begin that are to be read in their order.
+func (w *walker) floor() uint64 {
+	if w.s.Reverse && w.upto > 0 {
+		return max(w.lo, min(w.hi, w.upto+1))
+	}
+	return w.lo
+}
+
+// exhausted goes on with what the index leads to, if that comes behind.
+func (w *walker) exhausted() {
+	w.hi = w.floor()
+	w.done = !w.s.Reverse || w.lo >= w.hi
+}
+
+// listed reads messages that the index led to.
+func (w *walker) listed(tx store.Tx) (entries []*Entry, err error) {
+	for rows := 0; len(w.list) > 0 && len(entries) < viewItems && rows < viewRows; rows++ {
+		id := w.list[0]
+		w.list = w.list[1:]
+		if w.s.Owner != 0 {
+			if ok, err := w.wants(tx, id); err != nil {
+				return nil, err
+			} else if !ok {
+				continue
+			}
+		}
+		v := tx.Get(spaceBody, appendID(nil, id))
+		if v == nil {
+			continue
+		}
+		e, err := newEntry(id, v)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// wants reports whether a message is in the owner's archive, as the search says.
+func (w *walker) wants(tx store.Tx, id uint64) (bool, error) {
+	v := tx.Get(spaceRow, appendRowKey(nil, w.s.Owner, id))
+	if v == nil {
+		return false, nil
+	}
+	var row row
+	if err := row.decode(v); err != nil {
+		return false, fmt.Errorf("%w: row of message %s", err, FormatID(id))
+	}
+	return isWith(row.with, w.s.With) && (w.s.Direction != Incoming || row.incoming) && (w.s.Direction != Outgoing || !row.incoming), nil
+}
+
 func (w *walker) bodies(tx store.Tx) (entries []*Entry, err error) {
 	n, size := 0, 0
-	r := store.Range{From: appendID(nil, w.lo), To: appendID(nil, w.hi), Limit: viewRows, Reverse: w.s.Reverse}
+	r := store.Range{From: appendID(nil, w.floor()), To: appendID(nil, w.hi), Limit: viewRows, Reverse: w.s.Reverse}
 	for k, v := range tx.Scan(spaceBody, r) {
 		e, err := newEntry(idOf(k), v)
 		if err != nil {
@@ -299,25 +425,24 @@ func (w *walker) bodies(tx store.Tx) (entries []*Entry, err error) {
 			return entries, nil
 		}
 	}
-	w.done = n < viewRows
+	if n < viewRows {
+		w.exhausted()
+	}
 	return entries, nil
 }
 
 func (w *walker) rows(tx store.Tx) (entries []*Entry, err error) {
 	x := indexOf(w.s.Owner, w.s.With)
-	r := x.in(w.lo, w.hi)
+	r := x.in(w.floor(), w.hi)
 	r.Limit, r.Reverse = viewRows, w.s.Reverse
 	n := 0
 	for k := range tx.Scan(spaceRow, r) {
 		id := idOf(k)
 		w.passed(id)
 		n++
-		var row row
-		if err := row.decode(tx.Get(spaceRow, appendRowKey(nil, w.s.Owner, id))); err != nil {
-			return nil, fmt.Errorf("%w: row of message %s", err, FormatID(id))
-		}
-		if w.s.With.IsFull() && string(row.with) != w.s.With.String() ||
-			w.s.Direction == Incoming && !row.incoming || w.s.Direction == Outgoing && row.incoming {
+		if ok, err := w.wants(tx, id); err != nil {
+			return nil, err
+		} else if !ok {
 			continue
 		}
 		v := tx.Get(spaceBody, appendID(nil, id))
@@ -329,7 +454,9 @@ func (w *walker) rows(tx store.Tx) (entries []*Entry, err error) {
 			return entries, nil
 		}
 	}
-	w.done = n < viewRows
+	if n < viewRows {
+		w.exhausted()
+	}
 	return entries, nil
 }
 

@@ -26,10 +26,12 @@ func New(h *feature.Host, a *Archive) feature.Feature {
 			feature.Implements(334, "1.0.0", feature.Partial, "bodies are kept in spite of <no-store/>: history cannot be turned off"),
 			feature.Implements(359, "0.7.0", feature.Complete, ""),
 			feature.Implements(424, "0.4.2", feature.Complete, "tombstones for clients, the original for the auditor"),
+			feature.Implements(431, "0.2.0", feature.Complete, "users and rooms; words in any order, \"a phrase\"; accents make no difference"),
 			feature.Implements(441, "0.2.0", feature.Complete, "the answer is always <always/>"),
 		},
 		Advertise: []feature.Advert{
 			{Var: xmpp.NSMAM, Where: own}, {Var: xmpp.NSMAMExt, Where: own}, {Var: nsGroupchatField, Where: own},
+			{Var: NSFulltext, Where: own}, {Var: NSFiles, Where: own},
 			{Var: xmpp.NSSID, Where: own | feature.Server},
 			{Var: xmpp.NSRetract, Where: own | feature.Server}, {Var: nsTombstone, Where: own},
 		},
@@ -112,7 +114,7 @@ func (a *Archive) Answer(ctx context.Context, r Request, d Delivery, send func([
 // noteRead moves the marker of what the owner got to the end of a page, if nothing between the marker and the page was
 // left out. It reports whether that is the end of the history.
 func (a *Archive) noteRead(q Query, r Result) bool {
-	if !q.With.IsZero() || q.IDs != nil || q.HasIndex || q.BeforeID != 0 || q.Before != 0 || !q.End.IsZero() {
+	if !q.With.IsZero() || q.IDs != nil || q.asks() || q.HasIndex || q.BeforeID != 0 || q.Before != 0 || !q.End.IsZero() {
 		return false
 	}
 	if r.Last == 0 {

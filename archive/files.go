@@ -25,6 +25,7 @@ type File struct {
 // Files calls fn for the files in the messages that a search finds. A body that is nothing but an address in which
 // Options.Links finds something is a file (XEP-0363).
 func (u *Auditor) Files(ctx context.Context, s Search, fn func(*Entry, File) error) (Found, error) {
+	s.Files = true
 	return u.Search(ctx, s, func(e *Entry) error {
 		for _, f := range u.archive.files(e) {
 			if err := fn(e, f); err != nil {

@@ -18,6 +18,7 @@ const (
 	spaceMarker store.Space = "history.marker" // owner → id up to which some resource got everything
 	spaceAudit  store.Space = "history.audit"  // time → access record
 	spaceLink   store.Space = "history.link"   // link, NUL, id → nothing
+	spaceChange store.Space = "history.change" // id → when; what the search index is yet to follow
 	spaceMeta   store.Space = "history.meta"
 )
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"confab/archive/search"
 	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/store"
@@ -22,6 +23,8 @@ type Query struct {
 	AfterID    uint64    // neither included
 	BeforeID   uint64
 	IDs        []uint64 // these only
+	Text       *search.Query
+	Files      bool // only what names a file
 
 	// The page (XEP-0059): from the beginning, after an id, before one, from the end, or from an index on.
 	After    uint64
@@ -68,7 +71,7 @@ func (a *Archive) Page(ctx context.Context, q Query, fn func(*Item) error) (Resu
 	if q.None {
 		q.Max = 0
 	}
-	s := search{a: a, q: &q, x: indexOf(q.Owner, q.With)}
+	s := paging{a: a, q: &q, x: indexOf(q.Owner, q.With)}
 	ids, r, err := s.page(ctx)
 	if err != nil {
 		return Result{}, err
@@ -108,17 +111,17 @@ func (a *Archive) Page(ctx context.Context, q Query, fn func(*Item) error) (Resu
 // backward reports whether the page is looked for from its newest end.
 func (q *Query) backward() bool { return q.Before != 0 || q.Last }
 
-// search is a query on its way.
-type search struct {
+// paging is a query on its way.
+type paging struct {
 	a      *Archive
 	q      *Query
 	x      index
 	lo, hi uint64 // the ids that the conditions allow: lo included, hi not
 }
 
-func (s *search) page(ctx context.Context) (ids []uint64, r Result, err error) {
+func (s *paging) page(ctx context.Context) (ids []uint64, r Result, err error) {
 	q := s.q
-	filtered := q.With.IsFull()
+	filtered := q.With.IsFull() || q.asks()
 	total := 0
 	err = s.a.db.View(ctx, func(tx store.Tx) error {
 		if err := s.known(tx); err != nil {
@@ -134,8 +137,9 @@ func (s *search) page(ctx context.Context) (ids []uint64, r Result, err error) {
 			return nil
 		}
 		first, last, n := s.extent(tx)
-		total = n
-		s.lo, s.hi = first.id, last.id+1
+		if total = n; n > 0 {
+			s.lo, s.hi = first.id, last.id+1
+		}
 		return nil
 	})
 	switch {
@@ -148,18 +152,20 @@ func (s *search) page(ctx context.Context) (ids []uint64, r Result, err error) {
 		return ids, r, nil
 	case total == 0:
 		return nil, Result{Index: -1, Complete: true}, nil
+	case q.asks():
+		return s.search(ctx)
 	case total <= maxWalk:
-		if ids, err = s.walk(ctx, s.lo, s.hi, false, total); err != nil {
+		if ids, err = s.walk(ctx, span{s.lo, s.hi, false, total}); err != nil {
 			return nil, r, err
 		}
 		ids, r = s.slice(ids)
 		return ids, r, nil
 	}
-	return s.uncounted(ctx)
+	return s.uncounted(func(sp span) ([]uint64, error) { return s.walk(ctx, sp) })
 }
 
 // known checks that every id that the query refers to is in the archive.
-func (s *search) known(tx store.Tx) error {
+func (s *paging) known(tx store.Tx) error {
 	q := s.q
 	key := appendConversation(nil, q.Owner, "")
 	has := func(id uint64) bool { return tx.Get(spaceRow, appendID(key[:len(key):len(key)], id)) != nil }
@@ -176,7 +182,7 @@ func (s *search) known(tx store.Tx) error {
 	return nil
 }
 
-func (s *search) window() {
+func (s *paging) window() {
 	q := s.q
 	s.lo, s.hi = 0, maxID
 	if !q.Start.IsZero() {
@@ -194,7 +200,7 @@ func (s *search) window() {
 }
 
 // bounds narrows the window to where the page is to be looked for.
-func (s *search) bounds() (lo, hi uint64, backward bool) {
+func (s *paging) bounds() (lo, hi uint64, backward bool) {
 	q := s.q
 	lo, hi = s.lo, s.hi
 	if q.After != 0 {
@@ -207,7 +213,7 @@ func (s *search) bounds() (lo, hi uint64, backward bool) {
 }
 
 // extent returns the ends of the window and how many entries it has.
-func (s *search) extent(tx store.Tx) (first, last entry, n int) {
+func (s *paging) extent(tx store.Tx) (first, last entry, n int) {
 	if s.lo >= s.hi {
 		return first, last, 0
 	}
@@ -223,7 +229,7 @@ func (s *search) extent(tx store.Tx) (first, last entry, n int) {
 }
 
 // counted finds a page by the ordinals of an index.
-func (s *search) counted(tx store.Tx) (ids []uint64, r Result) {
+func (s *paging) counted(tx store.Tx) (ids []uint64, r Result) {
 	r.Index = -1
 	first, last, n := s.extent(tx)
 	if r.Count = n; n == 0 {
@@ -287,31 +293,39 @@ func (x index) seek(tx store.Tx, first, last entry, ordinal uint64) uint64 {
 }
 
 // listed returns those of the ids that the query names which meet its other conditions, in order.
-func (s *search) listed(tx store.Tx) []uint64 {
+func (s *paging) listed(tx store.Tx) []uint64 {
 	ids := slices.Clone(s.q.IDs)
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
 	return slices.DeleteFunc(ids, func(id uint64) bool {
-		return id < s.lo || id >= s.hi || !s.q.With.IsZero() && !s.matches(tx, id)
+		return id < s.lo || id >= s.hi || !s.matches(tx, id)
 	})
 }
 
-// matches reports whether a message is with whom the query says.
-func (s *search) matches(tx store.Tx, id uint64) bool {
+// matches reports whether a message is with whom the query says, and has in it what that asks for.
+func (s *paging) matches(tx store.Tx, id uint64) bool {
+	return s.isWith(tx, id) && (!s.q.asks() || s.says(tx, id))
+}
+
+// isWith reports whether the owner has a message, with whom the query says.
+func (s *paging) isWith(tx store.Tx, id uint64) bool {
 	var r row
-	if err := r.decode(tx.Get(spaceRow, appendRowKey(nil, s.q.Owner, id))); err != nil {
-		return false
+	err := r.decode(tx.Get(spaceRow, appendRowKey(nil, s.q.Owner, id)))
+	return err == nil && isWith(r.with, s.q.With)
+}
+
+// isWith reports whether the other side in a row is the one that is looked for: any, a bare address with all its
+// resources, or a full one.
+func isWith(with []byte, want xmpp.JID) bool {
+	if want.IsZero() {
+		return true
 	}
-	with := s.q.With.String()
-	if s.q.With.IsFull() {
-		return string(r.with) == with
-	}
-	rest, ok := bytes.CutPrefix(r.with, []byte(with))
-	return ok && (len(rest) == 0 || rest[0] == '/')
+	rest, ok := bytes.CutPrefix(with, []byte(want.String()))
+	return ok && (len(rest) == 0 || rest[0] == '/' && !want.IsFull())
 }
 
 // slice takes the page out of all that was found.
-func (s *search) slice(all []uint64) (ids []uint64, r Result) {
+func (s *paging) slice(all []uint64) (ids []uint64, r Result) {
 	r = Result{Index: -1, Count: len(all)}
 	lo, hi, backward := s.bounds()
 	from, _ := slices.BinarySearch(all, lo)
@@ -337,7 +351,7 @@ func (s *search) slice(all []uint64) (ids []uint64, r Result) {
 }
 
 // uncounted finds a page among more than can be counted.
-func (s *search) uncounted(ctx context.Context) (ids []uint64, r Result, err error) {
+func (s *paging) uncounted(find func(span) ([]uint64, error)) (ids []uint64, r Result, err error) {
 	r = Result{Index: -1, Count: -1}
 	if s.q.Max == 0 {
 		return nil, r, nil
@@ -346,7 +360,7 @@ func (s *search) uncounted(ctx context.Context) (ids []uint64, r Result, err err
 		return nil, r, xmpp.NewError(xmpp.FeatureNotImplemented, "too many messages to page by index")
 	}
 	lo, hi, backward := s.bounds()
-	ids, err = s.walk(ctx, lo, hi, backward, s.q.Max+1)
+	ids, err = find(span{lo, hi, backward, s.q.Max + 1})
 	if r.Complete = len(ids) <= s.q.Max; !r.Complete {
 		ids = ids[:s.q.Max]
 	}
@@ -356,23 +370,27 @@ func (s *search) uncounted(ctx context.Context) (ids []uint64, r Result, err err
 	return ids, r, err
 }
 
-// walk reads rows in short Views until it has found n that match.
-func (s *search) walk(ctx context.Context, lo, hi uint64, backward bool, n int) (ids []uint64, err error) {
-	for lo < hi && len(ids) < n {
+// walk reads rows of a span in short Views, until it has found as many as are wanted that match.
+func (s *paging) walk(ctx context.Context, sp span) (ids []uint64, err error) {
+	limit := viewRows
+	if s.q.asks() {
+		limit = 500 // messages are read, too
+	}
+	for sp.lo < sp.hi && len(ids) < sp.n {
 		read := 0
 		err := s.a.db.View(ctx, func(tx store.Tx) error {
-			r := s.x.in(lo, hi)
-			r.Reverse, r.Limit = backward, viewRows
+			r := s.x.in(sp.lo, sp.hi)
+			r.Reverse, r.Limit = sp.backward, limit
 			for k := range tx.Scan(spaceRow, r) {
 				read++
 				id := idOf(k)
-				if backward {
-					hi = id
+				if sp.backward {
+					sp.hi = id
 				} else {
-					lo = id + 1
+					sp.lo = id + 1
 				}
 				if s.matches(tx, id) {
-					if ids = append(ids, id); len(ids) == n {
+					if ids = append(ids, id); len(ids) == sp.n {
 						return nil
 					}
 				}
@@ -382,7 +400,7 @@ func (s *search) walk(ctx context.Context, lo, hi uint64, backward bool, n int) 
 		if err != nil {
 			return nil, err
 		}
-		if read < viewRows {
+		if read < limit {
 			break
 		}
 	}

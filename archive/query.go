@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"confab/archive/search"
 	"confab/xmpp"
 	"confab/xmpp/form"
 )
@@ -16,6 +17,17 @@ type Request struct {
 	QueryID string
 	Node    string // of XEP-0442; empty in archives of messages
 }
+
+// What queries may ask for besides what XEP-0313 says; disco#info announces it.
+const (
+	NSFulltext = "urn:xmpp:fulltext:0" // XEP-0431
+	NSFiles    = "urn:confab:mam:0"    // our own: the field {urn:confab:mam:0}files, a boolean; true: only messages that name files
+)
+
+const (
+	fieldText  = "{" + NSFulltext + "}fulltext"
+	fieldFiles = "{" + NSFiles + "}files"
+)
 
 // maxIDs bounds how many messages one query may name.
 const maxIDs = 1000
@@ -104,14 +116,29 @@ func (q *Query) readField(name string, values []string) (err error) {
 		}
 	case "include-groupchat":
 		// XEP-0313 §4.1.4: archives of people hold no groupchat, so both answers are alike.
-		if !slices.Contains([]string{"0", "1", "false", "true"}, value) {
-			return badRequest("include-groupchat is true or false")
+		_, err = parseBool(name, value)
+	case fieldText: // XEP-0431 §3.1; empty it is no condition
+		if value != "" {
+			q.Text, err = search.Parse(value)
 		}
+	case fieldFiles:
+		q.Files, err = parseBool(name, value)
 	default:
 		// XEP-0313 §4.1.5
 		return xmpp.NewError(xmpp.FeatureNotImplemented, "there is no field "+name)
 	}
 	return err
+}
+
+// parseBool reads a boolean field (XEP-0004 §3.3).
+func parseBool(name, value string) (bool, error) {
+	switch value {
+	case "1", "true":
+		return true, nil
+	case "0", "false":
+		return false, nil
+	}
+	return false, badRequest(name + " is true or false")
 }
 
 func (q *Query) readRSM(r form.RSM) (err error) {
@@ -191,6 +218,8 @@ func AppendFields(dst []byte) []byte {
 		"<field type='text-single' var='after-id'/>"+
 		"<field type='list-multi' var='ids'><validate xmlns='http://jabber.org/protocol/xdata-validate' datatype='xs:string'><open/></validate></field>"+
 		"<field type='boolean' var='include-groupchat'/>"+
+		"<field type='text-single' var='"+fieldText+"'/>"+
+		"<field type='boolean' var='"+fieldFiles+"'/>"+
 		"</x></query>"...)
 }
 

@@ -95,6 +95,9 @@ func (a *Archive) dropBody(tx store.Tx, id uint64, b *body) error {
 			return err
 		}
 	}
+	if err := a.noteChange(tx, id); err != nil {
+		return err
+	}
 	if id >= a.last.Load() {
 		if err := tx.Put(spaceMeta, keyLast, appendID(nil, id)); err != nil {
 			return err
@@ -164,6 +167,9 @@ func (a *Archive) SetTombstone(ctx context.Context, id uint64, t Tombstone) (ok 
 			return fmt.Errorf("%w: message %s", err, FormatID(id))
 		}
 		b.tomb = t.append(nil)
+		if err := a.noteChange(tx, id); err != nil {
+			return err
+		}
 		return tx.Put(spaceBody, key, b.append(nil))
 	})
 	return ok, err

@@ -130,7 +130,7 @@ func TestTombstone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := u.Search(t.Context(), Search{Text: "secret"}, func(e *Entry) error {
+	f, err := u.Search(t.Context(), Search{Text: text("secret")}, func(e *Entry) error {
 		if e.Retracted == nil || e.Retracted.By != jids[romeo] || e.Retracted.ID != id+5 || e.Body != "secret" {
 			t.Errorf("the auditor sees %+v", e)
 		}

@@ -19,7 +19,7 @@ import (
 
 func (a *app) historyCommand() *cobra.Command {
 	c := group("history", "Read what was said",
-		a.historyList(), a.historyShow(), a.historySearch(), a.historyFiles(), a.historyExport(), a.historyAccesses())
+		a.historyList(), a.historyShow(), a.historySearch(), a.historyFiles(), a.historyExport(), a.historyAccesses(), a.historyReindex())
 	c.Long = `Read what was said, by whom, and when. Everything is kept as it was sent: what people
 retracted is here, and marked. Every use of these commands is noted in the history
 itself before anything is read; 'confab history accesses' shows the notes.`
@@ -92,7 +92,9 @@ func (m *messages) searchFlags(c *cobra.Command) {
 	c.Flags().StringVar(&m.With, "with", "", "only the user's conversation with this `address`")
 	c.Flags().StringVar(&m.From, "from", "", "only from this `address`, or this domain")
 	c.Flags().StringVar(&m.To, "to", "", "only to this `address`, or this domain")
-	c.Flags().StringVar(&m.Text, "text", "", "only with this `text`; case and accents make no difference")
+	c.Flags().StringVar(&m.Text, "text", "", "only with these `words`, in any order, or a \"phrase\"")
+	c.Flags().StringVar(&m.Part, "part", "", "only with this `text`, also within words; reads every message")
+	c.MarkFlagsMutuallyExclusive("text", "part")
 	c.MarkFlagsMutuallyExclusive("user", "id")
 	m.period.flags(c)
 }
@@ -196,8 +198,14 @@ func (a *app) historySearch() *cobra.Command {
 		Long: `Search the history of everybody, by text, sender, recipient and time; all conditions
 have to be met. Each message is found once, however many people have it. Messages
 that clients encrypted between them are kept, but their text cannot be searched;
-confab says how many there were. Times are UTC.`,
+confab says how many there were. Times are UTC.
+
+TEXT is one or more words, which are found in any order, and "phrases" in quotation
+marks, whose words follow one another. Case and accents make no difference; the last
+word finds longer ones, too. To look within words, say --part: that takes longer, as
+it reads every message.`,
 		Example: `  confab history search 'quote 4711' --since 2026-01-01 --until 2026-03-31
+  confab history search '"the new price"' --from alice
   confab history search --from alice --to bob --since 7d --json
   confab history search --user carol --with alice lunch`,
 		Args: cobra.MaximumNArgs(1),
@@ -271,7 +279,7 @@ func (a *app) sumUp(found admin.HistoryFound, p admin.HistoryParams) {
 	} else {
 		a.note("%d messages", found.Messages)
 	}
-	if p.Text != "" && found.Unreadable > 0 {
+	if (p.Text != "" || p.Part != "") && found.Unreadable > 0 {
 		a.note("%d messages that meet the other conditions are encrypted between clients: their text could not be searched", found.Unreadable)
 	}
 }
@@ -299,7 +307,7 @@ func (a *app) historyFiles() *cobra.Command {
 			}
 			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 			rows := 0
-			found, err := perform(a, c, admin.HistoryFiles, p, admin.Receiver[admin.SharedFile]{Item: func(f admin.SharedFile) error {
+			_, err = perform(a, c, admin.HistoryFiles, p, admin.Receiver[admin.SharedFile]{Item: func(f admin.SharedFile) error {
 				if a.json {
 					return a.printJSON(f)
 				}
@@ -314,7 +322,7 @@ func (a *app) historyFiles() *cobra.Command {
 				return err
 			}
 			if rows == 0 && !a.json {
-				a.note("no files in %d messages", found.Messages)
+				a.note("no files found")
 			}
 			return w.Flush()
 		},
@@ -322,6 +330,28 @@ func (a *app) historyFiles() *cobra.Command {
 	m.idFlag(c)
 	m.period.flags(c)
 	return a.jsonFlag(c)
+}
+
+func (a *app) historyReindex() *cobra.Command {
+	return a.jsonFlag(&cobra.Command{
+		Use:   "reindex",
+		Short: "Build the index for searches again",
+		Long: `Build the index for searches again. The server keeps it up by itself and builds it again
+when it is damaged, so this is hardly ever needed. Searches find everything meanwhile,
+but take longer.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			r, err := perform(a, c, admin.HistoryReindex, admin.None{}, admin.Receiver[admin.None]{Progress: a.progress("indexing")})
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(r)
+			}
+			a.printf("indexed %d messages\n", r.Messages)
+			return nil
+		},
+	})
 }
 
 // cell makes text that somebody else wrote fit into a table.

@@ -1,12 +1,14 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"confab/archive"
+	"confab/archive/search"
 	"confab/xmpp"
 	"confab/xmpp/directory"
 )
@@ -129,7 +131,8 @@ type HistoryParams struct {
 	With   string     `json:"with,omitempty"` // in the archive of the owner
 	From   string     `json:"from,omitempty"` // as it was sent
 	To     string     `json:"to,omitempty"`
-	Text   string     `json:"text,omitempty"`
+	Text   string     `json:"text,omitempty"`   // words, in any order, or a phrase in quotation marks
+	Part   string     `json:"part,omitempty"`   // text as it is, also within words
 	Start  *time.Time `json:"start,omitempty"`  // included
 	End    *time.Time `json:"end,omitempty"`    // not included
 	Last   int        `json:"last,omitempty"`   // only the newest of them; 0: all
@@ -141,7 +144,15 @@ const maxLast = 10_000
 
 // search turns parameters into what the archive understands.
 func (a *Admin) search(p HistoryParams) (archive.Search, error) {
-	s := archive.Search{Text: p.Text}
+	s := archive.Search{Part: p.Part}
+	if p.Text != "" {
+		q, err := search.Parse(p.Text)
+		var wrong *xmpp.Error
+		if errors.As(err, &wrong) {
+			return s, failf(Usage, "%s", wrong.Text)
+		}
+		s.Text = q
+	}
 	if p.Owner != (Owner{}) {
 		u, err := a.owner(p.Owner)
 		if err != nil {
@@ -177,8 +188,7 @@ func (a *Admin) search(p HistoryParams) (archive.Search, error) {
 // HistoryFound sums up what was looked for and found.
 type HistoryFound struct {
 	Messages   int `json:"messages"`
-	Searched   int `json:"searched"`   // messages that met the conditions other than the text
-	Unreadable int `json:"unreadable"` // of these: encrypted between clients
+	Unreadable int `json:"unreadable"` // that meet the conditions other than the text and are encrypted between clients
 }
 
 // HistoryRead streams messages from the oldest to the newest, written down in a
@@ -228,7 +238,7 @@ func defineRead(name string) HistoryRead {
 		if err == nil {
 			err = out.Close()
 		}
-		return HistoryFound{found.Matched, found.Looked, found.Unreadable}, err
+		return HistoryFound{found.Matched, found.Unreadable}, err
 	})
 }
 
@@ -275,7 +285,18 @@ var HistoryFiles = define(Operation{Name: "history files"}, func(c *call[SharedF
 			URL: f.URL, Name: f.Name, Type: f.MediaType, Size: max(f.Size, 0),
 		})
 	})
-	return HistoryFound{found.Matched, found.Looked, found.Unreadable}, err
+	return HistoryFound{found.Matched, found.Unreadable}, err
+})
+
+// Reindexed says what an index was built of.
+type Reindexed struct {
+	Messages int `json:"messages"`
+}
+
+// HistoryReindex builds the search index anew.
+var HistoryReindex = define(Operation{Name: "history reindex", Audited: true}, func(c *call[None], _ None) (Reindexed, error) {
+	n, err := c.Archive.Reindex(c, c.progress)
+	return Reindexed{n}, err
 })
 
 // HistoryAccessesParams choose the time.
