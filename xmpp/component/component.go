@@ -40,9 +40,9 @@ type Component struct {
 // Options are the settings of a Server.
 type Options struct {
 	Components []Component
-	Stream *stream.Options // prepared; its Rate is what one component may send
-	Clock  xmpp.Clock
-	Log    *slog.Logger
+	Stream     *stream.Options // prepared; its Rate is what one component may send
+	Clock      xmpp.Clock
+	Log        *slog.Logger
 
 	LoginTimeout time.Duration // from accept to a good handshake; 0: 10 s
 	Waiting      int           // connections without one, at a time; 0: 64

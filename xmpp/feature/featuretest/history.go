@@ -52,14 +52,16 @@ func (h *history) Keep(batch []*feature.Dispatch, c feature.Count, deliver func(
 // Keep is a feature that keeps messages with a body, for both sides.
 func Keep() feature.Feature {
 	return feature.Feature{Name: "keep", Keep: func(d *feature.Dispatch) error {
-		if d.User == nil || d.Stanza.Child("", "body") == nil {
+		if d.User == nil && d.Peer == nil || d.Stanza.Child("", "body") == nil {
 			return nil
 		}
 		to, from := d.To.Bare(), d.From.Bare()
 		if d.Session != nil && from != to {
 			d.Copies = append(d.Copies, feature.Copy{Owner: d.Session.User(), OwnerJID: from, With: d.To})
 		}
-		d.Copies = append(d.Copies, feature.Copy{Owner: d.User.ID, OwnerJID: to, With: d.From, Incoming: true})
+		if d.User != nil {
+			d.Copies = append(d.Copies, feature.Copy{Owner: d.User.ID, OwnerJID: to, With: d.From, Incoming: true})
+		}
 		return nil
 	}}
 }
