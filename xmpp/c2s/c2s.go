@@ -143,27 +143,40 @@ func (s *Server) Serve(l net.Listener, direct bool) error {
 }
 
 func (s *Server) take(nc net.Conn, direct bool) {
-	peer := addressOf(nc.RemoteAddr())
-	if !s.waiting.enter(peer, s.opts.Waiting) {
-		s.Stats.RefusedStreams.Add(1)
-		nc.Close()
-		return
-	}
 	if tc, ok := nc.(*net.TCPConn); ok {
 		tc.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 5 * time.Minute, Interval: time.Minute, Count: 4})
 	}
-	c := &client{srv: s, Conn: stream.New(nc, s.stream.Load()), peer: peer, left: make(chan struct{})}
+	begin := (*client).upgrade
+	if direct {
+		begin = (*client).direct
+	}
+	c := &client{srv: s, peer: addressOf(nc.RemoteAddr())}
+	c.info.Transport = "tcp"
+	s.admit(c, nc, begin)
+}
+
+// admit starts a client on a connection, up to the first stream that it can log
+// in on by begin, unless there is no place for it.
+func (s *Server) admit(c *client, nc net.Conn, begin func(*client) error) bool {
+	if !s.waiting.enter(c.peer, s.opts.Waiting) {
+		s.Stats.RefusedStreams.Add(1)
+		nc.Close()
+		return false
+	}
+	c.info.Remote = nc.RemoteAddr().String()
+	c.Conn, c.left = stream.New(nc, s.stream.Load()), make(chan struct{})
 	s.mu.Lock()
 	if s.stopping.Load() {
 		s.mu.Unlock()
-		s.waiting.leave(peer)
-		nc.Close()
-		return
+		s.waiting.leave(c.peer)
+		c.Abort()
+		return false
 	}
 	s.clients[c] = struct{}{}
 	s.running.Add(1)
 	s.mu.Unlock()
-	go c.run(direct)
+	go c.run(begin)
+	return true
 }
 
 func (s *Server) forget(c *client) {
@@ -250,6 +263,8 @@ type client struct {
 	batch   *feature.Batch
 	info    router.Info
 	peer    netip.Addr    // who is behind the address
+	secured bool          // nobody can listen
+	binding auth.Binding  // once secured: what SASL may bind to
 	left    chan struct{} // closed when the reader has let go of the session
 	door    patience      // until it has logged in
 
@@ -260,7 +275,7 @@ type client struct {
 // errDone ends the reader without an error for the peer: everything has been said.
 var errDone = errors.New("done")
 
-func (c *client) run(direct bool) {
+func (c *client) run(begin func(*client) error) {
 	s := c.srv
 	defer s.forget(c)
 	defer c.Finish()
@@ -276,8 +291,7 @@ func (c *client) run(direct bool) {
 			}
 		}
 	}()
-	c.info = router.Info{Remote: c.RemoteAddr().String(), Transport: "tcp"}
-	err := c.negotiate(direct)
+	err := c.negotiate(begin)
 	if err == nil {
 		err = c.serve()
 	}

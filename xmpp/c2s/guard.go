@@ -71,20 +71,24 @@ func (g *guard) failed(a netip.Addr) {
 	g.peers[a] = f
 }
 
-// addressOf names who is behind an address: of IPv6, the /64 that one
-// subscriber has.
+// addressOf names who is behind a network address.
 func addressOf(a net.Addr) netip.Addr {
 	ap, err := netip.ParseAddrPort(a.String())
 	if err != nil {
 		return netip.Addr{}
 	}
-	ip := ap.Addr().Unmap()
-	if ip.Is6() {
-		if p, err := ip.Prefix(64); err == nil {
+	return subscriber(ap.Addr())
+}
+
+// subscriber is who has an address: of IPv6, the /64 that one subscriber has.
+func subscriber(a netip.Addr) netip.Addr {
+	a = a.Unmap()
+	if a.Is6() {
+		if p, err := a.Prefix(64); err == nil {
 			return p.Addr()
 		}
 	}
-	return ip
+	return a
 }
 
 // vestibule counts the connections that have not logged in.

@@ -10,16 +10,10 @@ import (
 	"confab/xmpp/router"
 )
 
-// negotiate takes a connection up to a bound or resumed session.
-func (c *client) negotiate(direct bool) error {
-	if direct {
-		if err := c.secure(c.srv.tlsDirect.Load()); err != nil {
-			return err
-		}
-	} else if err := c.upgrade(); err != nil {
-		return err
-	}
-	if err := c.open(); err != nil {
+// negotiate takes a connection up to a bound or resumed session. begin brings it
+// to the first stream that is secured.
+func (c *client) negotiate(begin func(*client) error) error {
+	if err := begin(c); err != nil {
 		return err
 	}
 	again, err := c.authenticate()
@@ -27,6 +21,7 @@ func (c *client) negotiate(direct bool) error {
 		return err
 	}
 	c.LoggedIn()
+	c.binding = auth.Binding{} // not to be kept as long as the connection
 	if again {
 		c.Restart()
 		if err := c.open(); err != nil {
@@ -40,14 +35,19 @@ func (c *client) negotiate(direct bool) error {
 	return c.bind()
 }
 
+// direct is TLS from the first byte (XEP-0368).
+func (c *client) direct() error { return c.secure(c.srv.tlsDirect.Load()) }
+
+// secure makes the TLS handshake and reads the header of the stream behind it.
 func (c *client) secure(config *tls.Config) error {
 	if err := c.StartTLS(config); err != nil {
 		c.Hangup()
 		return errDone
 	}
 	state := c.TLS()
-	c.info.TLS = tls.VersionName(state.Version) + " " + tls.CipherSuiteName(state.CipherSuite)
-	return nil
+	c.info.TLS = describe(state)
+	c.secured, c.binding = true, auth.BindTLS(*state, c.Sent())
+	return c.open()
 }
 
 // upgrade is the first stream, on which nothing but STARTTLS is to be had (RFC 6120 §5).
@@ -115,7 +115,7 @@ func (c *client) check(h *xmpp.Header) *xmpp.StreamError {
 		return &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized, Text: "logged in to another domain"}
 	}
 	c.domain, c.lang = d, h.Lang
-	if c.user == nil && c.TLS() != nil && h.From != "" { // XEP-0388 §2.1
+	if c.user == nil && c.secured && h.From != "" { // XEP-0388 §2.1
 		from, err := xmpp.ParseJID(h.From)
 		if err != nil { // the mail address of somebody, as it is typed in
 			from, err = c.srv.opts.Directory.LoginJID(d.Name(), h.From)
@@ -149,7 +149,11 @@ func supported(version string) bool {
 }
 
 func (c *client) header(h *xmpp.Header) []byte {
-	b := append([]byte(nil), "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0' xml:lang='en'"...)
+	tag, end := "<?xml version='1.0'?><stream:stream xmlns='"+xmpp.NSClient+"' xmlns:stream='"+xmpp.NSStream+"'", ">"
+	if c.Framed() {
+		tag, end = "<open xmlns='"+xmpp.NSFraming+"'", "/>"
+	}
+	b := append([]byte(tag), " version='1.0' xml:lang='en'"...)
 	b = xmpp.AppendAttr(b, "id", rand.Text())
 	switch {
 	case c.domain != nil:
@@ -160,7 +164,7 @@ func (c *client) header(h *xmpp.Header) []byte {
 	if h.From != "" {
 		b = xmpp.AppendAttr(b, "to", h.From)
 	}
-	return append(b, '>')
+	return append(b, end...)
 }
 
 // fail tells the peer why its stream ends. The caller has opened our stream by
@@ -245,6 +249,3 @@ func (c *client) begin(s *router.Session) {
 	c.srv.Stats.Logins.Add(1)
 	c.SetReadDeadline(noDeadline)
 }
-
-// binding is what SASL may bind to.
-func (c *client) binding() auth.Binding { return auth.BindTLS(*c.TLS(), c.Sent()) }

@@ -23,7 +23,7 @@ type attempt struct {
 // next; else the client has its address, or the features to get one by.
 func (c *client) authenticate() (again bool, err error) {
 	s := c.srv
-	binding := c.binding()
+	binding := c.binding
 	offered := s.opts.Auth.Mechanisms(c.domain.Name(), binding)
 	b := append([]byte(nil), "<stream:features><mechanisms xmlns='"+xmpp.NSSASL+"'>"...)
 	for _, m := range offered {
@@ -44,7 +44,7 @@ func (c *client) authenticate() (again bool, err error) {
 
 	for range s.opts.Attempts {
 		// Both profiles offer the same, which is what XEP-0474 §5.1 vouches for.
-		at := &attempt{peer: addressOf(c.RemoteAddr())}
+		at := &attempt{peer: c.peer}
 		at.Attempt = auth.Attempt{Domain: c.domain.Name(), Binding: binding, Offered: offered, Announced: announced}
 		done, err := c.try(at)
 		if done || err != nil {

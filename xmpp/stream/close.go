@@ -29,10 +29,17 @@ func (x *Conn) close(err *xmpp.StreamError) {
 		x.out = outputs.Get().(*[]byte)
 	}
 	before := len(*x.out)
-	if err != nil {
+	switch {
+	case err != nil && x.frames != nil:
+		*x.out = err.AppendDeclared(*x.out)
+	case err != nil:
 		*x.out = err.Append(*x.out)
 	}
-	*x.out = append(*x.out, closingTag...)
+	if x.frames != nil {
+		*x.out = append(*x.out, closingElement...)
+	} else {
+		*x.out = append(*x.out, closingTag...)
+	}
 	x.opts.Stats.Waiting.Add(int64(len(*x.out) - before))
 	// A write that is stuck gets no more than the time of a farewell, and a
 	// reader that waits for its own peer goes on.

@@ -30,13 +30,47 @@ func (nothing) Temporary() bool { return true }
 // tls.Config.GetCertificate calls it with what it returns, so that the
 // tls-server-end-point binding is that of the certificate this peer saw.
 func Certificate(hello *tls.ClientHelloInfo, c *tls.Certificate) {
-	w, ok := hello.Conn.(*wire)
-	if !ok || c == nil {
+	if c == nil {
 		return
 	}
-	if w.sent = c.Leaf; w.sent == nil && len(c.Certificate) > 0 {
-		w.sent, _ = x509.ParseCertificate(c.Certificate[0])
+	sent := c.Leaf
+	if sent == nil && len(c.Certificate) > 0 {
+		sent, _ = x509.ParseCertificate(c.Certificate[0])
 	}
+	switch w := hello.Conn.(type) {
+	case *wire:
+		w.sent = sent
+	case *noted:
+		w.sent = sent
+	}
+}
+
+// Noting is a listener for somebody else's TLS whose connections remember what
+// Certificate notes; Noted tells it.
+func Noting(l net.Listener) net.Listener { return noting{l} }
+
+type noting struct{ net.Listener }
+
+type noted struct {
+	net.Conn
+	sent *x509.Certificate
+}
+
+func (n noting) Accept() (net.Conn, error) {
+	c, err := n.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &noted{Conn: c}, nil
+}
+
+// Noted returns the certificate that TLS sent on a connection from a Noting
+// listener, or nil.
+func Noted(c *tls.Conn) *x509.Certificate {
+	if n, ok := c.NetConn().(*noted); ok {
+		return n.sent
+	}
+	return nil
 }
 
 // StartTLS secures the connection; after <proceed/>, or as its first act

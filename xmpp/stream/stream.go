@@ -1,5 +1,6 @@
-// Package stream is an XML stream on a TCP connection (RFC 6120 §4): limits,
-// TLS, lexing, the out buffer and its deadlines. It knows no session.
+// Package stream is an XML stream on a TCP connection (RFC 6120 §4), or in the
+// frames of another transport: limits, TLS, lexing, the out buffer and its
+// deadlines. It knows no session.
 //
 // One goroutine reads a Conn; any may append to its out buffer. There is no
 // permanent writer: a flusher exists while bytes wait.
@@ -97,14 +98,17 @@ func (o *Options) Prepare() {
 // its reader; Append, Flush and Close may be called by anybody.
 type Conn struct {
 	opts *Options
-	raw  *wire     // the TCP connection
+	raw  *wire     // the TCP connection, or what stands for it
 	tls  *tls.Conn // nil: not secured
+
+	frames Framed // raw, if it is framed; else nil
 
 	lexer  xmpp.Lexer
 	in     []byte // unread input is in[next:]
 	next   int
 	pooled *[]byte // in's memory, nil while nothing is buffered
 	small  [64]byte
+	limit  int // bytes of an element
 	bucket bucket
 
 	mu      sync.Mutex
@@ -119,7 +123,7 @@ type Conn struct {
 	failed  error
 }
 
-// New takes over an accepted connection.
+// New takes over an accepted connection: of TCP, or a Framed one.
 func New(c net.Conn, o *Options) *Conn {
 	o.Stats.Open.Add(1)
 	o.Stats.Accepted.Add(1)
@@ -127,15 +131,21 @@ func New(c net.Conn, o *Options) *Conn {
 	w.prepare()
 	x := &Conn{opts: o, raw: w, net: w, closed: make(chan struct{})}
 	x.drained = sync.NewCond(&x.mu)
+	x.frames, _ = c.(Framed)
 	x.lexer.JIDs = o.JIDs
-	x.lexer.SetLimits(o.BeforeLogin)
+	x.setLimits(o.BeforeLogin)
 	return x
 }
 
 // LoggedIn raises the limits to those of a client that has logged in.
 func (x *Conn) LoggedIn() {
-	x.lexer.SetLimits(x.opts.AfterLogin)
+	x.setLimits(x.opts.AfterLogin)
 	x.bucket = newBucket(x.opts.Rate)
+}
+
+func (x *Conn) setLimits(l xmpp.Limits) {
+	x.lexer.SetLimits(l)
+	x.limit = l.Bytes
 }
 
 // Restart forgets the stream, so that ReadHeader reads the next one (RFC 6120
@@ -151,6 +161,9 @@ func (x *Conn) RemoteAddr() net.Addr { return x.raw.RemoteAddr() }
 
 // ReadHeader reads the opening of the peer's stream.
 func (x *Conn) ReadHeader() (xmpp.Header, error) {
+	if x.frames != nil {
+		return x.readOpen()
+	}
 	for {
 		h, n, err := x.lexer.Header(x.in[x.next:])
 		x.next += n
@@ -169,6 +182,9 @@ func (x *Conn) ReadHeader() (xmpp.Header, error) {
 func (x *Conn) Next(st *xmpp.Stanza) (ok bool, err error) {
 	if x.next == len(x.in) {
 		return false, nil
+	}
+	if x.frames != nil {
+		return x.nextFramed(st)
 	}
 	n, err := x.lexer.Next(x.in[x.next:], st)
 	x.next += n
@@ -198,6 +214,9 @@ const inputSize = 16 << 10 // a TLS record
 // no longer valid. A connection at rest holds no buffer: it waits with a few
 // bytes of its own, and takes a pooled buffer when something has come.
 func (x *Conn) Fill() error {
+	if x.frames != nil {
+		return x.fillFrame()
+	}
 	rest := len(x.in) - x.next
 	if rest == 0 {
 		x.release()
