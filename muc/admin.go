@@ -287,9 +287,7 @@ func (r *room) request(d *feature.Dispatch) request {
 
 // succeed answers a request. It is sent before what others are told, so that the sender hears it first (§8.2).
 func (q *request) succeed(out *router.Batch) {
-	if q.d.Session != nil {
-		q.d.Session.Send(out, xmpp.AppendResult(nil, q.d.Stanza, nil))
-	}
+	q.d.Reply(out, xmpp.AppendResult(nil, q.d.Stanza, nil))
 }
 
 // adminSet makes changes of roles and affiliations: all that the request has, or none (§9.2).

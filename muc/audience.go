@@ -3,7 +3,6 @@ package muc
 import (
 	"confab/xmpp"
 	"confab/xmpp/directory"
-	"confab/xmpp/router"
 )
 
 // Audience returns the users of ours for whom what is said in a room is meant: its members, whether a client of theirs
@@ -37,8 +36,8 @@ func (m *Rooms) Audience(address xmpp.JID) (all []directory.ID, err error) {
 		}
 	}
 	for _, s := range r.seats {
-		if session, ok := s.line.(*router.Session); ok {
-			add(session.User())
+		if s.user != 0 {
+			add(s.user)
 		}
 	}
 	return all, nil

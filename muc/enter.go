@@ -172,6 +172,9 @@ func (r *room) enter(out *router.Batch, e *entry) (*seat, error) {
 		return nil, err
 	}
 	s := &seat{jid: e.client, line: e.line, to: toAttr(e.client), card: e.card}
+	if session, ok := e.line.(*router.Session); ok {
+		s.user = session.User()
+	}
 	if !r.m.enters(s, r) {
 		r.m.leaves(s, r)
 		return nil, nil
@@ -245,7 +248,7 @@ func (r *room) hasRoom(a Affiliation) error {
 func (r *room) callRoll(out *router.Batch, s *seat) {
 	all := run{bytes: make([]byte, 0, 384*len(r.order)), ends: make([]int, 0, len(r.order))}
 	for _, o := range r.order {
-		if o == s.of || !r.config.Broadcast.has(o.role) && o.user != s.of.user {
+		if o == s.of || !r.config.Broadcast.has(o.role) && o.user != s.of.user || r.blocks(s, o.jid) {
 			continue
 		}
 		v, jid := o.sight(), xmpp.JID{}

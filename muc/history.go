@@ -33,7 +33,7 @@ func (r *room) subjectFor(s *seat) []byte {
 	sub := &r.subject
 	from := r.jid
 	if sub.nick != "" {
-		if j, err := r.jid.WithResource(sub.nick); err == nil {
+		if j, err := r.jid.WithResource(sub.nick); err == nil && !r.blocks(s, j) {
 			from = j
 		}
 	}
@@ -149,6 +149,9 @@ var errEnough = xmpp.NewError(xmpp.PolicyViolation, "")
 // (§7.2.13), and what has no text is for those who read the archive.
 func (r *room) remembered(it *archive.Item, s *seat) ([]byte, error) {
 	if it.Flags&(archive.HasBody|archive.Encrypted) == 0 || it.Tombstone != nil { // XEP-0424 §7
+		return nil, nil
+	}
+	if st, err := xmpp.Parse(it.Stanza); err == nil && r.blocks(s, st.From) {
 		return nil, nil
 	}
 	add := archive.AppendStanzaID(nil, r.jid, it.ID)

@@ -163,41 +163,37 @@ func (m *Rooms) decline(d *feature.Dispatch, n *xmpp.Node) error {
 }
 
 // voice handles the form by which a visitor asks for a voice (§7.13), and the one by which a moderator gives it (§8.6).
-func (m *Rooms) voice(d *feature.Dispatch, n *xmpp.Node) (handled bool, err error) {
-	f, err := form.Parse(n)
-	if err != nil || f.FormType() != nsRequest {
-		return false, nil
-	}
+func (m *Rooms) voice(d *feature.Dispatch, f *form.Form) error {
 	r, err := m.hold(d.To.Bare())
 	if err != nil {
-		return true, err
+		return err
 	}
 	if r == nil {
-		return true, errNoRoom
+		return errNoRoom
 	}
 	out := newBatch()
 	defer flush(out)
 	defer r.mu.Unlock()
 	s := r.clients[d.From]
 	if s == nil {
-		return true, errNotIn
+		return errNotIn
 	}
 	if f.Type == form.TypeCancel {
-		return true, nil
+		return nil
 	}
 	if allow, ok, err := f.Bool("muc#request_allow"); ok || err != nil {
 		if err != nil || !allow {
-			return true, err
+			return err
 		}
-		return true, r.giveVoice(out, s, f)
+		return r.giveVoice(out, s, f)
 	}
 	if role, _, _ := f.Text("muc#role"); role != Participant.String() {
-		return true, xmpp.NewError(xmpp.BadRequest, "only a participant's voice can be asked for")
+		return xmpp.NewError(xmpp.BadRequest, "only a participant's voice can be asked for")
 	}
 	if s.of.role == Visitor {
 		r.askForVoice(out, s)
 	}
-	return true, nil
+	return nil
 }
 
 // askForVoice puts a visitor's wish before the moderators (§8.6).

@@ -158,10 +158,12 @@ func (m *Rooms) pass(d *feature.Dispatch, r *room) (whose xmpp.JID, err error) {
 		return whose, errNotIn
 	case o == nil:
 		return whose, xmpp.NewError(xmpp.ItemNotFound, "there is nobody of that nick")
+	case o != s.of && r.blocks(o.seats[0], s.of.jid): // XEP-0191 §3.3
+		return whose, errUnavailable
 	case o == s.of && d.Stanza.Type == xmpp.TypeGet && p.Is(xmpp.NSPing, "ping"):
 		m.reply(d, nil)
 		return whose, nil
-	case d.Stanza.Type == xmpp.TypeGet && slices.ContainsFunc(ofAccounts, func(x xmpp.Match) bool { return p.Is(x.Space, x.Local) }):
+	case o.seats[0].user != 0 && d.Stanza.Type == xmpp.TypeGet && slices.ContainsFunc(ofAccounts, func(x xmpp.Match) bool { return p.Is(x.Space, x.Local) }):
 		return o.user, nil
 	}
 	to := o.seats[0]

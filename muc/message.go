@@ -8,6 +8,7 @@ import (
 	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/feature"
+	"confab/xmpp/form"
 	"confab/xmpp/router"
 )
 
@@ -34,8 +35,13 @@ func (m *Rooms) message(d *feature.Dispatch) error {
 		}
 	}
 	if x := st.Child(xmpp.NSDataForms, "x"); x != nil {
-		if handled, err := m.voice(d, x.Node()); handled {
-			return m.by(d.To, err)
+		if f, err := form.Parse(x.Node()); err == nil {
+			switch f.FormType() {
+			case nsRequest:
+				return m.by(d.To, m.voice(d, f))
+			case nsRegister:
+				return m.by(d.To, m.approve(d, f))
+			}
 		}
 	}
 	return m.by(d.To, m.publicly(d))
@@ -261,10 +267,11 @@ func (r *room) fanOut(d *feature.Dispatch, out *router.Batch) {
 	defer f.close()
 	n := 0
 	for _, s := range r.seats {
-		if d.ID == 0 || d.ID > s.after { // else it has come with the history
-			s.send(out, f.addressed(s.to))
-			n++
+		if d.ID != 0 && d.ID <= s.after || r.blocks(s, edit.From) {
+			continue // it has come with the history, or is not wanted
 		}
+		s.send(out, f.addressed(s.to))
+		n++
 	}
 	r.m.Stats.Sent.Add(int64(n))
 }
@@ -295,6 +302,8 @@ func (m *Rooms) privately(d *feature.Dispatch) error {
 		return errNotIn
 	case o == nil:
 		return xmpp.NewError(xmpp.ItemNotFound, "there is nobody of that nick")
+	case r.blocks(o.seats[0], s.of.jid): // XEP-0191 §3.3
+		return errUnavailable
 	case !r.config.Private.admits(s.of.role):
 		return xmpp.NewError(xmpp.Forbidden, "private messages are not allowed in this room")
 	}

@@ -176,6 +176,9 @@ func appendOccupantID(dst []byte, id string) []byte {
 func (r *room) present(out *router.Batch, v sight, to []*seat) {
 	var open, hidden frame
 	for _, s := range to {
+		if r.blocks(s, v.of.jid) {
+			continue
+		}
 		f, jid := &hidden, xmpp.JID{}
 		if r.sees(s.of) {
 			f, jid = &open, v.jid
@@ -192,6 +195,20 @@ func (r *room) present(out *router.Batch, v sight, to []*seat) {
 		}
 	}
 	r.m.Stats.Sent.Add(int64(len(to)))
+}
+
+// show1 shows a seat an occupant whom it has blocked, or blocks no longer.
+func (r *room) show1(out *router.Batch, v sight, s *seat) {
+	jid := xmpp.JID{}
+	if r.sees(s.of) {
+		jid = v.jid
+	}
+	var f frame
+	f.open("presence")
+	defer f.close()
+	*f.buf = v.append(*f.buf, jid)
+	s.send(out, f.addressed(s.to))
+	r.m.Stats.Sent.Add(1)
 }
 
 // tell sends a seat the presence of its own occupant.

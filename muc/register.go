@@ -11,13 +11,13 @@ import (
 
 const fieldNick = "muc#register_roomnick"
 
-// mayRegister reports whether somebody may register. In a room that is moderated or for members only that would be a way
-// around its admins.
+// mayRegister reports whether somebody may register. In a room that is moderated or for members only the admins are asked
+// first.
 func (r *room) mayRegister(a Affiliation) error {
 	switch {
 	case a == Outcast:
 		return xmpp.NewError(xmpp.Forbidden, "you are banned from this room")
-	case r.given != nil, a < Member && (r.config.MembersOnly || r.config.Moderated):
+	case r.given != nil:
 		return xmpp.NewError(xmpp.NotAllowed, "in this room people do not register themselves")
 	}
 	return nil
@@ -87,16 +87,15 @@ func (m *Rooms) registerSet(d *feature.Dispatch, n *xmpp.Node) error {
 		switch {
 		case remove && now.Affiliation == Member:
 			now.Affiliation = None
-		case remove:
-		default:
-			k, err := nickKey(nick)
-			if err != nil || len(nick) > maxNickSize {
-				return act{}, unacceptable("this cannot be a nick")
+		case !remove:
+			before := now.Affiliation
+			var err error
+			if now, err = r.registered(person, now, nick); err != nil {
+				return act{}, err
 			}
-			if o := r.occupants[k]; r.isReserved(k, person) || o != nil && o.user != person {
-				return act{}, errNickTaken
+			if r.asks(before) {
+				return m.apply(d, r, nick)
 			}
-			now.nick, now.Affiliation = nick, max(now.Affiliation, Member)
 		}
 		a, err := r.affiliate([]affiliationChange{{person: person, to: now}}, "")
 		affiliated := a.apply

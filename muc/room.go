@@ -38,9 +38,10 @@ type room struct {
 	subject    subject
 	written    string // the text of the subject that is on disk
 	vcard      vcard
-	locked     bool // nobody but its owner may enter until it is configured (§10.1)
-	gone       bool // this value is no longer in memory: look the room up again
-	resting    bool // a timer looks whether it is still needed
+	asked      map[xmpp.JID]time.Time // who wishes to be registered, and since when
+	locked     bool                   // nobody but its owner may enter until it is configured (§10.1)
+	gone       bool                   // this value is no longer in memory: look the room up again
+	resting    bool                   // a timer looks whether it is still needed
 
 	occupants map[string]*occupant // by nickKey
 	order     []*occupant          // the same, as they came
@@ -64,6 +65,7 @@ type occupant struct {
 type seat struct {
 	jid  xmpp.JID // the real full address
 	line receiver
+	user directory.ID // 0: not one of ours
 	of   *occupant
 	to   []byte // " to='…'"
 	card card

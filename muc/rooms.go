@@ -49,6 +49,8 @@ const (
 type Options struct {
 	// MayCreate says who may make rooms; nil: the administrators of the domain.
 	MayCreate func(*directory.User) bool
+	// Blocks reports whether a user has blocked an address; for users who are online it takes no lock. nil: nobody blocks.
+	Blocks func(user directory.ID, j xmpp.JID) bool
 
 	MaxOccupants    int           // clients in a room, whatever its owners say; 0: 5,000
 	MaxAffiliations int           // people with an affiliation in a room; 0: 10,000
@@ -60,6 +62,9 @@ type Options struct {
 func (o Options) orDefault() Options {
 	if o.MayCreate == nil {
 		o.MayCreate = func(u *directory.User) bool { return u.Admin }
+	}
+	if o.Blocks == nil {
+		o.Blocks = func(directory.ID, xmpp.JID) bool { return false }
 	}
 	for _, d := range []struct {
 		value *int

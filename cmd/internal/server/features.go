@@ -23,6 +23,7 @@ import (
 	"confab/xmpp/feature/push"
 	"confab/xmpp/feature/usersearch"
 	"confab/xmpp/feature/version"
+	"confab/xmpp/router"
 )
 
 // features is THE list: what this server can do, in the order in which the
@@ -36,9 +37,12 @@ func (s *Server) features() []feature.Feature {
 		Sources: []roster.Source{aliases.Contacts()},
 		Blocks:  blocks.Blocks,
 	})
-	rooms := muc.New(s.host, s.archive, muc.Options{MayCreate: func(u *directory.User) bool {
-		return u.Admin || s.settings.Load().Rooms.Create == config.RoomsByUsers
-	}})
+	rooms := muc.New(s.host, s.archive, muc.Options{
+		MayCreate: func(u *directory.User) bool {
+			return u.Admin || s.settings.Load().Rooms.Create == config.RoomsByUsers
+		},
+		Blocks: blocks.Blocks,
+	})
 	s.rooms = rooms
 	rooms.SetSource(aliases.Rooms())
 	events := pep.New(s.host, pep.Options{MaySee: contacts.MaySee, Groups: contacts.Groups, Rebroadcast: contacts.Rebroadcast})
@@ -47,7 +51,9 @@ func (s *Server) features() []feature.Feature {
 	own.Stand(private.Name{Space: xmpp.NSBookmarks, Local: "storage"}, private.Face{Get: events.StorageGet, Set: events.StorageSet})
 	s.invites = invite.New(s.host, invite.Options{Auth: s.auth, URL: s.invitationURL})
 	list := []feature.Feature{
-		blocks.Feature(contacts.Reblock),
+		blocks.Feature(func(out *router.Batch, owner *directory.User, change func()) {
+			rooms.Reblock(out, owner, func() { contacts.Reblock(out, owner, change) })
+		}),
 		archive.NewOffline(s.host, s.archive),
 		contacts.Feature(),
 		archive.New(s.host, s.archive),
