@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"confab/archive"
 	"confab/xmpp"
 	"confab/xmpp/feature"
 	"confab/xmpp/form"
@@ -49,7 +50,7 @@ func (r *room) features(asker xmpp.JID) []string {
 	}
 	all := []string{
 		xmpp.NSDiscoInfo, xmpp.NSDiscoItems, xmpp.NSMUC, nsStableID, nsSelfPing, nsRequest, xmpp.NSOccupant,
-		xmpp.NSMAM, xmpp.NSMAMExt, xmpp.NSSID, xmpp.NSPing, xmpp.NSModerate, xmpp.NSRetract, nsTombstone, xmpp.NSVCard,
+		xmpp.NSMAM, xmpp.NSMAMExt, archive.NSFulltext, archive.NSFiles, xmpp.NSSID, xmpp.NSPing, xmpp.NSModerate, xmpp.NSRetract, nsTombstone, xmpp.NSVCard,
 		pick(hidden, "muc_hidden", "muc_public"),
 		pick(c.MembersOnly, "muc_membersonly", "muc_open"),
 		pick(c.Moderated, "muc_moderated", "muc_unmoderated"),

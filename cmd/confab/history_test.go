@@ -94,12 +94,12 @@ func TestHistory(t *testing.T) {
 			t.Errorf("show --last 1:\n%s", got)
 		}
 
-		r := c.run("", "history", "search", "nguyen QUOTE")
+		r := c.run("", "history", "search", `"nguyen QUOTE"`)
 		if r.code != exitOK || r.out != "" || r.err != "no messages found\n" {
 			t.Errorf("search for what is not there: %+v", r)
 		}
 		for _, args := range [][]string{
-			{"NGUYEN has"}, {"--text", "nguyễn"}, {"--from", "bob"}, {"--from", "bob@example.com/phone", "--to", "alice@example.com"},
+			{"NGUYEN has"}, {"quote nguyen"}, {`"nguyen has"`}, {"--part", "guyen HAS"}, {"--text", "nguyễn"}, {"--from", "bob"}, {"--from", "bob@example.com/phone", "--to", "alice@example.com"},
 			{"--user", "carol", "--with", "alice", "--text", "Goodbye"}, {"--user", "alice", "hello"},
 		} {
 			r := c.run("", append([]string{"history", "search"}, args...)...)
@@ -115,6 +115,14 @@ func TestHistory(t *testing.T) {
 		}
 		c.fails(exitUsage, "before it begins", "history", "search", "--since", "2026-02-01", "--until", "2026-01-01")
 		c.fails(exitUsage, "is no time", "history", "search", "--since", "yesterday")
+		c.fails(exitUsage, "no word", "history", "search", "?!")
+		c.fails(exitUsage, "at most 32 words", "history", "search", strings.Repeat("x ", 33))
+		if got := c.ok("", "history", "reindex"); got != "indexed 5 messages\n" {
+			t.Errorf("reindex: %s", got)
+		}
+		if got := c.ok("", "history", "search", "nguyen"); strings.Count(got, " → ") != 1 {
+			t.Errorf("search by the index:\n%s", got)
+		}
 		c.fails(exitUsage, "Name the user", "history", "search", "--with", "alice")
 		c.fails(exitNotFound, "there is no user dave@example.com", "history", "show", "dave", "alice")
 		c.fails(exitUsage, "there is no format", "history", "export", "--format", "pdf")
@@ -123,7 +131,7 @@ func TestHistory(t *testing.T) {
 		if len(files) != 1 || files[0].URL != "https://files.example/plan.pdf" || files[0].From != "alice@example.com/phone" {
 			t.Errorf("files: %+v", files)
 		}
-		if r := c.run("", "history", "files", "alice", "carol"); r.out != "" || r.err != "no files in 2 messages\n" && r.err != "no files in 0 messages\n" {
+		if r := c.run("", "history", "files", "alice", "carol"); r.out != "" || r.err != "no files found\n" {
 			t.Errorf("files: %+v", r)
 		}
 	}

@@ -47,6 +47,13 @@ func (a *app) printStatus(s admin.Status) error {
 		row(w, d.Domain, fmt.Sprintf("%d users, %d online in %d sessions", d.Users, d.Online, d.Sessions))
 	}
 	row(w, "waiting", fmt.Sprintf("%d sessions lost their connection and may come back", s.Hibernating))
+	if s.Search != nil {
+		text := "has all messages"
+		if s.Search.Behind > 0 {
+			text = fmt.Sprintf("is %d messages behind, which searches read", s.Search.Behind)
+		}
+		row(w, "search", fmt.Sprintf("the index of %d messages %s", s.Search.Documents, text))
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.Counters)) {
 		row(w, name, strconv.FormatInt(s.Counters[name], 10))
 	}

@@ -1,10 +1,12 @@
 package admin
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"time"
 
+	"confab/archive"
 	"confab/xmpp/router"
 )
 
@@ -17,8 +19,28 @@ type Status struct {
 	Listening   map[string][]string `json:"listening"`
 	Domains     []DomainStatus      `json:"domains"`
 	Hibernating int64               `json:"hibernating"` // sessions that wait to be resumed
+	Search      *SearchStatus       `json:"search,omitempty"`
 	Counters    map[string]int64    `json:"counters,omitempty"`
 	Warnings    []string            `json:"warnings,omitempty"`
+}
+
+// SearchStatus is how far the index for searches is. What it does not have yet is found nevertheless.
+type SearchStatus struct {
+	Documents int        `json:"documents"` // messages in which something can be found
+	Until     *time.Time `json:"until,omitempty"`
+	Behind    int        `json:"behind"` // messages that it does not have yet, counted up to 100,000
+}
+
+func (c *call[I]) searchStatus() (*SearchStatus, error) {
+	st, err := c.Archive.IndexState(c)
+	if errors.Is(err, archive.ErrNoIndex) {
+		return nil, nil
+	}
+	s := &SearchStatus{Documents: st.Documents, Behind: st.Behind}
+	if !st.Last.IsZero() {
+		s.Until = &st.Last
+	}
+	return s, err
 }
 
 // DomainStatus is how a domain is.
@@ -40,6 +62,10 @@ var ServerStatus = define(Operation{Name: "status", NeedLive: true}, func(c *cal
 	}
 	if c.Live.Warnings != nil {
 		s.Warnings = c.Live.Warnings()
+	}
+	var err error
+	if s.Search, err = c.searchStatus(); err != nil {
+		return s, err
 	}
 	for _, d := range c.Directory.Domains() {
 		status := DomainStatus{Domain: d.Name(), Users: d.Len()}

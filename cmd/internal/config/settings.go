@@ -182,4 +182,5 @@ func (s *Settings) StateDB() string       { return s.Path("state.db") }
 func (s *Settings) ArchiveDB() string     { return s.Path("archive.db") }
 func (s *Settings) ControlSocket() string { return s.Path("control.sock") }
 func (s *Settings) Uploads() string       { return s.Path("upload") }
+func (s *Settings) SearchIndex() string   { return s.Path("search") }
 func (s *Settings) AuditLog() string      { return s.Path("audit.log") }

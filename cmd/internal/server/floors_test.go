@@ -47,6 +47,7 @@ var arrows = []string{
 	"xmpp/web → xmpp/feature",
 	"xmpp/feature/featuretest → xmpp/feature",
 	"muc → archive",
+	"archive → archive/search",
 	"cmd/internal/admin → cmd/internal/config",
 	"cmd/internal/server → cmd/internal/admin",
 	"cmd/internal/server → cmd/internal/config",

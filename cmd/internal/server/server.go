@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"confab/archive"
+	"confab/archive/search"
 	"confab/cmd/internal/admin"
 	"confab/cmd/internal/config"
 	"confab/muc"
@@ -55,6 +56,7 @@ type Server struct {
 	directory      *directory.Directory
 	auth           *auth.Auth
 	archive        *archive.Archive
+	index          *search.Index
 	router         *router.Router
 	rooms          *muc.Rooms
 	table          *feature.Table
@@ -130,7 +132,8 @@ func (s *Server) open(ctx context.Context) error {
 	if s.auth, err = auth.Open(ctx, auth.Options{Store: s.state, Directory: s.directory, Iterations: set.Auth.Iterations, Clock: s.opts.Clock}); err != nil {
 		return err
 	}
-	s.archive, err = archive.Open(ctx, s.history, archive.Options{Clock: s.opts.Clock, Log: s.opts.Log, Links: upload.Links})
+	s.index = s.newIndex()
+	s.archive, err = archive.Open(ctx, s.history, archive.Options{Clock: s.opts.Clock, Log: s.opts.Log, Links: upload.Links, Index: s.index})
 	return err
 }
 
@@ -269,6 +272,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	serve("control socket", func() error { return s.control.Serve(s.admin) })
 	s.housekeeping()
+	s.archive.Follow()
 
 	var err error
 	select {
@@ -322,6 +326,13 @@ func (s *Server) close() error {
 	if s.control != nil {
 		s.control.Close(context.Background())
 		s.control = nil
+	}
+	if s.archive != nil {
+		s.archive.Unfollow()
+	}
+	if s.index != nil {
+		errs = append(errs, s.index.Close())
+		s.index = nil
 	}
 	if s.history != nil {
 		errs = append(errs, s.history.Close())
