@@ -55,8 +55,9 @@ type Archive struct {
 	checked  atomic.Bool // the index was found to belong to the archive
 
 	// next is the last id given away, durable or not; it belongs to the committer's goroutine after Open.
-	next uint64
-	last atomic.Uint64 // the last id on disk
+	next     uint64
+	last     atomic.Uint64 // the last id on disk
+	ordinals ordinals
 }
 
 // Open makes the archive in db ready. The db is the caller's to close.

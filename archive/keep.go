@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"confab/xmpp/directory"
 	"confab/xmpp/store"
 )
 
@@ -65,13 +66,15 @@ func newKeeping(a *Archive, batch []*Message, also Also) *keeping {
 	buf := make([]byte, 0, size)
 	k.rows = make([]newRow, 0, rows)
 	var owners []byte
+	seen := map[directory.ID]int{} // in which message an owner was last seen
 	for i, m := range batch {
 		owners = owners[:0]
 		for j := range m.Rows {
 			r := &m.Rows[j]
-			if slices.ContainsFunc(m.Rows[:j], func(o Row) bool { return o.Owner == r.Owner }) {
+			if seen[r.Owner] == i+1 {
 				continue
 			}
+			seen[r.Owner] = i + 1
 			owners = binary.AppendUvarint(owners, uint64(r.Owner))
 			from := len(buf)
 			buf = appendRow(buf, r)
@@ -93,6 +96,13 @@ func newKeeping(a *Archive, batch []*Message, also Also) *keeping {
 
 // write is the transaction. It may run again.
 func (k *keeping) write(tx store.Tx) error {
+	o := &k.a.ordinals
+	mark, done := o.begin(tx), false
+	defer func() {
+		if !done {
+			o.undo(mark)
+		}
+	}()
 	key := k.scratch[:0]
 	for i, m := range k.batch {
 		m.ID = k.a.nextID()
@@ -129,24 +139,25 @@ func (k *keeping) write(tx store.Tx) error {
 	if k.also.Flush != nil {
 		tx.OnGroup(k.a, k.also.Flush)
 	}
+	tx.OnGroup(o, o.settled)
+	done = true
 	return nil
 }
 
 func (k *keeping) writeRows(tx store.Tx) error {
 	key := k.scratch[:0]
-	var arena []byte
-	var ordinal uint64
+	size := 0
+	for i := range k.rows {
+		size += len(k.rows[i].encoded) + binary.MaxVarintLen64
+	}
+	arena := make([]byte, 0, size)
 	for i := range k.rows {
 		r := &k.rows[i]
-		if i == 0 || r.Owner != k.rows[i-1].Owner {
-			e, _ := index{appendConversation(key[:0], r.Owner, "")}.end(tx, 0, maxID, true)
-			ordinal = e.ordinal
-		}
-		ordinal++
+		key = appendConversation(key[:0], r.Owner, "")
 		from := len(arena)
-		arena = binary.AppendUvarint(arena, ordinal)
+		arena = binary.AppendUvarint(arena, k.a.ordinals.next(tx, key))
 		arena = append(arena, r.encoded...)
-		key = appendRowKey(key[:0], r.Owner, k.batch[r.message].ID)
+		key = appendID(key, k.batch[r.message].ID)
 		if err := tx.Put(spaceRow, key, arena[from:len(arena):len(arena)]); err != nil {
 			return err
 		}
@@ -165,17 +176,11 @@ func (k *keeping) writePeers(tx store.Tx) error {
 		return cmp.Or(cmp.Compare(x.Owner, y.Owner), strings.Compare(x.bare, y.bare), cmp.Compare(x.message, y.message))
 	})
 	key := k.scratch[:0]
-	var arena []byte
-	var ordinal uint64
-	for i, r := range order {
+	arena := make([]byte, 0, len(order)*4)
+	for _, r := range order {
 		key = appendConversation(key[:0], r.Owner, r.bare)
-		if i == 0 || r.Owner != order[i-1].Owner || r.bare != order[i-1].bare {
-			e, _ := index{key}.end(tx, 0, maxID, true)
-			ordinal = e.ordinal
-		}
-		ordinal++
 		from := len(arena)
-		arena = binary.AppendUvarint(arena, ordinal)
+		arena = binary.AppendUvarint(arena, k.a.ordinals.next(tx, key))
 		key = appendID(key, k.batch[r.message].ID)
 		if err := tx.Put(spaceRow, key, arena[from:len(arena):len(arena)]); err != nil {
 			return err
