@@ -164,6 +164,7 @@ func tryPorts(l *config.Loaded) (problems []string) {
 	for name, addresses := range map[string][]string{
 		"listen.starttls": l.Listen.StartTLS, "listen.tls": l.Listen.TLS,
 		"listen.https": l.Listen.HTTPS, "listen.http": l.Listen.HTTP, "listen.component": l.ComponentListen(),
+		"listen.proxy": l.Listen.Proxy,
 	} {
 		for _, address := range addresses {
 			listener, err := net.Listen("tcp", address)

@@ -37,6 +37,7 @@ func (l *Loaded) check(problems *Error) {
 	l.checkListen(bad)
 	l.checkWeb(bad)
 	l.checkComponents(bad)
+	l.checkCalls(bad)
 	if len(l.TLS.Certificate) == 0 {
 		bad("tls.certificate", "the list is empty; name a PEM file")
 	}
@@ -89,6 +90,7 @@ func (l *Loaded) checkListen(bad func(name, format string, args ...any)) {
 	}{
 		{"listen.starttls", l.Listen.StartTLS}, {"listen.tls", l.Listen.TLS},
 		{"listen.https", l.Listen.HTTPS}, {"listen.http", l.Listen.HTTP}, {"listen.component", l.Listen.Component},
+		{"listen.proxy", l.Listen.Proxy},
 	} {
 		for _, address := range listener.addresses {
 			host, port, err := net.SplitHostPort(address)

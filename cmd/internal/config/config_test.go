@@ -128,6 +128,7 @@ func TestEverySettingFromTextForm(t *testing.T) {
 	s.Session.Resume.Duration = 36*time.Hour + 30*time.Minute
 	s.Listen.TLS = []string{}
 	s.Web.URL = "https://chat.example.com"
+	s.Proxy.Host = "files.example.com"
 	s.Data = t.TempDir()
 	var src Source
 	for _, f := range Fields(s) {

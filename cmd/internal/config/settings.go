@@ -31,6 +31,8 @@ type Settings struct {
 	Auth       Auth       `toml:"auth" doc:"Passwords."`
 	Session    Session    `toml:"session" doc:"Client sessions."`
 	Components Components `toml:"components" doc:"Programs that bring domains of their own into the server: bridges to other networks, push services, bots (XEP-0114). They connect to listen.component."`
+	Calls      Calls      `toml:"calls" doc:"Servers that clients need for audio and video calls. confab carries no calls itself; it tells clients of a TURN server such as coturn, with credentials that expire (XEP-0215)."`
+	Proxy      Proxy      `toml:"proxy" doc:"Files between two clients that cannot reach one another, for old clients (XEP-0065). Newer ones upload files. It is there if listen.proxy is."`
 	Limits     Limits     `toml:"limits" doc:"What one peer may cost. The defaults suit a server of some thousand people."`
 	Store      Store      `toml:"store" doc:"The databases."`
 }
@@ -41,6 +43,7 @@ type Listen struct {
 	TLS       []string `toml:"tls" doc:"Connections that are TLS from the first byte (XEP-0368). Phones get through more firewalls with it."`
 	HTTPS     []string `toml:"https" doc:"HTTPS, for what clients fetch and send over the web: files. Ports 5443 and 443 are usual."`
 	HTTP      []string `toml:"http" doc:"Plain HTTP for a reverse proxy that brings TLS. Only web.proxies are answered. Give it an address that nobody else reaches, such as 127.0.0.1:5280."`
+	Proxy     []string `toml:"proxy" doc:"Where clients connect that send files through proxy.DOMAIN; port 7777 is usual. It has no TLS: clients that want secrecy encrypt what they send."`
 	Component []string `toml:"component" doc:"Where components connect, without TLS: keep it to this machine or to a network that nobody else is on. It is opened if components.accept names any."`
 }
 
@@ -105,6 +108,31 @@ type Component struct {
 	Domain string `toml:"domain" json:"domain,omitempty"`
 }
 
+// Calls are the servers that clients are told of.
+type Calls struct {
+	Servers []CallServer `toml:"servers" live:"yes" doc:"The servers: [{type = \"turn\", host = \"turn.example.com\", secret = \"...\"}], or a table [[calls.servers]] for each. type is stun, turn, stuns or turns; secret what the TURN server shares with confab (coturn: static-auth-secret), or there are username and password. Also port, transport (udp or tcp), ttl (how long credentials hold: 12h), and domain, if only the users of one mail domain are to be told."`
+}
+
+// CallServer is a STUN or TURN server.
+type CallServer struct {
+	Type      string   `toml:"type" json:"type"`
+	Host      string   `toml:"host" json:"host"`
+	Port      int      `toml:"port" json:"port"`
+	Transport string   `toml:"transport" json:"transport"`
+	Secret    Secret   `toml:"secret" json:"secret,omitempty"`
+	Username  string   `toml:"username" json:"username,omitempty"`
+	Password  Secret   `toml:"password" json:"password,omitempty"`
+	TTL       Duration `toml:"ttl" json:"ttl"`
+	Domain    string   `toml:"domain" json:"domain,omitempty"`
+}
+
+// Proxy bounds the proxy for files.
+type Proxy struct {
+	Host    string `toml:"host" live:"yes" doc:"The host name or address by which clients reach listen.proxy. Empty: the user's mail domain."`
+	Rate    Size   `toml:"rate" live:"yes" doc:"Bytes a second that one file may take."`
+	Streams int    `toml:"streams" live:"yes" doc:"Files that one user may have under way at a time."`
+}
+
 // Limits bound what one peer may cost.
 type Limits struct {
 	StanzaBeforeLogin Size     `toml:"stanza_before_login" live:"yes" doc:"The largest element a client may send before it logged in."`
@@ -137,7 +165,7 @@ const FileName = "confab.toml"
 func Default() *Settings {
 	return &Settings{
 		Data:   DefaultData,
-		Listen: Listen{StartTLS: []string{":5222"}, TLS: []string{":5223"}, HTTPS: []string{":5443"}, HTTP: []string{}, Component: []string{"127.0.0.1:5347"}},
+		Listen: Listen{StartTLS: []string{":5222"}, TLS: []string{":5223"}, HTTPS: []string{":5443"}, HTTP: []string{}, Proxy: []string{}, Component: []string{"127.0.0.1:5347"}},
 		TLS:    TLS{Certificate: []string{"tls/cert.pem"}, Key: []string{"tls/key.pem"}},
 		Web:    Web{Proxies: []string{"127.0.0.0/8", "::1"}},
 		Upload: Upload{MaxFile: 100 * MiB, Quota: 5 * GiB},
@@ -149,6 +177,8 @@ func Default() *Settings {
 			Resume: Duration{10 * time.Minute},
 		},
 		Components: Components{Accept: []Component{}},
+		Calls:      Calls{Servers: []CallServer{}},
+		Proxy:      Proxy{Rate: 8 * MiB, Streams: 10},
 		Limits: Limits{
 			StanzaBeforeLogin: 10 * KiB,
 			Stanza:            256 * KiB,

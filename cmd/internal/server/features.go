@@ -15,6 +15,7 @@ import (
 	"confab/xmpp/feature/csi"
 	"confab/xmpp/feature/disco"
 	"confab/xmpp/feature/entitytime"
+	"confab/xmpp/feature/extdisco"
 	"confab/xmpp/feature/invite"
 	"confab/xmpp/feature/lastactivity"
 	"confab/xmpp/feature/pep"
@@ -74,7 +75,10 @@ func (s *Server) features() []feature.Feature {
 		lastactivity.New(lastactivity.Options{MaySee: contacts.MaySee}),
 	}
 	s.components = s.newComponents()
-	list = append(list, s.components.Feature())
+	list = append(list, s.components.Feature(), extdisco.New(s.callServers))
+	if s.proxy = s.newProxy(); len(s.settings.Load().Listen.Proxy) > 0 {
+		list = append(list, s.proxy.Feature())
+	}
 	s.uploads = s.newUploads()
 	if s.settings.Load().HasWeb() {
 		list = append(list, s.uploads.Feature())

@@ -24,6 +24,7 @@ import (
 	"confab/xmpp/component"
 	"confab/xmpp/directory"
 	"confab/xmpp/feature"
+	"confab/xmpp/feature/bytestreams"
 	"confab/xmpp/feature/invite"
 	"confab/xmpp/feature/upload"
 	"confab/xmpp/router"
@@ -64,6 +65,7 @@ type Server struct {
 	streams        stream.Stats
 	c2s            *c2s.Server
 	components     *component.Server
+	proxy          *bytestreams.Proxy
 	web            *web.Server
 	uploads        *upload.Uploads
 	invites        *invite.Invites
@@ -226,7 +228,7 @@ func (s *Server) listen() error {
 	for _, l := range []struct {
 		name      string
 		addresses []string
-	}{{"starttls", set.Listen.StartTLS}, {"tls", set.Listen.TLS}, {"https", set.Listen.HTTPS}, {"http", set.Listen.HTTP}, {"component", set.ComponentListen()}} {
+	}{{"starttls", set.Listen.StartTLS}, {"tls", set.Listen.TLS}, {"https", set.Listen.HTTPS}, {"http", set.Listen.HTTP}, {"component", set.ComponentListen()}, {"proxy", set.Listen.Proxy}} {
 		for _, a := range l.addresses {
 			n, err := net.Listen("tcp", a)
 			if err != nil {
@@ -288,6 +290,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.rooms.Shutdown()
 	}
 	s.components.Shutdown(grace)
+	s.proxy.Shutdown(grace)
 	s.c2s.Shutdown(grace)
 	if !s.crashed.Load() {
 		s.table.Stop()
@@ -306,6 +309,8 @@ func (s *Server) serve(name string, l net.Listener) error {
 		return s.web.ServePlain(l)
 	case "component":
 		return s.components.Serve(l)
+	case "proxy":
+		return s.proxy.Serve(l)
 	}
 	return s.c2s.Serve(l, name == "tls")
 }
