@@ -27,6 +27,18 @@ func TestDialogues(t *testing.T) {
 	dialogue.Run(t, "../internal/server/testdata", startWorld)
 }
 
+// overOthers are the dialogues that are played over other transports than TCP
+// too: those in which much depends on it.
+var overOthers = []string{"carbons", "csi", "delivery", "history", "invitations", "login", "presence", "resumption", "rooms", "sasl2"}
+
+func TestDialoguesOverWebSocket(t *testing.T) {
+	for _, dir := range overOthers {
+		t.Run(dir, func(t *testing.T) {
+			dialogue.RunOver(t, "../internal/server/testdata/"+dir, dialogue.WebSocket, startWorld)
+		})
+	}
+}
+
 // world is a server for a script.
 type world struct {
 	t        testing.TB
@@ -136,7 +148,8 @@ func (w *world) Stop(how dialogue.How) error {
 }
 
 func (w *world) Addr(p dialogue.Port) string {
-	name := map[dialogue.Port]string{dialogue.STARTTLS: "starttls", dialogue.DirectTLS: "tls", dialogue.Accept: "component"}[p]
+	name := map[dialogue.Port]string{dialogue.STARTTLS: "starttls", dialogue.DirectTLS: "tls", dialogue.Accept: "component",
+		dialogue.WebSocket: "https", dialogue.BOSH: "https"}[p]
 	return w.server.Listening()[name][0]
 }
 

@@ -93,7 +93,7 @@ func (c *client) visit(st *xmpp.Stanza) (bool, error) {
 	if st.Kind != xmpp.KindIQ {
 		return false, nil
 	}
-	guard, peer := &c.srv.guard, addressOf(c.RemoteAddr())
+	guard, peer := &c.srv.guard, c.peer
 	if c.visitor == nil {
 		c.visitor = &feature.Visitor{Domain: c.domain.Name(), Allow: c.allow, Guessed: func() {
 			c.srv.Stats.RefusedLogins.Add(1)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"confab/xmpp/feature"
+	"confab/xmpp/stream"
 )
 
 // Bounds of what a client may cost.
@@ -90,7 +91,9 @@ func (s *Server) handle(r feature.Route) (err error) {
 }
 
 // Serve serves HTTPS on a listener until Shutdown.
-func (s *Server) Serve(l net.Listener) error { return ended(s.http.ServeTLS(l, "", "")) }
+func (s *Server) Serve(l net.Listener) error {
+	return ended(s.http.ServeTLS(stream.Noting(l), "", ""))
+}
 
 // ServePlain serves reverse proxies on a listener until Shutdown.
 func (s *Server) ServePlain(l net.Listener) error { return ended(s.http.Serve(l)) }

@@ -41,8 +41,9 @@ type Settings struct {
 type Listen struct {
 	StartTLS  []string `toml:"starttls" doc:"Plain connections that must turn to TLS before anything else (RFC 6120)."`
 	TLS       []string `toml:"tls" doc:"Connections that are TLS from the first byte (XEP-0368). Phones get through more firewalls with it."`
-	HTTPS     []string `toml:"https" doc:"HTTPS, for what clients fetch and send over the web: files. Ports 5443 and 443 are usual."`
+	HTTPS     []string `toml:"https" doc:"HTTPS, for clients in browsers and for files. Ports 5443 and 443 are usual."`
 	HTTP      []string `toml:"http" doc:"Plain HTTP for a reverse proxy that brings TLS. Only web.proxies are answered. Give it an address that nobody else reaches, such as 127.0.0.1:5280."`
+	Metrics   []string `toml:"metrics" doc:"Figures for Prometheus, at /metrics, without TLS or a password: keep it to this machine, such as 127.0.0.1:9280. 'confab config grafana' prints a dashboard."`
 	Proxy     []string `toml:"proxy" doc:"Where clients connect that send files through proxy.DOMAIN; port 7777 is usual. It has no TLS: clients that want secrecy encrypt what they send."`
 	Component []string `toml:"component" doc:"Where components connect, without TLS: keep it to this machine or to a network that nobody else is on. It is opened if components.accept names any."`
 }
@@ -55,7 +56,8 @@ type TLS struct {
 
 // Web says how the web side is reached.
 type Web struct {
-	URL     string   `toml:"url" live:"yes" doc:"How clients reach listen.https, or the reverse proxy in front of listen.http: https://chat.example.com:5443. It goes into the addresses of files; all domains share it, and a certificate has to name its host. Empty: https, the user's mail domain, and the port of listen.https."`
+	URL     string   `toml:"url" live:"yes" doc:"How clients reach listen.https, or the reverse proxy in front of listen.http: https://chat.example.com:5443. It goes into the addresses of files and into host-meta; all domains share it, and a certificate has to name its host. Empty: https, the user's mail domain, and the port of listen.https."`
+	Origins []string `toml:"origins" live:"yes" doc:"Web sites whose pages may log people in over WebSocket and BOSH: https://chat.example.com, https://*.example.com, or * for all. Logging in takes a password, no cookie, so a page gains nothing by being let in; * lets people use the web client of their choice."`
 	Proxies []string `toml:"proxies" live:"yes" doc:"Addresses and networks of reverse proxies: they are believed when they tell in X-Forwarded-For who asks. Their own X-Forwarded-Proto, if they send it, must say https."`
 }
 
@@ -165,9 +167,9 @@ const FileName = "confab.toml"
 func Default() *Settings {
 	return &Settings{
 		Data:   DefaultData,
-		Listen: Listen{StartTLS: []string{":5222"}, TLS: []string{":5223"}, HTTPS: []string{":5443"}, HTTP: []string{}, Proxy: []string{}, Component: []string{"127.0.0.1:5347"}},
+		Listen: Listen{StartTLS: []string{":5222"}, TLS: []string{":5223"}, HTTPS: []string{":5443"}, HTTP: []string{}, Metrics: []string{}, Proxy: []string{}, Component: []string{"127.0.0.1:5347"}},
 		TLS:    TLS{Certificate: []string{"tls/cert.pem"}, Key: []string{"tls/key.pem"}},
-		Web:    Web{Proxies: []string{"127.0.0.0/8", "::1"}},
+		Web:    Web{Origins: []string{"*"}, Proxies: []string{"127.0.0.0/8", "::1"}},
 		Upload: Upload{MaxFile: 100 * MiB, Quota: 5 * GiB},
 		Log:    Log{Level: "info", Format: "text"},
 		Roster: Roster{Domain: RosterAuto},

@@ -41,7 +41,7 @@ func (s *Settings) WebWarnings(c *Certificates) []string {
 		return nil // the mail domains are looked at anyway, or a proxy has the certificate
 	}
 	if cert := c.For(host); cert == nil || cert.Leaf.VerifyHostname(ASCII(host)) != nil {
-		return []string{"no certificate names " + host + ", the host of web.url: clients will refuse to fetch and send files (listen.https gives each name its certificate, so add one under [tls])"}
+		return []string{"no certificate names " + host + ", the host of web.url: clients will refuse to connect from browsers and to fetch and send files (listen.https gives each name its certificate, so add one under [tls])"}
 	}
 	return nil
 }
@@ -76,6 +76,11 @@ func (l *Loaded) checkWeb(bad func(name, format string, args ...any)) {
 		}
 	} else if len(l.Listen.HTTP) > 0 && len(l.Listen.HTTPS) == 0 {
 		bad("web.url", "it is empty; with listen.http alone it has to say how clients reach the reverse proxy, as in https://chat.example.com")
+	}
+	for _, text := range l.Web.Origins {
+		if u, err := url.Parse(text); text != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" || strings.Count(text, "*") > 1) {
+			bad("web.origins", "%q is no web site; write https://chat.example.com, https://*.example.com or *", text)
+		}
 	}
 	for _, text := range l.Web.Proxies {
 		if _, ok := parsePrefix(text); !ok {

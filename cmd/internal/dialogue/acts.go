@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-func (p *play) comeOnline(who, priority string) error {
+func (p *play) comeOnline(who, priority string, port Port) error {
 	if c := p.conns[who]; c == nil || !c.bound || c.ended() {
-		if err := p.connect(who, "", STARTTLS); err != nil {
+		if err := p.connect(who, "", port); err != nil {
 			return err
 		}
 	}

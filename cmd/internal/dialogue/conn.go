@@ -18,9 +18,10 @@ var errSilence = errors.New("nothing came")
 
 // conn is a connection of a speaker. A goroutine reads it into a queue.
 type conn struct {
-	sock net.Conn // the TCP socket
-	rw   net.Conn // what is spoken through: sock, or TLS over it
-	tls  *tls.Conn
+	sock   net.Conn // the TCP socket
+	rw     net.Conn // what is spoken through: sock, or TLS over it
+	framed framed   // in place of both; else nil
+	tls    *tls.ConnectionState
 
 	// Of the one who plays the script:
 	domain   string
@@ -66,7 +67,8 @@ func (c *conn) startTLS(config *tls.Config, patience time.Duration) error {
 	if err := t.Handshake(); err != nil {
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
-	c.tls, c.rw = t, t
+	state := t.ConnectionState()
+	c.tls, c.rw = &state, t
 	return c.sock.SetDeadline(time.Time{})
 }
 
@@ -88,6 +90,10 @@ func (c *conn) read() {
 	c.mu.Lock()
 	c.reading = true
 	c.mu.Unlock()
+	if c.framed != nil {
+		go c.readFrames()
+		return
+	}
 	go func() {
 		buf := bufio.NewReader(c.rw)
 		r := newReader(buf)
@@ -113,6 +119,25 @@ func (c *conn) read() {
 			}
 		}
 	}()
+}
+
+// readFrames is the reader of a framed transport.
+func (c *conn) readFrames() {
+	for {
+		text, err := c.framed.next()
+		var n *node
+		if err == nil {
+			n, err = readFrame(text)
+		}
+		if err != nil {
+			c.push(event{end: err})
+			return
+		}
+		c.push(event{n: n})
+		if n.is(nsStream, streamEnd) && !c.said.Load() {
+			c.answerEnd()
+		}
+	}
 }
 
 // answerEnd does what RFC 6120 §4.4 asks of whoever hears the end of the stream, and has nothing more
@@ -210,6 +235,28 @@ func (c *conn) write(text string, patience time.Duration) error {
 	if strings.HasSuffix(text, closingTag) {
 		c.said.Store(true)
 	}
+	if c.framed != nil {
+		elements, err := frames(text)
+		if err != nil {
+			return err
+		}
+		return c.framed.send(elements, patience)
+	}
+	return c.writeBytes(text, patience)
+}
+
+// writeRaw writes what may be nothing that a stream should have.
+func (c *conn) writeRaw(text string, patience time.Duration) error {
+	if c.framed != nil {
+		return c.framed.raw(text, patience)
+	}
+	if strings.HasSuffix(text, closingTag) {
+		c.said.Store(true)
+	}
+	return c.writeBytes(text, patience)
+}
+
+func (c *conn) writeBytes(text string, patience time.Duration) error {
 	if err := c.rw.SetWriteDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
@@ -220,6 +267,12 @@ func (c *conn) write(text string, patience time.Duration) error {
 // hangUp ends the sending side without a word and waits until the server has ended its side too.
 func (c *conn) hangUp(patience time.Duration) error {
 	defer c.sock.Close()
+	if c.framed != nil {
+		if err := c.framed.hangUp(); err != nil {
+			return err
+		}
+		return c.waitEnd(patience)
+	}
 	tcp, ok := c.sock.(*net.TCPConn)
 	if !ok {
 		return fmt.Errorf("%T cannot be closed half", c.sock)

@@ -42,7 +42,7 @@
 // connection, opens a stream, or connects, which is both and the handshake, and sends and receives as people do. Its stanzas
 // are written as those of clients, in jabber:client.
 //
-//	romeo opens a connection                 TCP, or: over direct TLS; with a version: over direct TLS 1.2
+//	romeo opens a connection                 TCP, or: over direct TLS, over WebSocket, over BOSH; with a version: over direct TLS 1.2
 //	romeo opens a stream                     sends a stream header, or: to capulet.example; the answer is still to be received
 //	romeo starts TLS                         the handshake after <proceed/>; or: starts TLS 1.2
 //	romeo is refused TLS 1.1                 the handshake must fail
@@ -51,9 +51,9 @@
 //	                                         or: with password "x", for juliet@example.com (the authzid), as "other",
 //	                                         bound to tls-exporter, tls-server-end-point, nonsense or nothing
 //	romeo logs in                            secures the stream if need be, SASL, new stream, features; or: with PLAIN
-//	romeo connects                           the same, and a resource; or: connects over direct TLS
+//	romeo connects                           the same, and a resource; or: connects over direct TLS, WebSocket, BOSH
 //	romeo comes online                       the same, and the roster, and presence; what greets it is left out;
-//	                                         or: with priority 5; or: connects before, comes online later
+//	                                         or: over WebSocket, with priority 5; or: connects before, comes online later
 //	romeo disconnects                        </stream:stream>, answered by the same, then the socket ends
 //	romeo's connection drops                 the socket ends without a word; on return the server has noticed
 //

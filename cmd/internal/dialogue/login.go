@@ -69,7 +69,7 @@ func (p *play) negotiator(who string, c *conn, l login) (*sasl.Negotiator, error
 		sasl.RemoteMechanisms(c.offeredMechanisms()...),
 	}
 	if c.tls != nil {
-		options = append(options, sasl.TLSState(c.tls.ConnectionState()))
+		options = append(options, sasl.TLSState(*c.tls))
 	}
 	return sasl.NewClient(m, options...), nil
 }
@@ -82,7 +82,7 @@ func bindingData(kind string, c *conn) ([]byte, error) {
 	if c.tls == nil {
 		return nil, errors.New("there is no TLS to bind to")
 	}
-	state := c.tls.ConnectionState()
+	state := c.tls
 	switch kind {
 	case "nonsense":
 		return []byte("nonsense"), nil
@@ -239,8 +239,11 @@ func (p *play) tlsConfig(domain, version string, port Port) *tls.Config {
 	if v, ok := tlsVersions[version]; ok {
 		config.MinVersion, config.MaxVersion = v, v
 	}
-	if port == DirectTLS {
+	switch port {
+	case DirectTLS:
 		config.NextProtos = []string{"xmpp-client"} // XEP-0368 §3
+	case WebSocket, BOSH:
+		config.NextProtos = []string{"http/1.1"}
 	}
 	return config
 }

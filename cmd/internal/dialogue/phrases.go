@@ -9,7 +9,7 @@ import (
 var phrases = append(append(append([]phrase{}, givenPhrases...), speakerPhrases...), worldPhrases...)
 
 var speakerPhrases = []phrase{
-	{form(`(\S+) opens a connection( over direct TLS)?(?: (1\.[0-3]))?`), noBlock, func(s *script, at step, arg []string) error {
+	{form(`(\S+) opens a connection(?: over (direct TLS|WebSocket|BOSH))?(?: (1\.[0-3]))?`), noBlock, func(s *script, at step, arg []string) error {
 		return s.by(arg[0], at, func(p *play) error { return p.open(arg[0], portOf(arg[1]), arg[2]) })
 	}},
 	{form(`(\S+) opens a stream(?: to (\S+))?`), noBlock, func(s *script, at step, arg []string) error {
@@ -21,22 +21,22 @@ var speakerPhrases = []phrase{
 	{form(`(\S+) is refused TLS (1\.[0-3])`), noBlock, func(s *script, at step, arg []string) error {
 		return s.by(arg[0], at, func(p *play) error { return p.refusedTLS(arg[0], arg[1]) })
 	}},
-	{form(`(\S+) secures the stream(?: with TLS (1\.[0-3]))?`), noBlock, func(s *script, at step, arg []string) error {
-		return s.by(arg[0], at, func(p *play) error { return p.secure(arg[0], STARTTLS, arg[1]) })
+	{form(`(\S+) secures the stream(?: over (direct TLS|WebSocket|BOSH))?(?: with TLS (1\.[0-3]))?`), noBlock, func(s *script, at step, arg []string) error {
+		return s.by(arg[0], at, func(p *play) error { return p.secure(arg[0], portOf(arg[1]), arg[2]) })
 	}},
 	{form(`(\S+) tries ([A-Z0-9-]+)(?: with password "([^"]*)")?(?: as "([^"]*)")?(?: for (\S+))?(?: bound to (\S+))?`), noBlock,
 		func(s *script, at step, arg []string) error {
 			l := login{mechanism: arg[1], password: arg[2], user: arg[3], authzid: arg[4], binding: arg[5]}
 			return s.by(arg[0], at, func(p *play) error { return p.try(arg[0], l) })
 		}},
-	{form(`(\S+) logs in(?: with ([A-Z0-9-]+))?( over direct TLS)?`), noBlock, func(s *script, at step, arg []string) error {
+	{form(`(\S+) logs in(?: with ([A-Z0-9-]+))?(?: over (direct TLS|WebSocket|BOSH))?`), noBlock, func(s *script, at step, arg []string) error {
 		return s.by(arg[0], at, func(p *play) error { return p.logIn(arg[0], arg[1], portOf(arg[2])) })
 	}},
-	{form(`(\S+) connects(?: with ([A-Z0-9-]+))?( over direct TLS)?`), noBlock, func(s *script, at step, arg []string) error {
+	{form(`(\S+) connects(?: with ([A-Z0-9-]+))?(?: over (direct TLS|WebSocket|BOSH))?`), noBlock, func(s *script, at step, arg []string) error {
 		return s.by(arg[0], at, func(p *play) error { return p.connect(arg[0], arg[1], portOf(arg[2])) })
 	}},
-	{form(`(\S+) comes online(?: with priority (-?\d+))?`), noBlock, func(s *script, at step, arg []string) error {
-		return s.by(arg[0], at, func(p *play) error { return p.comeOnline(arg[0], arg[1]) })
+	{form(`(\S+) comes online(?: over (direct TLS|WebSocket|BOSH))?(?: with priority (-?\d+))?`), noBlock, func(s *script, at step, arg []string) error {
+		return s.by(arg[0], at, func(p *play) error { return p.comeOnline(arg[0], arg[2], portOf(arg[1])) })
 	}},
 	{form(`(\S+) disconnects`), noBlock, func(s *script, at step, arg []string) error {
 		return s.by(arg[0], at, func(p *play) error { return p.disconnect(arg[0]) })
@@ -75,7 +75,7 @@ var speakerPhrases = []phrase{
 
 func portOf(over string) Port {
 	if over != "" {
-		return DirectTLS
+		return Port(over)
 	}
 	return STARTTLS
 }
@@ -166,7 +166,7 @@ var givenPhrases = []phrase{
 	{form(`Given (.+) (?:is|are) online`), noBlock, func(s *script, at step, arg []string) error {
 		return s.step(at, func(p *play) error {
 			for _, who := range names(arg[0]) {
-				if err := p.comeOnline(who, ""); err != nil {
+				if err := p.comeOnline(who, "", STARTTLS); err != nil {
 					return err
 				}
 			}

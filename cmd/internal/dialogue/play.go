@@ -1,6 +1,7 @@
 package dialogue
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,7 +19,10 @@ const Patience = 10 * time.Second
 const Extension = ".txt"
 
 // Run plays every script below dir, each against a server of its own, as a subtest named after it.
-func Run(t *testing.T, dir string, start Start) {
+func Run(t *testing.T, dir string, start Start) { RunOver(t, dir, STARTTLS, start) }
+
+// RunOver is Run with clients that connect by a port where a script does not say by which.
+func RunOver(t *testing.T, dir string, port Port, start Start) {
 	var files []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() && filepath.Ext(path) == Extension {
@@ -43,7 +47,9 @@ func Run(t *testing.T, dir string, start Start) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := newPlay(s, start(t, s.scene), Patience).run(); err != nil {
+			p := newPlay(s, start(t, s.scene), Patience)
+			p.usual = port
+			if err := p.run(); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -53,6 +59,7 @@ func Run(t *testing.T, dir string, start Start) {
 // play is a script being played.
 type play struct {
 	script   *script
+	usual    Port // where those connect for whom the script does not say; "" is STARTTLS
 	server   Server
 	patience time.Duration
 	env      *env
@@ -143,7 +150,7 @@ func (p *play) open(who string, port Port, version string) error {
 	if c := p.conns[who]; c != nil {
 		c.sock.Close()
 	}
-	c, err := dial(p.server.Addr(port), p.patience)
+	c, err := p.dial(who, port)
 	if err != nil {
 		return err
 	}
@@ -162,6 +169,26 @@ func (p *play) open(who string, port Port, version string) error {
 	}
 	c.read()
 	return nil
+}
+
+func (p *play) dial(who string, port Port) (*conn, error) {
+	if port != WebSocket && port != BOSH {
+		return dial(p.server.Addr(port), p.patience)
+	}
+	_, domain := p.account(who)
+	config := p.tlsConfig(domain, "", port)
+	var f framed
+	var state *tls.ConnectionState
+	var err error
+	if port == BOSH {
+		f, state, err = dialBOSH(p.server.Addr(port), config, p.patience)
+	} else {
+		f, state, err = dialWebSocket(p.server.Addr(port), config, p.patience)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &conn{sock: &framedSock{framed: f}, framed: f, tls: state, news: make(chan struct{}, 1)}, nil
 }
 
 func (p *play) openStream(who, to string) error {
@@ -231,13 +258,16 @@ func (p *play) refusedTLS(who, version string) error {
 
 // secure brings a connection to the point where a login is offered.
 func (p *play) secure(who string, port Port, version string) error {
+	if port == STARTTLS && p.usual != "" && version == "" {
+		port = p.usual
+	}
 	if err := p.open(who, port, version); err != nil {
 		return err
 	}
 	if err := p.openStream(who, ""); err != nil {
 		return err
 	}
-	if err := p.greeted(who); err != nil || port == DirectTLS {
+	if err := p.greeted(who); err != nil || port != STARTTLS {
 		return err
 	}
 	c := p.conns[who]
@@ -412,7 +442,7 @@ func (p *play) sendRaw(who, block string) error {
 	if err != nil {
 		return err
 	}
-	err = c.write(text, p.patience)
+	err = c.writeRaw(text, p.patience)
 	if c.ended() {
 		return nil // the server had enough before all was written; the script says what it heard
 	}

@@ -41,6 +41,8 @@ type Port string
 const (
 	STARTTLS  Port = "STARTTLS"
 	DirectTLS Port = "direct TLS"
+	WebSocket Port = "WebSocket" // HTTPS, RFC 7395
+	BOSH      Port = "BOSH"      // HTTPS, XEP-0206
 	Accept    Port = "components"
 )
 

@@ -164,11 +164,13 @@ func (s *Server) assemble() error {
 		Resume:       set.Session.Resume.Duration,
 		Guard:        c2s.Guard{Failures: set.Limits.LoginFailures, Window: time.Minute},
 	})
-	if s.web, err = web.New(web.Options{Routes: s.table.Routes(), TLS: s.tlsConfig(), Proxies: s.proxies, Log: s.opts.Log}); err != nil {
+	if s.web, err = web.New(web.Options{Routes: s.routes(), TLS: s.tlsConfig(), Proxies: s.proxies, Log: s.opts.Log}); err != nil {
 		return err
 	}
+	s.metrics = s.newMetrics()
 	s.admin = &admin.Admin{
 		Data: set.Data, Directory: s.directory, Auth: s.auth, Archive: s.archive, Rooms: s.rooms, Uploads: s.uploads, Invites: s.invites, Clock: s.opts.Clock,
+		Roster: s.roster, Notices: s.notices,
 		Audit: &admin.Audit{Path: set.AuditLog()},
 		Live: &admin.Live{
 			Router: s.router, Started: s.started, Version: s.opts.Version,

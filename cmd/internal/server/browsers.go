@@ -1,0 +1,28 @@
+package server
+
+import (
+	"slices"
+
+	"confab/xmpp/feature"
+	"confab/xmpp/web"
+	"confab/xmpp/web/websocket"
+)
+
+// routes is all that is served over HTTP.
+func (s *Server) routes() []feature.Route {
+	return slices.Concat(s.table.Routes(), []feature.Route{
+		websocket.Route(websocket.Options{Take: s.c2s.Take, Origins: s.origins, Clock: s.opts.Clock, Log: s.opts.Log}),
+	}, web.HostMeta(s.webAddress))
+}
+
+// origins are the web sites whose pages may connect.
+func (s *Server) origins() web.Origins { return s.settings.Load().Web.Origins }
+
+// webAddress is how the users of a domain reach the web side, "" if the domain is
+// not served.
+func (s *Server) webAddress(domain string) string {
+	if d := s.directory.Domain(domain); d != nil {
+		return s.webURL(d.Name())
+	}
+	return s.webURL(s.settings.Load().Domains[0])
+}
