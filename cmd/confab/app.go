@@ -36,7 +36,7 @@ const exitCodes = `Exit codes:
   2  wrong usage or settings: nothing was done
   3  there is no such user, alias, conversation or data folder
   4  conflict: it exists already, or another process holds the data
-  5  no server runs (status, reload, stop, user sessions, user kick)`
+  5  no server runs (status, reload, stop, restart, announce, user sessions, user kick)`
 
 // app is one run of the command line.
 type app struct {
@@ -113,7 +113,8 @@ Every command works while the server runs and while it does not.
 	root.PersistentFlags().StringVar(&a.data, "data", "", "data `folder` (CONFAB_DATA, default "+config.DefaultData+")")
 	root.PersistentFlags().StringVar(&a.file, "config", "", "settings `file` (CONFAB_CONFIG, default confab.toml in the data folder)")
 	root.AddCommand(
-		a.serveCommand(), a.userCommand(), a.aliasCommand(), a.roomCommand(), a.historyCommand(), a.statusCommand(), a.reloadCommand(), a.stopCommand(),
+		a.serveCommand(), a.userCommand(), a.aliasCommand(), a.roomCommand(), a.historyCommand(), a.statusCommand(), a.reloadCommand(), a.stopCommand(), a.restartCommand(),
+		a.announceCommand(), a.motdCommand(), a.welcomeCommand(),
 		a.configCommand(), a.versionCommand(), a.manCommand(),
 	)
 	a.markStart(root)

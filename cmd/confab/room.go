@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) roomCommand() *cobra.Command {
-	return group("room", "Look at the group rooms", a.roomList(), a.roomShow())
+	return group("room", "Manage the group rooms that people meet in", a.roomList(), a.roomShow(), a.roomCreate(), a.roomDestroy(), a.roomAffiliation())
 }
 
 func (a *app) roomList() *cobra.Command {
@@ -47,14 +47,14 @@ func (a *app) roomList() *cobra.Command {
 	return a.jsonFlag(c)
 }
 
+const roomHelp = `ROOM is an address like sales@conference.example.com, or sales if there is one domain.`
+
 func (a *app) roomShow() *cobra.Command {
 	return a.jsonFlag(&cobra.Command{
 		Use:   "show ROOM",
 		Short: "Show a room",
-		Long: `Show a room, who belongs to it and who is there.
-
-ROOM is an address like sales@conference.example.com, or sales if there is one domain.`,
-		Args: cobra.ExactArgs(1),
+		Long:  "Show a room, who belongs to it and who is there.\n\n" + roomHelp,
+		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			d, err := perform(a, c, admin.RoomShow, admin.RoomParams{Address: args[0]}, admin.Receiver[admin.None]{})
 			if err != nil {
@@ -82,4 +82,96 @@ ROOM is an address like sales@conference.example.com, or sales if there is one d
 			return w.Flush()
 		},
 	})
+}
+
+func (a *app) roomCreate() *cobra.Command {
+	var p admin.RoomCreateParams
+	c := &cobra.Command{
+		Use:   "create ROOM",
+		Short: "Make a room",
+		Long: `Make a room for people to enter. It stays, and its owner may change it from a client.
+A room whose members are given, and have it by themselves, is 'confab alias create --room'.
+
+` + roomHelp,
+		Example: "  confab room create lounge --owner alice --name 'The lounge'",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			p.Address = args[0]
+			r, err := perform(a, c, admin.RoomCreate, p, admin.Receiver[admin.None]{})
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(r)
+			}
+			a.printf("%s: created\n", r.Address)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&p.Owner, "owner", "", "the `user` who may change it")
+	c.Flags().StringVar(&p.Name, "name", "", "display `name`")
+	c.Flags().StringVar(&p.Description, "description", "", "what it is for, as `text`")
+	c.Flags().BoolVar(&p.MembersOnly, "members-only", false, "let nobody in but members")
+	c.Flags().BoolVar(&p.Moderated, "moderated", false, "let only those speak who were given a voice")
+	c.Flags().BoolVar(&p.Hidden, "hidden", false, "leave it out of the list of rooms")
+	_ = c.MarkFlagRequired("owner")
+	return a.jsonFlag(c)
+}
+
+func (a *app) roomDestroy() *cobra.Command {
+	var p admin.RoomDestroyParams
+	var yes bool
+	c := &cobra.Command{
+		Use:   "destroy ROOM",
+		Short: "Destroy a room",
+		Long: `Destroy a room that people made: everybody who is there is sent away. What was said
+there stays in the history for the auditor; a later room of that name does not
+inherit it. The room of an alias goes with 'confab alias delete'.
+
+` + roomHelp,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			p.Address = args[0]
+			if err := a.confirm(yes, "Destroy the room "+p.Address+"?"); err != nil {
+				return err
+			}
+			r, err := perform(a, c, admin.RoomDestroy, p, admin.Receiver[admin.None]{})
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(r)
+			}
+			a.printf("%s: destroyed\n", r.Address)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&p.Alternate, "alternate", "", "a `room` to go to instead")
+	c.Flags().StringVar(&p.Reason, "reason", "", "a `text` for those who are there")
+	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return a.jsonFlag(c)
+}
+
+func (a *app) roomAffiliation() *cobra.Command {
+	var p admin.RoomAffiliationParams
+	c := &cobra.Command{
+		Use:   "affiliation ROOM USER owner|admin|member|none|outcast",
+		Short: "Make somebody an owner, admin, member or outcast of a room",
+		Long:  "Make somebody an owner, admin, member or outcast of a room, or nothing of these.\n\n" + roomHelp,
+		Args:  cobra.ExactArgs(3),
+		RunE: func(c *cobra.Command, args []string) error {
+			p.Address, p.Person, p.Affiliation = args[0], args[1], args[2]
+			r, err := perform(a, c, admin.RoomAffiliation, p, admin.Receiver[admin.None]{})
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(r)
+			}
+			a.printf("%s: %s\n", r.Address, r.Affiliation)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&p.Reason, "reason", "", "a `text` for the person")
+	return a.jsonFlag(c)
 }

@@ -61,7 +61,7 @@ func (a *app) serve(ctx context.Context, src config.Source) error {
 	for _, text := range l.Warnings {
 		log.Warn(text)
 	}
-	s, err := server.New(ctx, l, server.Options{Log: log, Level: level, Version: readBuild().Version, Reload: src.Load})
+	s, err := server.New(ctx, l, server.Options{Log: log, Level: level, Version: readBuild().Version, Reload: src.Load, Restarts: canRestart})
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,11 @@ func (a *app) serve(ctx context.Context, src config.Source) error {
 	defer reloadOnHangup(ctx, s, log)()
 	log.Info("serving", "version", readBuild().Version, "domains", l.Domains, "data", l.Data, "listening", s.Listening())
 	go server.GiveMemoryBack(ctx)
-	return s.Run(ctx)
+	if err := s.Run(ctx); err != nil || !s.Restarting() {
+		return err
+	}
+	log.Info("starting again")
+	return restart()
 }
 
 // newLog makes the log that the settings ask for.

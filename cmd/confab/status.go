@@ -113,26 +113,50 @@ and say what changed. If anything is wrong with them, nothing changes.`,
 }
 
 func (a *app) stopCommand() *cobra.Command {
-	return a.jsonFlag(&cobra.Command{
-		Use:   "stop",
-		Short: "Stop the running server",
-		Long:  "Stop the running server, as SIGTERM does, and wait until it has ended.",
+	return a.endCommand("stop", "Stop the running server", "Stop the running server, as SIGTERM does, and wait until it has ended.", admin.ServerStop)
+}
+
+func (a *app) restartCommand() *cobra.Command {
+	return a.endCommand("restart", "Restart the running server", `Have the running server end and start again in the same process, with the program
+that is installed now.`, admin.ServerRestart)
+}
+
+func (a *app) endCommand(verb, short, long string, op admin.Op[admin.StopParams, admin.None, admin.Stopping]) *cobra.Command {
+	var p admin.StopParams
+	var delay time.Duration
+	c := &cobra.Command{
+		Use:   verb,
+		Short: short,
+		Long:  long + " With --delay it returns at\nonce, and a later command takes the place of this one.",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			stopping, err := live(a, c, admin.ServerStop, admin.None{})
+			p.Delay = int(delay.Seconds())
+			stopping, err := live(a, c, op, p)
 			if err != nil {
 				return err
 			}
-			if err := a.awaitEnd(c); err != nil {
-				return fmt.Errorf("process %d was asked to stop, but goes on: %w", stopping.PID, err)
+			if p.Delay == 0 && verb == "stop" {
+				if err := a.awaitEnd(c); err != nil {
+					return fmt.Errorf("process %d was asked to stop, but goes on: %w", stopping.PID, err)
+				}
 			}
 			if a.json {
 				return a.printJSON(stopping)
 			}
-			a.printf("stopped\n")
+			switch {
+			case p.Delay > 0:
+				a.printf("%s at %s\n", verb, localTime(stopping.When))
+			case verb == "stop":
+				a.printf("stopped\n")
+			default:
+				a.printf("restarting\n")
+			}
 			return nil
 		},
-	})
+	}
+	c.Flags().DurationVar(&delay, "delay", 0, "in a `time`, as in 5m")
+	c.Flags().StringVar(&p.Text, "announce", "", "a `text` for everybody online, now")
+	return a.jsonFlag(c)
 }
 
 // awaitEnd waits until the data can be opened again.

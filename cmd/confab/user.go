@@ -14,7 +14,7 @@ import (
 func (a *app) userCommand() *cobra.Command {
 	return group("user", "Manage the users of the domains",
 		a.userAdd(), a.userPasswd(), a.userSet(), a.userDisable(), a.userEnable(), a.userDelete(), a.userList(),
-		a.userShow(), a.userSessions(), a.userKick(), a.userImport(),
+		a.userShow(), a.userSessions(), a.userKick(), a.userRoster(), a.userStats(), a.userImport(),
 		a.userInvite(), a.userInvitations(), a.userUninvite())
 }
 
@@ -287,6 +287,9 @@ func (a *app) userShow() *cobra.Command {
 			row(w, "groups", strings.Join(u.Groups, ", "))
 			row(w, "state", userState(u.User))
 			row(w, "created", localTime(u.Created))
+			if u.LastLogin != nil {
+				row(w, "last login", localTime(*u.LastLogin))
+			}
 			if !u.HasPassword {
 				row(w, "password", "none: nobody can log in; 'confab user passwd' sets one")
 			}

@@ -14,16 +14,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
 	"confab/archive"
 	"confab/cmd/internal/config"
 	"confab/muc"
+	"confab/roster"
 	"confab/xmpp"
 	"confab/xmpp/auth"
 	"confab/xmpp/directory"
 	"confab/xmpp/feature/invite"
+	"confab/xmpp/feature/notices"
 	"confab/xmpp/feature/upload"
 	"confab/xmpp/router"
 )
@@ -37,9 +40,13 @@ type Admin struct {
 	Rooms     *muc.Rooms
 	Uploads   *upload.Uploads
 	Invites   *invite.Invites
+	Roster    *roster.Roster
+	Notices   *notices.Notices
 	Audit     *Audit
 	Live      *Live      // nil: no server runs, the data was opened by a command
 	Clock     xmpp.Clock // nil: the system's
+
+	scope string // the domain of whoever asks; empty: all of them
 }
 
 // Live is what there is only while a server runs. The server fills it in.
@@ -68,6 +75,10 @@ type Live struct {
 
 	// Stop asks the server to stop, and returns at once.
 	Stop func()
+	// Restart does the same, and has it start again; nil: it cannot.
+	Restart func()
+
+	ending ending
 }
 
 func (a *Admin) now() time.Time {
@@ -80,8 +91,12 @@ func (a *Admin) now() time.Time {
 // Operation is a line of the table.
 type Operation struct {
 	Name     string
+	Title    string // for people who choose from a list
+	Reach    Reach
 	NeedLive bool // means nothing unless a server runs
 	Audited  bool // the audit log says who did it
+
+	params, item, result reflect.Type // item: None if it streams nothing
 
 	run func(ctx context.Context, a *Admin, call *Request, out Output) (any, error)
 }
@@ -91,6 +106,8 @@ type Request struct {
 	Operation string          `json:"operation"`
 	Params    json.RawMessage `json:"params,omitempty"`
 	By        string          `json:"by"` // who asks, for the audit log
+	// Domain is the one that who asks is an administrator of; empty: the whole server.
+	Domain string `json:"domain,omitempty"`
 }
 
 // Output takes what an operation tells before its result. Both may be nil.
@@ -134,8 +151,18 @@ var table []*Operation
 // Operations returns the table.
 func Operations() []*Operation { return slices.Clone(table) }
 
+// Named returns an operation of the table, nil if there is none of that name.
+func Named(name string) *Operation {
+	i := slices.IndexFunc(table, func(o *Operation) bool { return o.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return table[i]
+}
+
 // define adds an operation to the table. item sends an item of the stream.
 func define[P, I, R any](o Operation, run func(c *call[I], p P) (R, error)) Op[P, I, R] {
+	o.params, o.item, o.result = reflect.TypeFor[P](), reflect.TypeFor[I](), reflect.TypeFor[R]()
 	o.run = func(ctx context.Context, a *Admin, r *Request, out Output) (any, error) {
 		var p P
 		if len(r.Params) > 0 {
@@ -200,13 +227,16 @@ type Receiver[I any] struct {
 
 // Do carries an operation out in this process.
 func (a *Admin) Do(ctx context.Context, r Request, out Output) (json.RawMessage, error) {
-	i := slices.IndexFunc(table, func(o *Operation) bool { return o.Name == r.Operation })
-	if i < 0 {
+	o := Named(r.Operation)
+	if o == nil {
 		return nil, failf(Usage, "there is no operation %q; is the command of another version than the server?", r.Operation)
 	}
-	o := table[i]
 	if o.NeedLive && a.Live == nil {
 		return nil, failf(NotRunning, "no server runs on %s", a.Data)
+	}
+	a, err := a.within(o, &r)
+	if err != nil {
+		return nil, err
 	}
 	result, err := o.run(ctx, a, &r, out)
 	if err != nil {
@@ -229,6 +259,7 @@ const (
 	NotFound   Code = "not-found"   // there is no such user, conversation …
 	Conflict   Code = "conflict"    // it exists already, or somebody else holds it
 	NotRunning Code = "not-running" // it needs a running server
+	Forbidden  Code = "forbidden"   // it is not for whoever asks
 )
 
 // Error is the failure of an operation. Its text says what to do.

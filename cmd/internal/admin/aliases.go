@@ -106,11 +106,11 @@ func (a *Admin) findAlias(address string) (*directory.Alias, error) {
 	if err != nil {
 		return nil, err
 	}
-	if mail, ok := strings.CutPrefix(domain, muc.Service("")); ok && a.Directory.Domain(domain) == nil {
+	if mail, ok := strings.CutPrefix(domain, muc.Service("")); ok && a.domain(domain) == nil {
 		domain = mail
 	}
-	if a.Directory.Domain(domain) == nil {
-		return nil, failf(NotFound, "%s is not served here, only %s", domain, strings.Join(a.domainNames(), ", "))
+	if a.domain(domain) == nil {
+		return nil, a.notServed(domain)
 	}
 	x := a.Directory.FindAlias(domain, local)
 	if x == nil {
@@ -172,15 +172,15 @@ func (a *Admin) free(kind directory.Kind, local, domain string) error {
 
 // AliasCreateParams ask for a new alias.
 type AliasCreateParams struct {
-	Address     string            `json:"address"`
-	Name        string            `json:"name,omitempty"`
-	Description string            `json:"description,omitempty"`
-	Room        bool              `json:"room,omitempty"`
-	Everyone    bool              `json:"all_users,omitempty"`
-	Members     []string          `json:"members,omitempty"`
-	Moderators  []string          `json:"moderators,omitempty"`
-	Settings    map[string]string `json:"settings,omitempty"`
-	MaxFanout   *int              `json:"max_fanout,omitempty"`
+	Address     string            `json:"address" label:"Address" form:"required"`
+	Name        string            `json:"name,omitempty" label:"Name"`
+	Description string            `json:"description,omitempty" label:"What it is for"`
+	Room        bool              `json:"room,omitempty" label:"A group room, not a contact"`
+	Everyone    bool              `json:"all_users,omitempty" label:"Its members are all users of the domain"`
+	Members     []string          `json:"members,omitempty" label:"Members"`
+	Moderators  []string          `json:"moderators,omitempty" label:"Members who moderate"`
+	Settings    map[string]string `json:"settings,omitempty" label:"Settings"`
+	MaxFanout   *int              `json:"max_fanout,omitempty" label:"How many people it may reach"`
 }
 
 func (p *AliasCreateParams) draft(local, domain string) (directory.NewAlias, error) {
@@ -198,10 +198,13 @@ func (p *AliasCreateParams) draft(local, domain string) (directory.NewAlias, err
 }
 
 // AliasCreate adds an alias.
-var AliasCreate = define(Operation{Name: "alias create", Audited: true}, func(c *call[None], p AliasCreateParams) (Alias, error) {
+var AliasCreate = define(Operation{Name: "alias create", Title: "Make an alias", Reach: OfDomain, Audited: true}, func(c *call[None], p AliasCreateParams) (Alias, error) {
 	local, domain, err := c.split(p.Address)
 	if err != nil {
 		return Alias{}, err
+	}
+	if c.scope != "" && c.domain(domain) == nil {
+		return Alias{}, c.notServed(domain)
 	}
 	n, err := p.draft(local, domain)
 	if err != nil {
@@ -222,15 +225,16 @@ var AliasCreate = define(Operation{Name: "alias create", Audited: true}, func(c 
 
 // AliasParams name an alias.
 type AliasParams struct {
-	Address string `json:"address"`
+	Address string `json:"address" label:"Address" form:"required"`
 }
 
 // AliasDetail is an alias with whom it reaches.
 type AliasDetail struct {
 	Alias
-	All     map[string]string `json:"all_settings"`
-	Reaches []Reached         `json:"reaches"`
-	Skips   []Skipped         `json:"skips,omitempty"`
+	Moderators []string          `json:"moderators,omitempty"` // those of the members
+	All        map[string]string `json:"all_settings"`
+	Reaches    []Reached         `json:"reaches"`
+	Skips      []Skipped         `json:"skips,omitempty"`
 }
 
 // Reached is somebody whom an alias reaches.
@@ -260,7 +264,7 @@ func (a *Admin) online(j xmpp.JID) bool {
 }
 
 // AliasShow tells all about an alias.
-var AliasShow = define(Operation{Name: "alias show"}, func(c *call[None], p AliasParams) (AliasDetail, error) {
+var AliasShow = define(Operation{Name: "alias show", Title: "Show an alias", Reach: OfDomain}, func(c *call[None], p AliasParams) (AliasDetail, error) {
 	x, err := c.findAlias(p.Address)
 	if err != nil {
 		return AliasDetail{}, err
@@ -268,6 +272,11 @@ var AliasShow = define(Operation{Name: "alias show"}, func(c *call[None], p Alia
 	d := AliasDetail{Alias: c.alias(x), All: map[string]string{}, Reaches: []Reached{}}
 	for _, k := range directory.Knobs {
 		d.All[k.Name] = k.Of(&x.Settings)
+	}
+	for _, m := range d.Members {
+		if m.Moderator {
+			d.Moderators = append(d.Moderators, m.Address)
+		}
 	}
 	through := func(inner *directory.Alias) string {
 		if inner == nil {
@@ -297,8 +306,8 @@ var AliasShow = define(Operation{Name: "alias show"}, func(c *call[None], p Alia
 // AliasListParams choose aliases.
 type AliasListParams struct {
 	Domain string `json:"domain,omitempty"`
-	Member string `json:"member,omitempty"` // only those that reach this user
-	Rooms  bool   `json:"rooms,omitempty"`  // only these
+	Member string `json:"member,omitempty" label:"Only those that reach this user"`
+	Rooms  bool   `json:"rooms,omitempty" label:"Only rooms"`
 }
 
 // AliasListed says how many aliases there were.
@@ -307,10 +316,10 @@ type AliasListed struct {
 }
 
 // AliasList streams aliases by address.
-var AliasList = define(Operation{Name: "alias list"}, func(c *call[Alias], p AliasListParams) (AliasListed, error) {
+var AliasList = define(Operation{Name: "alias list", Title: "List aliases", Reach: OfDomain}, func(c *call[Alias], p AliasListParams) (AliasListed, error) {
 	var n AliasListed
-	if p.Domain != "" && c.Directory.Domain(p.Domain) == nil {
-		return n, failf(NotFound, "%s is not served here, only %s", p.Domain, strings.Join(c.domainNames(), ", "))
+	if p.Domain != "" && c.domain(p.Domain) == nil {
+		return n, c.notServed(p.Domain)
 	}
 	var member *directory.User
 	if p.Member != "" {
@@ -319,7 +328,7 @@ var AliasList = define(Operation{Name: "alias list"}, func(c *call[Alias], p Ali
 			return n, err
 		}
 	}
-	for _, m := range c.Directory.Domains() {
+	for _, m := range c.domains() {
 		all, _ := m.Aliases()
 		for _, x := range all {
 			if p.Domain != "" && p.Domain != m.Name() || p.Rooms && x.Kind != directory.RoomAlias {
@@ -345,18 +354,18 @@ var AliasList = define(Operation{Name: "alias list"}, func(c *call[Alias], p Ali
 
 // AliasSetParams change what is not nil.
 type AliasSetParams struct {
-	Address     string            `json:"address"`
-	Name        *string           `json:"name,omitempty"`
-	Description *string           `json:"description,omitempty"`
-	Moderators  *[]string         `json:"moderators,omitempty"`
-	Everyone    *bool             `json:"all_users,omitempty"`
-	Settings    map[string]string `json:"settings,omitempty"`
-	MaxFanout   *int              `json:"max_fanout,omitempty"`
+	Address     string            `json:"address" label:"Address" form:"required"`
+	Name        *string           `json:"name,omitempty" label:"Name"`
+	Description *string           `json:"description,omitempty" label:"What it is for"`
+	Moderators  *[]string         `json:"moderators,omitempty" label:"Members who moderate"`
+	Everyone    *bool             `json:"all_users,omitempty" label:"Its members are all users of the domain"`
+	Settings    map[string]string `json:"settings,omitempty" label:"Settings"`
+	MaxFanout   *int              `json:"max_fanout,omitempty" label:"How many people it may reach"`
 	Avatar      *[]byte           `json:"avatar,omitempty"` // a picture; empty: none
 }
 
 // AliasSet changes an alias.
-var AliasSet = define(Operation{Name: "alias set", Audited: true}, func(c *call[None], p AliasSetParams) (Alias, error) {
+var AliasSet = define(Operation{Name: "alias set", Title: "Change an alias's name or settings", Reach: OfDomain, Audited: true}, func(c *call[None], p AliasSetParams) (Alias, error) {
 	return c.updateAlias(p.Address, directory.Membership{Moderators: p.Moderators}, func(x *directory.Alias) error {
 		if p.Name != nil {
 			x.Name = *p.Name
@@ -393,29 +402,29 @@ func (c *call[I]) updateAlias(address string, m directory.Membership, fn func(*d
 
 // AliasMembersParams name members of an alias.
 type AliasMembersParams struct {
-	Address    string   `json:"address"`
-	Members    []string `json:"members,omitempty"`
-	Moderators []string `json:"moderators,omitempty"`
+	Address    string   `json:"address" label:"Address" form:"required"`
+	Members    []string `json:"members,omitempty" label:"Members"`
+	Moderators []string `json:"moderators,omitempty" label:"Members who moderate"`
 }
 
 // AliasAdd adds members.
-var AliasAdd = define(Operation{Name: "alias add", Audited: true}, func(c *call[None], p AliasMembersParams) (Alias, error) {
+var AliasAdd = define(Operation{Name: "alias add", Title: "Add members to an alias", Reach: OfDomain, Audited: true}, func(c *call[None], p AliasMembersParams) (Alias, error) {
 	return c.updateAlias(p.Address, directory.Membership{Add: entries(p.Members, p.Moderators)}, nil)
 })
 
 // AliasRemove removes members.
-var AliasRemove = define(Operation{Name: "alias remove", Audited: true}, func(c *call[None], p AliasMembersParams) (Alias, error) {
+var AliasRemove = define(Operation{Name: "alias remove", Title: "Remove members from an alias", Reach: OfDomain, Audited: true}, func(c *call[None], p AliasMembersParams) (Alias, error) {
 	return c.updateAlias(p.Address, directory.Membership{Remove: append(p.Members, p.Moderators...)}, nil)
 })
 
 // AliasRenameParams give an alias another address.
 type AliasRenameParams struct {
-	Address string `json:"address"`
-	To      string `json:"to"`
+	Address string `json:"address" label:"Address" form:"required"`
+	To      string `json:"to" label:"New address" form:"required"`
 }
 
 // AliasRename gives an alias another localpart. The old address is good for another 30 days.
-var AliasRename = define(Operation{Name: "alias rename", Audited: true}, func(c *call[None], p AliasRenameParams) (Alias, error) {
+var AliasRename = define(Operation{Name: "alias rename", Title: "Give an alias another address", Reach: OfDomain, Audited: true}, func(c *call[None], p AliasRenameParams) (Alias, error) {
 	x, err := c.findAlias(p.Address)
 	if err != nil {
 		return Alias{}, err
@@ -438,12 +447,12 @@ var AliasRename = define(Operation{Name: "alias rename", Audited: true}, func(c 
 
 // AliasConvertParams make an alias one of the other kind.
 type AliasConvertParams struct {
-	Address string `json:"address"`
-	To      string `json:"to,omitempty"` // contact or room; empty: what it is not
+	Address string `json:"address" label:"Address" form:"required"`
+	To      string `json:"to,omitempty" label:"To" choice:"contact|room"` // contact or room; empty: what it is not
 }
 
 // AliasConvert makes a contact a room, or a room a contact.
-var AliasConvert = define(Operation{Name: "alias convert", Audited: true}, func(c *call[None], p AliasConvertParams) (Alias, error) {
+var AliasConvert = define(Operation{Name: "alias convert", Title: "Make a contact a room, or a room a contact", Reach: OfDomain, Audited: true}, func(c *call[None], p AliasConvertParams) (Alias, error) {
 	x, err := c.findAlias(p.Address)
 	if err != nil {
 		return Alias{}, err
@@ -464,7 +473,7 @@ var AliasConvert = define(Operation{Name: "alias convert", Audited: true}, func(
 })
 
 // AliasDelete deletes an alias. What people have of the conversations stays theirs.
-var AliasDelete = define(Operation{Name: "alias delete", Audited: true}, func(c *call[None], p AliasParams) (Alias, error) {
+var AliasDelete = define(Operation{Name: "alias delete", Title: "Delete an alias", Reach: OfDomain, Audited: true}, func(c *call[None], p AliasParams) (Alias, error) {
 	x, err := c.findAlias(p.Address)
 	if err != nil {
 		return Alias{}, err

@@ -64,7 +64,7 @@ func (a *Admin) somebody(address string) (xmpp.JID, error) {
 	if address == "" {
 		return xmpp.JID{}, nil
 	}
-	if !strings.ContainsAny(address, "@/") && a.Directory.Domain(address) == nil && !strings.Contains(address, ".") {
+	if !strings.ContainsAny(address, "@/") && a.domain(address) == nil && !strings.Contains(address, ".") {
 		local, domain, err := a.split(address)
 		if err != nil {
 			return xmpp.JID{}, err

@@ -68,12 +68,12 @@ type RoomListParams struct {
 }
 
 // RoomList streams the rooms by address: those of aliases, and those that people made.
-var RoomList = define(Operation{Name: "room list"}, func(c *call[Room], p RoomListParams) (RoomListed, error) {
+var RoomList = define(Operation{Name: "room list", Title: "List rooms", Reach: OfDomain}, func(c *call[Room], p RoomListParams) (RoomListed, error) {
 	var n RoomListed
-	if p.Domain != "" && c.Directory.Domain(p.Domain) == nil {
-		return n, failf(NotFound, "%s is not served here, only %s", p.Domain, strings.Join(c.domainNames(), ", "))
+	if p.Domain != "" && c.domain(p.Domain) == nil {
+		return n, c.notServed(p.Domain)
 	}
-	for _, m := range c.Directory.Domains() {
+	for _, m := range c.domains() {
 		if p.Domain != "" && p.Domain != m.Name() {
 			continue
 		}
@@ -89,7 +89,7 @@ var RoomList = define(Operation{Name: "room list"}, func(c *call[Room], p RoomLi
 
 // RoomParams name a room: by its address, its localpart, or the alias whose room it is.
 type RoomParams struct {
-	Address string `json:"address"`
+	Address string `json:"address" label:"Address" form:"required"`
 }
 
 // roomNamed returns the address of a room that somebody typed.
@@ -98,8 +98,10 @@ func (a *Admin) roomNamed(address string) (xmpp.JID, error) {
 	if err != nil {
 		return xmpp.JID{}, err
 	}
-	if a.Directory.Domain(domain) != nil {
+	if a.domain(domain) != nil {
 		domain = muc.Service(domain)
+	} else if mail, ok := strings.CutPrefix(domain, muc.Service("")); !ok || a.domain(mail) == nil {
+		return xmpp.JID{}, a.notServed(domain)
 	}
 	j, err := xmpp.NewJID(local, domain, "")
 	if err != nil {
@@ -109,7 +111,7 @@ func (a *Admin) roomNamed(address string) (xmpp.JID, error) {
 }
 
 // RoomShow tells all about a room.
-var RoomShow = define(Operation{Name: "room show"}, func(c *call[None], p RoomParams) (RoomDetail, error) {
+var RoomShow = define(Operation{Name: "room show", Title: "Show a room", Reach: OfDomain}, func(c *call[None], p RoomParams) (RoomDetail, error) {
 	j, err := c.roomNamed(p.Address)
 	if err != nil {
 		return RoomDetail{}, err
@@ -130,3 +132,94 @@ var RoomShow = define(Operation{Name: "room show"}, func(c *call[None], p RoomPa
 	}
 	return v, nil
 })
+
+// RoomCreateParams ask for a new room.
+type RoomCreateParams struct {
+	Address     string `json:"address" label:"Address" form:"required"`
+	Owner       string `json:"owner" label:"Owner" form:"required"`
+	Name        string `json:"name,omitempty" label:"Name"`
+	Description string `json:"description,omitempty" label:"Description"`
+	MembersOnly bool   `json:"members_only,omitempty" label:"For members only"`
+	Moderated   bool   `json:"moderated,omitempty" label:"Only who was given a voice may speak"`
+	Hidden      bool   `json:"hidden,omitempty" label:"Not in the list of rooms"`
+}
+
+// RoomCreate makes a room that stays, for people to enter.
+var RoomCreate = define(Operation{Name: "room create", Title: "Make a room", Reach: OfDomain, Audited: true}, func(c *call[None], p RoomCreateParams) (Room, error) {
+	j, err := c.roomNamed(p.Address)
+	if err != nil {
+		return Room{}, err
+	}
+	owner, err := c.find(p.Owner)
+	if err != nil {
+		return Room{}, err
+	}
+	config := muc.DefaultConfig()
+	config.Name, config.Description = p.Name, p.Description
+	config.MembersOnly, config.Moderated, config.Hidden = p.MembersOnly, p.Moderated, p.Hidden
+	if err := c.Rooms.Create(c, j, owner.JID, config); err != nil {
+		return Room{}, err
+	}
+	d, ok, err := c.Rooms.Show(j)
+	if err != nil || !ok {
+		return Room{Address: j.String()}, err
+	}
+	return c.room(d.Info), nil
+})
+
+// RoomDestroyParams ask for the end of a room.
+type RoomDestroyParams struct {
+	Address   string `json:"address" label:"Address" form:"required"`
+	Alternate string `json:"alternate,omitempty" label:"Room to go to instead"`
+	Reason    string `json:"reason,omitempty" label:"Reason, for those who are there"`
+}
+
+// RoomDestroy ends a room and sends everybody away. What was said there stays in
+// the history.
+var RoomDestroy = define(Operation{Name: "room destroy", Title: "Destroy a room", Reach: OfDomain, Audited: true}, func(c *call[None], p RoomDestroyParams) (RoomParams, error) {
+	j, err := c.roomNamed(p.Address)
+	if err != nil {
+		return RoomParams{}, err
+	}
+	var alternate xmpp.JID
+	if p.Alternate != "" {
+		if alternate, err = c.roomNamed(p.Alternate); err != nil {
+			return RoomParams{}, err
+		}
+	}
+	return RoomParams{j.String()}, c.Rooms.Destroy(j, alternate, p.Reason)
+})
+
+// RoomAffiliationParams say what somebody is to be in a room.
+type RoomAffiliationParams struct {
+	Address     string `json:"address" label:"Address of the room" form:"required"`
+	Person      string `json:"person" label:"Address of the person" form:"required"`
+	Affiliation string `json:"affiliation" label:"Affiliation" form:"required" choice:"owner|admin|member|none|outcast"`
+	Reason      string `json:"reason,omitempty" label:"Reason"`
+}
+
+// RoomAffiliation makes somebody something in a room.
+var RoomAffiliation = define(Operation{Name: "room affiliation", Title: "Make somebody an owner, admin, member or outcast of a room", Reach: OfDomain, Audited: true},
+	func(c *call[None], p RoomAffiliationParams) (RoomPerson, error) {
+		j, err := c.roomNamed(p.Address)
+		if err != nil {
+			return RoomPerson{}, err
+		}
+		to, ok := affiliations[p.Affiliation]
+		if !ok {
+			return RoomPerson{}, failf(Usage, "%q is no affiliation: it is owner, admin, member, none or outcast", p.Affiliation)
+		}
+		person, err := c.somebody(p.Person)
+		if err != nil {
+			return RoomPerson{}, err
+		}
+		if person.IsZero() {
+			return RoomPerson{}, failf(Usage, "say who")
+		}
+		if err := c.Rooms.SetAffiliation(j, person, to, p.Reason); err != nil {
+			return RoomPerson{}, err
+		}
+		return RoomPerson{Address: person.Bare().String(), Affiliation: p.Affiliation}, nil
+	})
+
+var affiliations = map[string]muc.Affiliation{"owner": muc.Owner, "admin": muc.Admin, "member": muc.Member, "none": muc.None, "outcast": muc.Outcast}

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"confab/archive"
+	"confab/xmpp"
 	"confab/xmpp/router"
 )
 
@@ -67,7 +69,7 @@ var ServerStatus = define(Operation{Name: "status", NeedLive: true}, func(c *cal
 	if s.Search, err = c.searchStatus(); err != nil {
 		return s, err
 	}
-	for _, d := range c.Directory.Domains() {
+	for _, d := range c.domains() {
 		status := DomainStatus{Domain: d.Name(), Users: d.Len()}
 		var list []*router.Session
 		for _, account := range c.Live.Router.Domain(d.Name()).Accounts() {
@@ -94,13 +96,71 @@ var ServerReload = define(Operation{Name: "reload", NeedLive: true, Audited: tru
 	return r, err
 })
 
+// StopParams say when a server is to stop, and what people are told now.
+type StopParams struct {
+	Delay int    `json:"delay,omitempty"` // seconds
+	Text  string `json:"text,omitempty"`
+}
+
+// maxDelay bounds the delay of a stop.
+const maxDelay = 24 * 60 * 60
+
 // Stopping says which process is about to end.
 type Stopping struct {
-	PID int `json:"pid"`
+	PID  int       `json:"pid"`
+	When time.Time `json:"when"`
 }
 
 // ServerStop stops the server. It answers before the server is gone.
-var ServerStop = define(Operation{Name: "stop", NeedLive: true, Audited: true}, func(c *call[None], _ None) (Stopping, error) {
-	c.Live.Stop()
-	return Stopping{os.Getpid()}, nil
+var ServerStop = define(Operation{Name: "stop", Title: "Stop the server", Reach: OfSingle, NeedLive: true, Audited: true}, func(c *call[None], p StopParams) (Stopping, error) {
+	return c.end(p, c.Live.Stop)
 })
+
+// ServerRestart stops the server and starts it again.
+var ServerRestart = define(Operation{Name: "restart", Title: "Restart the server", Reach: OfSingle, NeedLive: true, Audited: true}, func(c *call[None], p StopParams) (Stopping, error) {
+	if c.Live.Restart == nil {
+		return Stopping{}, failf(Failed, "this server cannot start itself again; stop it, and start it the way it was started")
+	}
+	return c.end(p, c.Live.Restart)
+})
+
+// end has the server end in a while, and tells everybody. A later call takes the
+// place of an earlier one.
+func (c *call[I]) end(p StopParams, fn func()) (Stopping, error) {
+	if p.Delay < 0 || p.Delay > maxDelay {
+		return Stopping{}, failf(Usage, "the delay is a number of seconds, at most %d", maxDelay)
+	}
+	if p.Text != "" {
+		for _, d := range c.domains() {
+			if _, err := c.Notices.Announce(d.Name(), p.Text); err != nil {
+				return Stopping{}, textError(err)
+			}
+		}
+	}
+	delay := time.Duration(p.Delay) * time.Second
+	c.Live.ending.set(c.Clock, delay, fn)
+	return Stopping{os.Getpid(), c.now().Add(delay)}, nil
+}
+
+// ending is when the server is to end.
+type ending struct {
+	mu    sync.Mutex
+	timer xmpp.Timer
+}
+
+func (e *ending) set(clock xmpp.Clock, delay time.Duration, fn func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.timer != nil {
+		e.timer.Stop()
+		e.timer = nil
+	}
+	if delay <= 0 {
+		fn()
+		return
+	}
+	if clock == nil {
+		clock = xmpp.SystemClock
+	}
+	e.timer = clock.AfterFunc(delay, fn)
+}

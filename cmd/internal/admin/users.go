@@ -54,7 +54,7 @@ func (a *Admin) split(address string) (local, domain string, err error) {
 		}
 		return local, domain, nil
 	}
-	domains := a.Directory.Domains()
+	domains := a.domains()
 	if len(domains) != 1 {
 		return "", "", failf(Usage, "%q: which domain? Write the whole address, as in %s@%s", address, cmp.Or(address, "alice"), a.someDomain())
 	}
@@ -62,7 +62,7 @@ func (a *Admin) split(address string) (local, domain string, err error) {
 }
 
 func (a *Admin) someDomain() string {
-	if domains := a.Directory.Domains(); len(domains) > 0 {
+	if domains := a.domains(); len(domains) > 0 {
 		return domains[0].Name()
 	}
 	return "example.com"
@@ -74,22 +74,14 @@ func (a *Admin) find(address string) (*directory.User, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.Directory.Domain(domain) == nil {
-		return nil, failf(NotFound, "%s is not served here, only %s", domain, strings.Join(a.domainNames(), ", "))
+	if a.domain(domain) == nil {
+		return nil, a.notServed(domain)
 	}
 	u := a.Directory.Login(domain, local)
 	if u == nil {
 		return nil, failf(NotFound, "there is no user %s@%s; 'confab user list' shows all", local, domain)
 	}
 	return u, nil
-}
-
-func (a *Admin) domainNames() []string {
-	var names []string
-	for _, d := range a.Directory.Domains() {
-		names = append(names, d.Name())
-	}
-	return names
 }
 
 // enrol returns what sets a new user's password in the transaction that adds
@@ -125,10 +117,13 @@ type UserAddParams struct {
 func (p UserAddParams) audited() any { p.Password = ""; return p }
 
 // UserAdd adds a user.
-var UserAdd = define(Operation{Name: "user add", Audited: true}, func(c *call[None], p UserAddParams) (User, error) {
+var UserAdd = define(Operation{Name: "user add", Title: "Add a user", Reach: OfDomain, Audited: true}, func(c *call[None], p UserAddParams) (User, error) {
 	local, domain, err := c.split(p.Address)
 	if err != nil {
 		return User{}, err
+	}
+	if c.scope != "" && c.domain(domain) == nil {
+		return User{}, c.notServed(domain)
 	}
 	password := p.Password
 	if p.Generate {
@@ -167,7 +162,7 @@ type UserPasswordParams struct {
 func (p UserPasswordParams) audited() any { p.Password = ""; return p }
 
 // UserPassword sets a user's password. Sessions go on.
-var UserPassword = define(Operation{Name: "user passwd", Audited: true}, func(c *call[None], p UserPasswordParams) (User, error) {
+var UserPassword = define(Operation{Name: "user passwd", Title: "Set a user's password", Reach: OfDomain, Audited: true}, func(c *call[None], p UserPasswordParams) (User, error) {
 	u, err := c.find(p.Address)
 	if err != nil {
 		return User{}, err
@@ -195,17 +190,17 @@ var UserPassword = define(Operation{Name: "user passwd", Audited: true}, func(c 
 
 // UserSetParams change what is not nil.
 type UserSetParams struct {
-	Address      string    `json:"address"`
-	Name         *string   `json:"name,omitempty"`
-	Groups       *[]string `json:"groups,omitempty"`
+	Address      string    `json:"address" label:"Address" form:"required"`
+	Name         *string   `json:"name,omitempty" label:"Name"`
+	Groups       *[]string `json:"groups,omitempty" label:"Groups"`
 	AddGroups    []string  `json:"add_groups,omitempty"`
 	RemoveGroups []string  `json:"remove_groups,omitempty"`
-	Hidden       *bool     `json:"hidden,omitempty"`
-	Admin        *bool     `json:"admin,omitempty"`
+	Hidden       *bool     `json:"hidden,omitempty" label:"In nobody's contact list"`
+	Admin        *bool     `json:"admin,omitempty" label:"Administrator of the domain"`
 }
 
 // UserSet changes a user.
-var UserSet = define(Operation{Name: "user set", Audited: true}, func(c *call[None], p UserSetParams) (User, error) {
+var UserSet = define(Operation{Name: "user set", Title: "Change a user's name, groups or role", Reach: OfDomain, Audited: true}, func(c *call[None], p UserSetParams) (User, error) {
 	return c.update(p.Address, func(u *directory.User) {
 		if p.Name != nil {
 			u.Name = *p.Name
@@ -237,17 +232,17 @@ func (c *call[I]) update(address string, fn func(*directory.User)) (User, error)
 
 // UserParams name a user.
 type UserParams struct {
-	Address string `json:"address"`
+	Address string `json:"address" label:"Address" form:"required"`
 }
 
 // UserDisable shuts a user out. The server ends the sessions when it hears of
 // the change from the directory.
-var UserDisable = define(Operation{Name: "user disable", Audited: true}, func(c *call[None], p UserParams) (User, error) {
+var UserDisable = define(Operation{Name: "user disable", Title: "Shut a user out", Reach: OfDomain, Audited: true}, func(c *call[None], p UserParams) (User, error) {
 	return c.update(p.Address, func(u *directory.User) { u.Disabled = true })
 })
 
 // UserEnable lets a user in again.
-var UserEnable = define(Operation{Name: "user enable", Audited: true}, func(c *call[None], p UserParams) (User, error) {
+var UserEnable = define(Operation{Name: "user enable", Title: "Let a user in again", Reach: OfDomain, Audited: true}, func(c *call[None], p UserParams) (User, error) {
 	return c.update(p.Address, func(u *directory.User) { u.Disabled = false })
 })
 
@@ -265,7 +260,7 @@ type UserDeleted struct {
 }
 
 // UserDelete deletes a user. What others have of the conversations stays.
-var UserDelete = define(Operation{Name: "user delete", Audited: true}, func(c *call[None], p UserDeleteParams) (UserDeleted, error) {
+var UserDelete = define(Operation{Name: "user delete", Title: "Delete a user", Reach: OfDomain, Audited: true}, func(c *call[None], p UserDeleteParams) (UserDeleted, error) {
 	u, err := c.find(p.Address)
 	if err != nil {
 		return UserDeleted{}, err
@@ -289,6 +284,8 @@ type UserListParams struct {
 	Group    string `json:"group,omitempty"`
 	Disabled bool   `json:"disabled,omitempty"` // only these
 	Online   bool   `json:"online,omitempty"`   // only these
+	Active   bool   `json:"active,omitempty"`   // only those who are at one of their devices
+	Idle     bool   `json:"idle,omitempty"`     // only those who are online and at none
 }
 
 // UserListed says how many users there were.
@@ -297,18 +294,21 @@ type UserListed struct {
 }
 
 // UserList streams users by address.
-var UserList = define(Operation{Name: "user list"}, func(c *call[User], p UserListParams) (UserListed, error) {
-	if p.Domain != "" && c.Directory.Domain(p.Domain) == nil {
-		return UserListed{}, failf(NotFound, "%s is not served here, only %s", p.Domain, strings.Join(c.domainNames(), ", "))
+var UserList = define(Operation{Name: "user list", Title: "List users", Reach: OfDomain}, func(c *call[User], p UserListParams) (UserListed, error) {
+	if p.Domain != "" && c.domain(p.Domain) == nil {
+		return UserListed{}, c.notServed(p.Domain)
 	}
 	var n UserListed
-	for _, d := range c.Directory.Domains() {
+	for _, d := range c.domains() {
 		if p.Domain != "" && d.Name() != p.Domain {
 			continue
 		}
 		for u := range d.Users() {
 			shown := c.user(u)
 			if p.Group != "" && !slices.Contains(u.Groups, p.Group) || p.Disabled && !u.Disabled || p.Online && shown.Sessions == 0 {
+				continue
+			}
+			if at := c.active(u.JID); p.Active && !at || p.Idle && (at || shown.Sessions == 0) {
 				continue
 			}
 			if err := c.item(shown); err != nil {
@@ -323,12 +323,13 @@ var UserList = define(Operation{Name: "user list"}, func(c *call[User], p UserLi
 // UserShown is all there is to say about a user.
 type UserShown struct {
 	User
-	HasPassword bool      `json:"has_password"`
-	Online      []Session `json:"online,omitempty"`
+	HasPassword bool       `json:"has_password"`
+	LastLogin   *time.Time `json:"last_login,omitempty"`
+	Online      []Session  `json:"online,omitempty"`
 }
 
 // UserShow shows a user.
-var UserShow = define(Operation{Name: "user show"}, func(c *call[None], p UserParams) (UserShown, error) {
+var UserShow = define(Operation{Name: "user show", Title: "Show a user", Reach: OfDomain}, func(c *call[None], p UserParams) (UserShown, error) {
 	u, err := c.find(p.Address)
 	if err != nil {
 		return UserShown{}, err
@@ -337,9 +338,28 @@ var UserShow = define(Operation{Name: "user show"}, func(c *call[None], p UserPa
 	if c.Live != nil {
 		result.Online = sessions(c.Live.Router.Account(u.JID))
 	}
+	if result.LastLogin, err = c.lastLogin(u.ID); err != nil {
+		return result, err
+	}
 	result.HasPassword, err = c.Auth.HasPassword(c, u.ID)
 	return result, err
 })
+
+// active reports whether somebody is there: available at a device that is
+// connected, and not away.
+func (a *Admin) active(j xmpp.JID) bool {
+	if a.Live == nil {
+		return false
+	}
+	account := a.Live.Router.Account(j)
+	if account == nil {
+		return false
+	}
+	return slices.ContainsFunc(account.Sessions(nil), func(s *router.Session) bool {
+		at := status(s.Presence())
+		return s.Connected() && (at == "available" || at == "dnd")
+	})
+}
 
 // Session is a session as the administrator sees one.
 type Session struct {
@@ -397,7 +417,7 @@ type SessionsListed struct {
 }
 
 // UserSessions streams sessions.
-var UserSessions = define(Operation{Name: "user sessions", NeedLive: true}, func(c *call[Session], p UserSessionsParams) (SessionsListed, error) {
+var UserSessions = define(Operation{Name: "user sessions", Title: "List sessions", Reach: OfDomain, NeedLive: true}, func(c *call[Session], p UserSessionsParams) (SessionsListed, error) {
 	var accounts []*router.Account
 	if p.Address != "" {
 		u, err := c.find(p.Address)
@@ -437,7 +457,7 @@ type Kicked struct {
 
 // UserKick ends sessions, and takes the tokens by which their clients could come
 // back (XEP-0484). With the password they can log in again.
-var UserKick = define(Operation{Name: "user kick", NeedLive: true, Audited: true}, func(c *call[None], p UserKickParams) (Kicked, error) {
+var UserKick = define(Operation{Name: "user kick", Title: "End a user's sessions", Reach: OfDomain, NeedLive: true, Audited: true}, func(c *call[None], p UserKickParams) (Kicked, error) {
 	address, resource, one := strings.Cut(p.Address, "/")
 	u, err := c.find(address)
 	if err != nil {

@@ -1,0 +1,9 @@
+//go:build !unix
+
+package main
+
+import "errors"
+
+const canRestart = false
+
+func restart() error { return errors.New("this system cannot start a program again in its process") }

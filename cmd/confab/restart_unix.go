@@ -1,0 +1,21 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"syscall"
+)
+
+// canRestart says that restart works here.
+const canRestart = true
+
+// restart starts the program again in this process, so that whoever supervises
+// it sees no end of it. It returns only if that fails.
+func restart() error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return syscall.Exec(program, os.Args, os.Environ())
+}
