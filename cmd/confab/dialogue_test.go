@@ -123,7 +123,7 @@ func (w *world) Start() error {
 	}
 	w.loaded = l
 	log := slog.New(slog.NewTextHandler(testLog{w.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s, err := server.New(context.Background(), l, server.Options{Log: log, Clock: w.clock, Version: "test", Reload: w.settings.Load, Wrap: w.wrap})
+	s, err := server.New(context.Background(), l, server.Options{Log: log, Clock: w.clock, Version: "test", Reload: w.settings.Load, Wrap: w.wrap, Restarts: true})
 	if err != nil {
 		return err
 	}

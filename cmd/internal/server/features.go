@@ -3,6 +3,8 @@ package server
 import (
 	"confab/aliasbridge"
 	"confab/archive"
+	"confab/cmd/internal/admin"
+	"confab/cmd/internal/commands"
 	"confab/cmd/internal/config"
 	"confab/muc"
 	"confab/roster"
@@ -10,6 +12,7 @@ import (
 	"confab/xmpp/directory"
 	"confab/xmpp/feature"
 	"confab/xmpp/feature/account"
+	"confab/xmpp/feature/adhoc"
 	"confab/xmpp/feature/blocking"
 	"confab/xmpp/feature/carbons"
 	"confab/xmpp/feature/csi"
@@ -18,6 +21,7 @@ import (
 	"confab/xmpp/feature/extdisco"
 	"confab/xmpp/feature/invite"
 	"confab/xmpp/feature/lastactivity"
+	"confab/xmpp/feature/notices"
 	"confab/xmpp/feature/pep"
 	"confab/xmpp/feature/ping"
 	"confab/xmpp/feature/private"
@@ -44,7 +48,9 @@ func (s *Server) features() []feature.Feature {
 		},
 		Blocks: blocks.Blocks,
 	})
-	s.rooms = rooms
+	s.rooms, s.roster = rooms, contacts
+	s.notices = notices.New(s.host)
+	contacts.OnPresence(s.notices.Present)
 	rooms.SetSource(aliases.Rooms())
 	events := pep.New(s.host, pep.Options{MaySee: contacts.MaySee, Groups: contacts.Groups, Rebroadcast: contacts.Rebroadcast})
 	aliases.Connect(contacts, rooms, events)
@@ -73,6 +79,9 @@ func (s *Server) features() []feature.Feature {
 		version.New(s.opts.Version),
 		entitytime.New(),
 		lastactivity.New(lastactivity.Options{MaySee: contacts.MaySee}),
+		s.notices.Feature(),
+		commands.New(func() *admin.Admin { return s.admin }),
+		adhoc.New(adhoc.Options{}),
 	}
 	s.components = s.newComponents()
 	list = append(list, s.components.Feature(), extdisco.New(s.callServers))

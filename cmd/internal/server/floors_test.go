@@ -53,7 +53,9 @@ var arrows = []string{
 	"muc → archive",
 	"archive → archive/search",
 	"cmd/internal/admin → cmd/internal/config",
+	"cmd/internal/commands → cmd/internal/admin",
 	"cmd/internal/server → cmd/internal/admin",
+	"cmd/internal/server → cmd/internal/commands",
 	"cmd/internal/server → cmd/internal/config",
 }
 

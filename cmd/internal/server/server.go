@@ -18,6 +18,7 @@ import (
 	"confab/cmd/internal/admin"
 	"confab/cmd/internal/config"
 	"confab/muc"
+	"confab/roster"
 	"confab/xmpp"
 	"confab/xmpp/auth"
 	"confab/xmpp/c2s"
@@ -26,6 +27,7 @@ import (
 	"confab/xmpp/feature"
 	"confab/xmpp/feature/bytestreams"
 	"confab/xmpp/feature/invite"
+	"confab/xmpp/feature/notices"
 	"confab/xmpp/feature/upload"
 	"confab/xmpp/router"
 	"confab/xmpp/store"
@@ -39,6 +41,10 @@ type Options struct {
 	Level   *slog.LevelVar // of Log, followed by a reload; may be nil
 	Clock   xmpp.Clock
 	Version string
+
+	// Restarts says that the caller starts a server again whose Run has ended,
+	// if Restarting reports so.
+	Restarts bool
 
 	// Reload reads the settings again, for Server.Reload.
 	Reload func() (*config.Loaded, error)
@@ -60,6 +66,8 @@ type Server struct {
 	index          *search.Index
 	router         *router.Router
 	rooms          *muc.Rooms
+	roster         *roster.Roster
+	notices        *notices.Notices
 	table          *feature.Table
 	host           *feature.Host
 	streams        stream.Stats
@@ -75,6 +83,7 @@ type Server struct {
 	stop    chan struct{}
 	once    sync.Once
 	crashed atomic.Bool
+	restart atomic.Bool
 
 	listeners map[string][]net.Listener
 	control   *admin.Socket
@@ -167,7 +176,6 @@ func (s *Server) assemble() error {
 	if s.web, err = web.New(web.Options{Routes: s.routes(), TLS: s.tlsConfig(), Proxies: s.proxies, Log: s.opts.Log}); err != nil {
 		return err
 	}
-	s.metrics = s.newMetrics()
 	s.admin = &admin.Admin{
 		Data: set.Data, Directory: s.directory, Auth: s.auth, Archive: s.archive, Rooms: s.rooms, Uploads: s.uploads, Invites: s.invites, Clock: s.opts.Clock,
 		Roster: s.roster, Notices: s.notices,
@@ -179,6 +187,9 @@ func (s *Server) assemble() error {
 			},
 			Listening: s.Listening, Counters: s.counters, Warnings: s.warnings, Reload: s.Reload, Stop: s.Stop,
 		},
+	}
+	if s.opts.Restarts {
+		s.admin.Live.Restart = func() { s.restart.Store(true); s.Stop() }
 	}
 	return nil
 }
@@ -316,6 +327,9 @@ func (s *Server) serve(name string, l net.Listener) error {
 	}
 	return s.c2s.Serve(l, name == "tls")
 }
+
+// Restarting reports whether Run ended in order to be started again.
+func (s *Server) Restarting() bool { return s.restart.Load() }
 
 // Stop ends Run.
 func (s *Server) Stop() { s.once.Do(func() { close(s.stop) }) }
