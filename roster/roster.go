@@ -114,6 +114,7 @@ func New(h *feature.Host, o Options) *Roster {
 func (r *Roster) Feature() feature.Feature {
 	return feature.Feature{
 		Name:      "roster",
+		Portables: r.portables(),
 		Advertise: []feature.Advert{{Var: xmpp.NSRoster, Where: feature.Server}},
 		IQ: []feature.IQ{
 			request(xmpp.TypeGet, feature.Self, r.get),

@@ -15,7 +15,7 @@ func (a *app) userCommand() *cobra.Command {
 	return group("user", "Manage the users of the domains",
 		a.userAdd(), a.userPasswd(), a.userSet(), a.userDisable(), a.userEnable(), a.userDelete(), a.userList(),
 		a.userShow(), a.userSessions(), a.userKick(), a.userRoster(), a.userStats(), a.userImport(),
-		a.userInvite(), a.userInvitations(), a.userUninvite())
+		a.userExport(), a.userInvite(), a.userInvitations(), a.userUninvite())
 }
 
 const addressHelp = `USER is an address like alice@example.com, or alice if there is one domain.`

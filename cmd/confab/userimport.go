@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -19,8 +20,8 @@ import (
 func (a *app) userImport() *cobra.Command {
 	var p admin.UserImportParams
 	c := &cobra.Command{
-		Use:   "import FILE.csv",
-		Short: "Add many users from a CSV file",
+		Use:   "import FILE.csv|FILE.xml",
+		Short: "Add many users from a CSV file, or from another XMPP server",
 		Long: `Add many users from a CSV file, or from standard input if FILE.csv is -.
 
 A first line may name the columns, in any order: address (or localpart), name,
@@ -29,11 +30,20 @@ missing. Groups are separated by semicolons. A user without a password gets a
 generated one with --generate, which prints address,password as CSV; otherwise
 nobody can log in as that user until a password is set.
 
-All lines are checked first: if anything is wrong, nothing is imported.`,
+All lines are checked first: if anything is wrong, nothing is imported.
+
+FILE.xml is what another server has exported (XEP-0227; Prosody, ejabberd and
+confab do): users with their credentials, contacts and what clients keep. What
+is not taken is said, as are offline messages and the history. All users are
+checked before any is added.`,
 		Example: `  confab user import staff.csv --dry-run
-  confab user import staff.csv --generate >passwords.csv`,
+  confab user import staff.csv --generate >passwords.csv
+  confab user import prosody.xml --dry-run`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if strings.EqualFold(filepath.Ext(args[0]), ".xml") {
+				return a.importXML(c, args[0], p)
+			}
 			text, err := a.readFile(args[0])
 			if err != nil {
 				return err

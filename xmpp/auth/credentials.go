@@ -115,6 +115,20 @@ func (a *Auth) CheckPassword(ctx context.Context, u *directory.User, password st
 	return ok && w.user.ID == u.ID, err
 }
 
+// Keys returns the credentials of a user, nil if there are none.
+func (a *Auth) Keys(ctx context.Context, id directory.ID) (keys Keys, err error) {
+	err = a.db.View(ctx, func(tx store.Tx) error {
+		record := tx.Get(space, keyUser(id))
+		if record == nil {
+			return nil
+		}
+		var err error
+		keys, err = parseKeys(record)
+		return err
+	})
+	return keys, err
+}
+
 // HasPassword says if a user has credentials at all.
 func (a *Auth) HasPassword(ctx context.Context, id directory.ID) (has bool, err error) {
 	err = a.db.View(ctx, func(tx store.Tx) error {

@@ -156,6 +156,9 @@ type Feature struct {
 	// Routes are what the feature serves over HTTP.
 	Routes []Route
 
+	// Portables are what the feature keeps of a user, for other servers.
+	Portables []Portable
+
 	// Inline is what a client may turn on while it gets its address.
 	Inline []Inline
 	// Catchup is for the one feature that knows where the history ends: it calls

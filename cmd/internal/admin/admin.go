@@ -25,6 +25,7 @@ import (
 	"confab/xmpp"
 	"confab/xmpp/auth"
 	"confab/xmpp/directory"
+	"confab/xmpp/feature"
 	"confab/xmpp/feature/invite"
 	"confab/xmpp/feature/notices"
 	"confab/xmpp/feature/upload"
@@ -42,6 +43,7 @@ type Admin struct {
 	Invites   *invite.Invites
 	Roster    *roster.Roster
 	Notices   *notices.Notices
+	Portables []feature.Portable
 	Audit     *Audit
 	Live      *Live      // nil: no server runs, the data was opened by a command
 	Clock     xmpp.Clock // nil: the system's

@@ -55,7 +55,7 @@ func (s *Server) features() []feature.Feature {
 	events := pep.New(s.host, pep.Options{MaySee: contacts.MaySee, Groups: contacts.Groups, Rebroadcast: contacts.Rebroadcast})
 	aliases.Connect(contacts, rooms, events)
 	own := private.New(s.host)
-	own.Stand(private.Name{Space: xmpp.NSBookmarks, Local: "storage"}, private.Face{Get: events.StorageGet, Set: events.StorageSet})
+	own.Stand(private.Name{Space: xmpp.NSBookmarks, Local: "storage"}, private.Face{Get: events.StorageGet, Set: events.StorageSet, Put: events.TakeBookmarks})
 	s.invites = invite.New(s.host, invite.Options{Auth: s.auth, URL: s.invitationURL})
 	list := []feature.Feature{
 		blocks.Feature(func(out *router.Batch, owner *directory.User, change func()) {

@@ -13,6 +13,7 @@ var core = []feature.XEP{
 	feature.Implements(59, "1.0", feature.Complete, "in the history"),
 	feature.Implements(106, "1.1.1", feature.Complete, "mail addresses as localparts"),
 	feature.Implements(198, "1.6.3", feature.Complete, ""),
+	feature.Implements(227, "1.1", feature.Partial, "users, without history and offline messages"),
 	feature.Implements(368, "1.1.0", feature.Complete, "for clients"),
 	feature.Implements(386, "1.1.0", feature.Complete, ""),
 	feature.Implements(388, "1.0.4", feature.Complete, "no tasks after a login"),

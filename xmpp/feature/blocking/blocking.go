@@ -84,7 +84,8 @@ func (b *Blocking) Feature(reblock func(out *router.Batch, owner *directory.User
 	b.reblock = reblock
 	const where = feature.Server | feature.Self
 	return feature.Feature{
-		Name: "blocking",
+		Name:      "blocking",
+		Portables: b.portables(),
 		Implements: []feature.XEP{
 			feature.Implements(191, "1.3", feature.Complete, ""),
 			feature.Implements(377, "0.4.1", feature.Complete, "reports go to the log of the server"),

@@ -119,7 +119,19 @@ func (b *Blocking) block(q *feature.Query, dst []byte) ([]byte, error) {
 			return nil, xmpp.NewError(xmpp.NotAllowed, "nobody can block themselves")
 		}
 	}
-	err = b.update(owner, func(tx store.Tx, now *list) (next *list, err error) {
+	if err := b.add(owner, jids); err != nil {
+		return nil, err
+	}
+	b.log(owner, reports)
+	return dst, nil
+}
+
+// add blocks addresses, none of which is the owner's.
+func (b *Blocking) add(owner *directory.User, jids []xmpp.JID) error {
+	if len(jids) == 0 {
+		return nil
+	}
+	return b.update(owner, func(tx store.Tx, now *list) (next *list, err error) {
 		next = now.with(jids)
 		if len(next.items) > maxItems {
 			return nil, xmpp.NewError(xmpp.ResourceConstraint, fmt.Sprintf("no more than %d addresses can be blocked; a domain can be blocked as a whole", maxItems))
@@ -131,11 +143,6 @@ func (b *Blocking) block(q *feature.Query, dst []byte) ([]byte, error) {
 		}
 		return next, nil
 	}, pushOf{"block", jids})
-	if err != nil {
-		return nil, err
-	}
-	b.log(owner, reports)
-	return dst, nil
 }
 
 // unblock unblocks addresses (§3.4), or all of them (§3.5).

@@ -100,6 +100,7 @@ func (p *PEP) Feature() feature.Feature {
 	hidden := accounts | feature.Nobody
 	return feature.Feature{
 		Name:       "pep",
+		Portables:  p.portables(),
 		Implements: implements,
 		Advertise:  adverts,
 		Identities: []feature.Identity{{Category: "pubsub", Type: "pep", Where: everywhere}},

@@ -105,18 +105,24 @@ func (p *PEP) setVCard(q *feature.Query, dst []byte) ([]byte, error) {
 	if picture != nil || card.Child("", "PHOTO").Child("", "EXTVAL") == nil {
 		card = withChildren(card, slices.DeleteFunc(slices.Clone(card.Children), isPhoto))
 	}
+	return dst, p.setCard(context.Background(), q.User, card, func(t *transaction) error { return t.setPicture(picture, kind) })
+}
+
+// setCard stores a vCard without its picture, and does in the same transaction
+// what is to be done with that.
+func (p *PEP) setCard(ctx context.Context, u *directory.User, card *xmpp.Node, also func(t *transaction) error) error {
 	raw := card.Append(nil)
 	if len(raw) > MaxPayload {
-		return nil, unacceptable("the vCard is too big")
+		return unacceptable("the vCard is too big")
 	}
-	return dst, p.change(context.Background(), q.User.ID, func(t *transaction) error {
+	return p.change(ctx, u.ID, func(t *transaction) error {
 		if err := t.tx.Put(spaceVCards, ownerKey(t.owner), raw); err != nil {
 			return err
 		}
-		if err := t.carryToFour(card); err != nil {
+		if err := t.carryToFour(card); err != nil || also == nil {
 			return err
 		}
-		return t.setPicture(picture, kind)
+		return also(t)
 	})
 }
 

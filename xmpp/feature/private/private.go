@@ -35,6 +35,8 @@ type Face struct {
 	// Set puts an element into the place of what there is; it is on disk when Set
 	// returns.
 	Set func(q *feature.Query, element *xmpp.Node) error
+	// Put is Set without a request; nil: nothing is taken from other servers.
+	Put func(ctx context.Context, owner directory.ID, element *xmpp.Node) error
 }
 
 // Private is what everybody keeps.
@@ -116,6 +118,7 @@ func (p *Private) Feature() feature.Feature {
 	}
 	return feature.Feature{
 		Name:       "private",
+		Portables:  []feature.Portable{{Space: xmpp.NSPrivate, Local: "query", Export: p.export, Import: p.importAll}},
 		Implements: []feature.XEP{feature.Implements(49, "1.2", feature.Complete, "")},
 		Advertise:  []feature.Advert{{Var: xmpp.NSPrivate, Where: where}},
 		IQ: []feature.IQ{
