@@ -85,3 +85,15 @@ func BenchmarkFanOut(b *testing.B) {
 		})
 	}
 }
+
+// TestFanOutAllocates bounds what one more member costs. The store's own work behind the log is in it, hence the room.
+func TestFanOutAllocates(t *testing.T) {
+	cost := func(n int) float64 {
+		say, _ := crowd(t, n)
+		return testing.AllocsPerRun(20, func() { say(0, remark) })
+	}
+	few, many := cost(3), cost(203)
+	if each := (many - few) / 200; each > 10 {
+		t.Errorf("%.1f allocations for each member", each)
+	}
+}

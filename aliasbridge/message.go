@@ -3,6 +3,7 @@ package aliasbridge
 import (
 	"bytes"
 	"context"
+	"slices"
 
 	"confab/archive"
 	"confab/muc"
@@ -197,13 +198,16 @@ func (b *Bridge) spread(d *feature.Dispatch, r *directory.Reach, w writer) error
 		}
 	}
 	n := 0
+	d.Copies = slices.Grow(d.Copies, len(r.Users)+1)
+	edits := make([]xmpp.Edit, 0, len(r.Users)+1)
 	to := func(u *directory.User) {
 		if w.user != nil && u.ID == w.user.ID || b.opts.Blocks(u.ID, a.JID) {
 			return
 		}
-		edit := e
+		edits = append(edits, e)
+		edit := &edits[len(edits)-1]
 		edit.To = u.JID
-		d.Copies = append(d.Copies, feature.Copy{Owner: u.ID, OwnerJID: u.JID, With: with, Incoming: true, Edit: &edit})
+		d.Copies = append(d.Copies, feature.Copy{Owner: u.ID, OwnerJID: u.JID, With: with, Incoming: true, Edit: edit})
 		n++
 	}
 	skip := b.skipAway(r, w)
@@ -341,12 +345,7 @@ func (b *Bridge) deliver(d *feature.Dispatch, out *router.Batch) {
 		return
 	}
 	b.Stats.Messages.Add(1)
-	for i := range d.Copies {
-		if c := &d.Copies[i]; c.Incoming {
-			d.DeliverCopy(c, out)
-			b.Stats.Copies.Add(1)
-		}
-	}
+	b.Stats.Copies.Add(int64(d.DeliverCopies(out)))
 	if u := b.dir.User(d.From); u != nil && hasGuests(d.Alias) {
 		if r := b.dir.Reach(d.Alias.ID); r != nil {
 			if _, member := r.Member(u.ID); !member {

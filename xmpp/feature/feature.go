@@ -291,6 +291,8 @@ type Dispatch struct {
 	host   *Host
 	origin Peer
 	then   []func()
+
+	scratch []byte // for its copy to an account
 }
 
 // Then runs fn once the stanza was handled, behind the answer if there is one.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
@@ -455,29 +456,12 @@ func (t *Table) deliverToAccount(d *Dispatch, out *router.Batch) {
 	// A message that nobody was there for (router.Later) goes this way too:
 	// somebody may have come while it was stored, and has looked through the
 	// history already.
-	var scratch [192]byte
-	edit := d.EditFor(d.User.ID, scratch[:0])
+	d.scratch = slices.Grow(d.scratch, 256)
+	edit := d.EditFor(d.User.ID, d.scratch[:0])
 	buf := xmpp.GetBuffer()
 	*buf = xmpp.Apply((*buf)[:0], d.Stanza, &edit)
 	d.Got = t.host.Router.DeliverMessage(out, &router.Message{To: d.To, Bytes: *buf, ID: d.ID, Not: t.notBack(d)}, d.Got[:0])
 	xmpp.PutBuffer(buf)
-}
-
-// DeliverCopy hands a stored message to the owner of one of several copies, as
-// if it were a message to that account alone: held back if older ones wait,
-// followed by what follows a delivery. It is for Target.Deliver.
-func (d *Dispatch) DeliverCopy(c *Copy, out *router.Batch) {
-	t := d.host.Table
-	user := d.host.Directory.ByID(c.Owner)
-	if user == nil || user.Disabled {
-		return
-	}
-	one := Dispatch{
-		Stanza: d.Stanza, From: d.From, To: user.JID, Where: Account, User: user,
-		Edit: d.Edit, Private: d.Private, Copies: []Copy{*c}, ID: d.ID, host: d.host,
-	}
-	t.deliverToAccount(&one, out)
-	t.follow(&one, out)
 }
 
 // EditFor is the edit by which an owner of the message's history sees it, with
