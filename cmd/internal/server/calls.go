@@ -22,13 +22,17 @@ func (s *Server) callServers() []extdisco.Service {
 }
 
 func (s *Server) newProxy() *bytestreams.Proxy {
-	return bytestreams.New(s.host, bytestreams.Options{
-		Address: s.proxyAddress, Log: s.opts.Log,
+	o := bytestreams.Options{
+		Log: s.opts.Log,
 		Limits: func() bytestreams.Limits {
 			set := s.settings.Load().Proxy
 			return bytestreams.Limits{Rate: int(set.Rate), Streams: set.Streams}
 		},
-	})
+	}
+	if len(s.settings.Load().Listen.Proxy) > 0 {
+		o.Address = s.proxyAddress
+	}
+	return bytestreams.New(s.host, o)
 }
 
 // proxyAddress is how the users of a domain reach the proxy.

@@ -55,7 +55,7 @@ func (s *Server) features() []feature.Feature {
 	events := pep.New(s.host, pep.Options{MaySee: contacts.MaySee, Groups: contacts.Groups, Rebroadcast: contacts.Rebroadcast})
 	aliases.Connect(contacts, rooms, events)
 	own := private.New(s.host)
-	own.Stand(private.Name{Space: xmpp.NSBookmarks, Local: "storage"}, private.Face{Get: events.StorageGet, Set: events.StorageSet, Put: events.TakeBookmarks})
+	own.Stand(private.Name{Space: xmpp.NSBookmarks, Local: "storage"}, private.Face{Get: events.StorageGet, Set: events.StorageSet})
 	s.invites = invite.New(s.host, invite.Options{Auth: s.auth, URL: s.invitationURL})
 	list := []feature.Feature{
 		blocks.Feature(func(out *router.Batch, owner *directory.User, change func()) {
@@ -84,10 +84,8 @@ func (s *Server) features() []feature.Feature {
 		adhoc.New(adhoc.Options{}),
 	}
 	s.components = s.newComponents()
-	list = append(list, s.components.Feature(), extdisco.New(s.callServers))
-	if s.proxy = s.newProxy(); len(s.settings.Load().Listen.Proxy) > 0 {
-		list = append(list, s.proxy.Feature())
-	}
+	s.proxy = s.newProxy()
+	list = append(list, s.components.Feature(), extdisco.New(s.callServers), s.proxy.Feature())
 	s.uploads = s.newUploads()
 	if s.settings.Load().HasWeb() {
 		list = append(list, s.uploads.Feature())

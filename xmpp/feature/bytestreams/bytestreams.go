@@ -25,10 +25,10 @@ const NS = "http://jabber.org/protocol/bytestreams"
 
 const label = "proxy"
 
-// Options are the settings of a Proxy. Only Address is required.
+// Options are the settings of a Proxy. Log is required.
 type Options struct {
-	// Address is where the users of a mail domain reach the proxy; not ok: it is
-	// not there.
+	// Address is where the users of a mail domain reach the proxy; not ok: they
+	// cannot. nil: there is no proxy.
 	Address func(domain string) (host string, port int, ok bool)
 	Limits  func() Limits
 	Log     *slog.Logger
@@ -76,11 +76,15 @@ func New(h *feature.Host, o Options) *Proxy {
 	return p
 }
 
-// Feature is the XMPP side.
+// Feature is the XMPP side. Without an Address there is none.
 func (p *Proxy) Feature() feature.Feature {
+	implements := []feature.XEP{feature.Implements(65, "1.8.2", feature.Complete, "the proxy, over TCP, where `listen.proxy` is set")}
+	if p.opts.Address == nil {
+		return feature.Feature{Name: "bytestreams", Implements: implements}
+	}
 	return feature.Feature{
 		Name:       "bytestreams",
-		Implements: []feature.XEP{feature.Implements(65, "1.8.2", feature.Complete, "the proxy, over TCP")},
+		Implements: implements,
 		Identities: []feature.Identity{{Category: "proxy", Type: "bytestreams", Name: "File Transfer Relay", Where: feature.Service}},
 		Advertise:  []feature.Advert{{Var: NS, Where: feature.Service}},
 		IQ: []feature.IQ{
