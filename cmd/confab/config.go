@@ -17,7 +17,7 @@ import (
 
 func (a *app) configCommand() *cobra.Command {
 	return group("config", "Show, check and prepare the settings",
-		a.configInit(), a.configSample(), a.configShow(), a.configCheck(), a.configDNS(), a.configHostMeta(), a.configReference())
+		a.configInit(), a.configSample(), a.configShow(), a.configCheck(), a.configDNS(), a.configHostMeta(), a.configGrafana(), a.configReference())
 }
 
 func (a *app) configSample() *cobra.Command {
@@ -26,6 +26,22 @@ func (a *app) configSample() *cobra.Command {
 		Short: "Print a settings file with all settings, explained",
 		Args:  cobra.NoArgs,
 		RunE:  func(*cobra.Command, []string) error { return config.WriteSample(a.out, config.Default()) },
+	}
+}
+
+func (a *app) configGrafana() *cobra.Command {
+	return &cobra.Command{
+		Use:   "grafana",
+		Short: "Print a Grafana dashboard of the figures at listen.metrics",
+		Long: `Print a dashboard to be imported into Grafana. It shows what Prometheus gets from listen.metrics, under the
+job name confab:
+
+  scrape_configs:
+    - job_name: confab
+      static_configs:
+        - targets: ["127.0.0.1:9280"]`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return server.WriteDashboard(a.out) },
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
@@ -15,6 +16,8 @@ import (
 // Table is the list of features made ready: what every stanza passes. It does
 // not change once the server runs.
 type Table struct {
+	Stats Stats
+
 	host     *Host
 	features []Feature
 
@@ -29,6 +32,23 @@ type Table struct {
 	services map[string]*Target // by label
 	alias    *Target
 	peers    []func(string) Peer
+}
+
+// Stats count what came from sessions and peers.
+type Stats struct {
+	Messages, Presences, IQs atomic.Int64
+	Refused                  atomic.Int64 // stanzas that were answered by an error
+}
+
+func (s *Stats) note(k xmpp.Kind) {
+	switch k {
+	case xmpp.KindMessage:
+		s.Messages.Add(1)
+	case xmpp.KindPresence:
+		s.Presences.Add(1)
+	case xmpp.KindIQ:
+		s.IQs.Add(1)
+	}
 }
 
 type iqKey struct {
@@ -243,6 +263,7 @@ func (b *Batch) take() *Dispatch {
 // Handle takes one stanza from the batch's session or peer. The stanza and its
 // bytes must stay as they are until the next Commit.
 func (t *Table) Handle(b *Batch, st *xmpp.Stanza) {
+	t.Stats.note(st.Kind)
 	d := b.take()
 	d.Stanza, d.Session, d.origin, d.host = st, b.session, b.peer, t.host
 	d.From, d.To = st.From, st.To
@@ -529,6 +550,7 @@ func (t *Table) refuse(b *Batch, d *Dispatch, err error) {
 	if err == ErrDropped || d.Session == nil && d.origin == nil {
 		return
 	}
+	t.Stats.Refused.Add(1)
 	e := t.peerError(d, err)
 	buf := xmpp.GetBuffer()
 	*buf = xmpp.AppendError((*buf)[:0], d.Stanza, e)

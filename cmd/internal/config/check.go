@@ -91,6 +91,7 @@ func (l *Loaded) checkListen(bad func(name, format string, args ...any)) {
 		{"listen.starttls", l.Listen.StartTLS}, {"listen.tls", l.Listen.TLS},
 		{"listen.https", l.Listen.HTTPS}, {"listen.http", l.Listen.HTTP}, {"listen.component", l.Listen.Component},
 		{"listen.proxy", l.Listen.Proxy},
+		{"listen.metrics", l.Listen.Metrics},
 	} {
 		for _, address := range listener.addresses {
 			host, port, err := net.SplitHostPort(address)

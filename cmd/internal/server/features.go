@@ -35,6 +35,7 @@ import (
 // features take their turn at every stage.
 func (s *Server) features() []feature.Feature {
 	blocks := blocking.New(s.host)
+	s.blocks = blocks
 	aliases := aliasbridge.New(s.host, s.archive, aliasbridge.Options{Blocks: blocks.Blocks})
 	mode := roster.Mode(s.settings.Load().Roster.Domain)
 	contacts := roster.New(s.host, roster.Options{
@@ -55,7 +56,8 @@ func (s *Server) features() []feature.Feature {
 	events := pep.New(s.host, pep.Options{MaySee: contacts.MaySee, Groups: contacts.Groups, Rebroadcast: contacts.Rebroadcast})
 	aliases.Connect(contacts, rooms, events)
 	own := private.New(s.host)
-	own.Stand(private.Name{Space: xmpp.NSBookmarks, Local: "storage"}, private.Face{Get: events.StorageGet, Set: events.StorageSet})
+	own.Stand(private.Name{Space: xmpp.NSBookmarks, Local: "storage"}, private.Face{Get: events.StorageGet, Set: events.StorageSet, Put: events.TakeBookmarks})
+	s.push = push.New(s.host, push.Options{Audience: rooms.Audience})
 	s.invites = invite.New(s.host, invite.Options{Auth: s.auth, URL: s.invitationURL})
 	list := []feature.Feature{
 		blocks.Feature(func(out *router.Batch, owner *directory.User, change func()) {
@@ -72,7 +74,7 @@ func (s *Server) features() []feature.Feature {
 		disco.New(disco.Options{MaySee: contacts.MaySee, MaySeeAlias: aliases.MaySee}),
 		own.Feature(),
 		csi.New(),
-		push.New(s.host, push.Options{Audience: rooms.Audience}).Feature(),
+		s.push.Feature(),
 		account.New(s.host, s.auth),
 		s.invites.Feature(),
 		ping.New(),

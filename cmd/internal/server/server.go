@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"confab/archive/search"
 	"confab/cmd/internal/admin"
 	"confab/cmd/internal/config"
+	"confab/cmd/internal/metrics"
 	"confab/muc"
 	"confab/roster"
 	"confab/xmpp"
@@ -25,9 +27,11 @@ import (
 	"confab/xmpp/component"
 	"confab/xmpp/directory"
 	"confab/xmpp/feature"
+	"confab/xmpp/feature/blocking"
 	"confab/xmpp/feature/bytestreams"
 	"confab/xmpp/feature/invite"
 	"confab/xmpp/feature/notices"
+	"confab/xmpp/feature/push"
 	"confab/xmpp/feature/upload"
 	"confab/xmpp/router"
 	"confab/xmpp/store"
@@ -77,6 +81,9 @@ type Server struct {
 	web            *web.Server
 	uploads        *upload.Uploads
 	invites        *invite.Invites
+	blocks         *blocking.Blocking
+	push           *push.Push
+	metrics        *http.Server
 	admin          *admin.Admin
 
 	started time.Time
@@ -176,6 +183,7 @@ func (s *Server) assemble() error {
 	if s.web, err = web.New(web.Options{Routes: s.routes(), TLS: s.tlsConfig(), Proxies: s.proxies, Log: s.opts.Log}); err != nil {
 		return err
 	}
+	s.metrics = s.newMetrics()
 	s.admin = &admin.Admin{
 		Data: set.Data, Directory: s.directory, Auth: s.auth, Archive: s.archive, Rooms: s.rooms, Uploads: s.uploads, Invites: s.invites, Clock: s.opts.Clock,
 		Portables: s.table.Portables(), Roster: s.roster, Notices: s.notices,
@@ -185,7 +193,7 @@ func (s *Server) assemble() error {
 			Kick: func(session *router.Session, text string) {
 				s.c2s.Kick(session.JID(), &xmpp.StreamError{Condition: xmpp.StreamPolicyViolation, Text: text})
 			},
-			Listening: s.Listening, Counters: s.counters, Warnings: s.warnings, Reload: s.Reload, Stop: s.Stop,
+			Listening: s.Listening, Counters: func() map[string]int64 { return metrics.Values(s.figures()) }, Warnings: s.warnings, Reload: s.Reload, Stop: s.Stop,
 		},
 	}
 	if s.opts.Restarts {
@@ -241,7 +249,7 @@ func (s *Server) listen() error {
 	for _, l := range []struct {
 		name      string
 		addresses []string
-	}{{"starttls", set.Listen.StartTLS}, {"tls", set.Listen.TLS}, {"https", set.Listen.HTTPS}, {"http", set.Listen.HTTP}, {"component", set.ComponentListen()}, {"proxy", set.Listen.Proxy}} {
+	}{{"starttls", set.Listen.StartTLS}, {"tls", set.Listen.TLS}, {"https", set.Listen.HTTPS}, {"http", set.Listen.HTTP}, {"component", set.ComponentListen()}, {"proxy", set.Listen.Proxy}, {"metrics", set.Listen.Metrics}} {
 		for _, a := range l.addresses {
 			n, err := net.Listen("tcp", a)
 			if err != nil {
@@ -299,6 +307,7 @@ func (s *Server) Run(ctx context.Context) error {
 	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	wg.Go(func() { s.web.Shutdown(grace) })
+	wg.Go(func() { s.metrics.Shutdown(grace) })
 	if !s.crashed.Load() {
 		s.rooms.Shutdown()
 	}
@@ -320,6 +329,8 @@ func (s *Server) serve(name string, l net.Listener) error {
 		return s.web.Serve(l)
 	case "http":
 		return s.web.ServePlain(l)
+	case "metrics":
+		return s.serveMetrics(l)
 	case "component":
 		return s.components.Serve(l)
 	case "proxy":

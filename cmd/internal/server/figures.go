@@ -1,0 +1,111 @@
+package server
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"confab/cmd/internal/metrics"
+)
+
+// The panels of the dashboard.
+const (
+	onSessions    = "Sessions and connections"
+	onLogins      = "Logins"
+	onStanzas     = "Stanzas"
+	onTraffic     = "Traffic in bytes"
+	onWaiting     = "Bytes that wait for slow clients"
+	onTrouble     = "Clients that are too slow or send too much"
+	onHistory     = "Messages kept"
+	onPush        = "Push"
+	onFiles       = "Files"
+	onComponents  = "Components"
+	onCommits     = "Time until messages are on disk"
+	onCommitGroup = "Messages that share a commit"
+)
+
+// figures is the list of all that is counted and measured, the only place that names them. Nothing of s is touched before a
+// figure is read, so that the list is there without a server.
+func (s *Server) figures() []metrics.Figure {
+	return []metrics.Figure{
+		gauge("connections", "Connections of clients that are open.", onSessions, func() int64 { return s.streams.Open.Load() }),
+		gauge("sessions", "Sessions that are bound, those included that wait to be resumed.", onSessions, func() int64 { return s.router.Stats.Sessions.Load() }),
+		gauge("sessions_hibernating", "Sessions that lost their connection and may be resumed.", onSessions, func() int64 { return s.router.Stats.Hibernating.Load() }),
+		counter("sessions_resumed", "Sessions that were resumed.", "", func() int64 { return s.router.Stats.Resumed.Load() }),
+		counter("sessions_expired", "Sessions that nobody came back for.", "", func() int64 { return s.router.Stats.Expired.Load() }),
+		counter("connections_accepted", "Connections of clients that were taken.", onLogins, func() int64 { return s.streams.Accepted.Load() }),
+		counter("connections_refused", "Connections that were closed at once, since too many had not logged in.", onLogins, func() int64 { return s.c2s.Stats.RefusedStreams.Load() }),
+		counter("logins", "Logins.", onLogins, func() int64 { return s.c2s.Stats.Logins.Load() }),
+		counter("logins_refused", "Attempts with a wrong password, for an unknown or a disabled account.", onLogins, func() int64 { return s.c2s.Stats.RefusedLogins.Load() }),
+		counter("logins_throttled", "Attempts from addresses that failed too often.", onLogins, func() int64 { return s.c2s.Stats.Throttled.Load() }),
+		counter("logins_unbound", "Attempts whose channel binding was wrong: somebody may be in between.", onLogins, func() int64 { return int64(s.auth.Stats().Unbound.Load()) }),
+		counter("tls_failures", "TLS handshakes that failed.", onLogins, func() int64 { return s.streams.TLSFailures.Load() }),
+		counter("stream_errors", "Streams that ended with an error of the client.", onLogins, func() int64 { return s.c2s.Stats.StreamErrors.Load() }),
+		counter("messages_received", "Messages that clients and components sent.", onStanzas, func() int64 { return s.table.Stats.Messages.Load() }),
+		counter("presences_received", "Presence stanzas that clients and components sent.", onStanzas, func() int64 { return s.table.Stats.Presences.Load() }),
+		counter("iqs_received", "Requests and answers that clients and components sent.", onStanzas, func() int64 { return s.table.Stats.IQs.Load() }),
+		counter("stanzas_refused", "Stanzas that were answered by an error.", onStanzas, func() int64 { return s.table.Stats.Refused.Load() }),
+		counter("stanzas_sent", "Stanzas sent to sessions.", onStanzas, func() int64 { return s.router.Stats.Sent.Load() }),
+		counter("roster_presences_sent", "Presence stanzas sent to contacts.", "", func() int64 { return s.roster.Stats.Presences.Load() }),
+		counter("roster_pushes_sent", "Changes of contact lists sent to sessions.", "", func() int64 { return s.roster.Stats.Pushes.Load() }),
+		counter("rosters_sent", "Whole contact lists sent.", "", func() int64 { return s.roster.Stats.Results.Load() }),
+		counter("stanzas_blocked", "Stanzas that were not delivered since their sender is blocked.", "", func() int64 { return s.blocks.Stats.Refused.Load() }),
+		counter("abuse_reports", "Reports of spam and abuse.", "", func() int64 { return s.blocks.Stats.Reported.Load() }),
+		counter("bytes_in", "Bytes read from clients, without TLS.", onTraffic, func() int64 { return s.streams.BytesIn.Load() }),
+		counter("bytes_out", "Bytes written to clients, without TLS.", onTraffic, func() int64 { return s.streams.BytesOut.Load() }),
+		gauge("bytes_waiting", "Bytes that wait to be taken by clients.", onWaiting, func() int64 { return s.streams.Waiting.Load() }),
+		gauge("bytes_held", "Bytes that wait for clients that are not looked at.", onWaiting, func() int64 { return s.router.Stats.Held.Load() }),
+		counter("slow_peers", "Connections that were closed because too much waited for them.", onTrouble, func() int64 { return s.streams.SlowPeers.Load() }),
+		counter("write_timeouts", "Connections that took nothing for too long.", onTrouble, func() int64 { return s.streams.WriteTimeouts.Load() }),
+		counter("throttled_reads", "Reads that waited, since a client sent too much.", onTrouble, func() int64 { return s.streams.Throttled.Load() }),
+		counter("sessions_overflowed", "Sessions whose unacknowledged stanzas outgrew their bounds.", onTrouble, func() int64 { return s.router.Stats.Overflowed.Load() }),
+		counter("history_messages", "Messages that were put into the history.", onHistory, func() int64 { return int64(s.archive.Stats().Messages) }),
+		counter("history_rows", "Entries that these have in the histories of users and rooms.", "", func() int64 { return int64(s.archive.Stats().Rows) }),
+		counter("history_failures", "Messages that could not be put there, and were refused.", onHistory, func() int64 { return int64(s.archive.Stats().Failed) }),
+		counter("history_queries", "Pages of history that clients asked for.", onHistory, func() int64 { return int64(s.archive.Stats().Queries) }),
+		counter("push_published", "Notifications given to push services.", onPush, func() int64 { return s.push.Stats.Published.Load() }),
+		counter("push_refused", "Notifications that push services refused.", onPush, func() int64 { return s.push.Stats.Refused.Load() }),
+		counter("push_lost", "Notifications that push services did not answer.", onPush, func() int64 { return s.push.Stats.Lost.Load() }),
+		counter("push_disabled", "Registrations that ended because of a push service's errors.", onPush, func() int64 { return s.push.Stats.Disabled.Load() }),
+		counter("files_received", "Files that were uploaded.", onFiles, func() int64 { return s.uploads.Stats.Stored.Load() }),
+		counter("file_bytes_received", "Their bytes.", "", func() int64 { return s.uploads.Stats.StoredBytes.Load() }),
+		counter("files_refused", "Uploads that broke off, or were not as announced.", onFiles, func() int64 { return s.uploads.Stats.Failed.Load() }),
+		counter("files_served", "Answers that carry a file or a part of one.", onFiles, func() int64 { return s.uploads.Stats.Served.Load() }),
+		gauge("components_connected", "Components that are connected.", onComponents, func() int64 { return s.components.Stats.Connected.Load() }),
+		counter("components_refused", "Components that were not let in.", onComponents, func() int64 { return s.components.Stats.Refused.Load() }),
+		counter("component_stanzas_sent", "Stanzas sent to components.", onComponents, func() int64 { return s.components.Stats.Sent.Load() }),
+		counter("component_stanzas_received", "Stanzas that components sent.", onComponents, func() int64 { return s.components.Stats.Received.Load() }),
+	}
+}
+
+func counter(name, help, panel string, read func() int64) metrics.Figure {
+	return metrics.Figure{Name: name, Help: help, Panel: panel, Read: read}
+}
+
+func gauge(name, help, panel string, read func() int64) metrics.Figure {
+	return metrics.Figure{Name: name, Help: help, Kind: metrics.Gauge, Panel: panel, Read: read}
+}
+
+// histograms names the distributions.
+var histograms = []metrics.Histogram{}
+
+// serveMetrics serves the figures to Prometheus.
+func (s *Server) serveMetrics(l net.Listener) error {
+	if err := s.metrics.Serve(l); err != http.ErrServerClosed {
+		return err
+	}
+	return nil
+}
+
+func (s *Server) newMetrics() *http.Server {
+	return &http.Server{
+		Handler: metrics.Handler(s.figures()), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 16 << 10,
+	}
+}
+
+// WriteDashboard writes a Grafana dashboard of all figures.
+func WriteDashboard(w io.Writer) error {
+	return metrics.WriteDashboard(w, (*Server)(nil).figures(), histograms)
+}
