@@ -281,8 +281,13 @@ func failf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Text: fmt.Sprintf(format, args...)}
 }
 
-// CodeOf says what kind of failure an error of this package is.
-func CodeOf(err error) Code { return asError(err).Code }
+// CodeOf says what kind of failure an error of this package is, "" if it is nil.
+func CodeOf(err error) Code {
+	if err == nil {
+		return ""
+	}
+	return asError(err).Code
+}
 
 // asError gives an error of the packages below its code.
 func asError(err error) *Error {

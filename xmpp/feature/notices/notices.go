@@ -55,7 +55,7 @@ type name struct {
 
 // Standing is a notice that stands.
 type Standing struct {
-	Text string
+	Text string    // empty: it was deleted, which is kept so that Set does not come again
 	Set  time.Time // tells it from earlier ones; an edit leaves it
 }
 
@@ -103,15 +103,24 @@ func (n *Notices) load() error {
 func (n *Notices) Standing(domain string, k Kind) (Standing, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	s, ok := n.standing[name{domain, k}]
-	return s, ok
+	s := n.standing[name{domain, k}]
+	return s, s.Text != ""
 }
 
 // Set has a notice stand: a new message of the day goes to everybody who is
 // online, and to the others when they come. The error is ErrText, or that of
 // the store.
 func (n *Notices) Set(ctx context.Context, domain string, k Kind, text string) error {
-	return n.put(ctx, domain, k, Standing{text, n.host.Now()})
+	text, err := Clean(text)
+	if err != nil {
+		return err
+	}
+	before, _ := n.Standing(domain, k)
+	s := Standing{text, n.host.Now()}
+	if !s.Set.After(before.Set) {
+		s.Set = before.Set.Add(time.Microsecond)
+	}
+	return n.put(ctx, domain, k, s)
 }
 
 // Edit changes the text of a notice that stands; who had it does not get it
@@ -121,17 +130,15 @@ func (n *Notices) Edit(ctx context.Context, domain string, k Kind, text string) 
 	if !ok {
 		return false, nil
 	}
-	s.Text = text
+	if s.Text, err = Clean(text); err != nil {
+		return true, err
+	}
 	return true, n.put(ctx, domain, k, s)
 }
 
 func (n *Notices) put(ctx context.Context, domain string, k Kind, s Standing) error {
-	var err error
-	if s.Text, err = Clean(s.Text); err != nil {
-		return err
-	}
 	key := name{domain, k}
-	err = n.host.State.Update(ctx, func(tx store.Tx) error { return tx.Put(space, keyStanding(key), s.encode()) })
+	err := n.host.State.Update(ctx, func(tx store.Tx) error { return tx.Put(space, keyStanding(key), s.encode()) })
 	if err != nil {
 		return err
 	}
@@ -150,17 +157,12 @@ func (n *Notices) put(ctx context.Context, domain string, k Kind, s Standing) er
 
 // Delete ends a notice that stands; ok is false if there is none.
 func (n *Notices) Delete(ctx context.Context, domain string, k Kind) (ok bool, err error) {
-	key := name{domain, k}
-	if _, ok := n.Standing(domain, k); !ok {
+	s, ok := n.Standing(domain, k)
+	if !ok {
 		return false, nil
 	}
-	if err := n.host.State.Update(ctx, func(tx store.Tx) error { return tx.Delete(space, keyStanding(key)) }); err != nil {
-		return true, err
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	delete(n.standing, key)
-	return true, nil
+	s.Text = ""
+	return true, n.put(ctx, domain, k, s)
 }
 
 // Announce tells something to all who have a session, and returns how many
