@@ -30,6 +30,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
@@ -51,6 +52,11 @@ type Options struct {
 
 	// NoPlain leaves PLAIN out.
 	NoPlain bool
+
+	// TokenLifetime is how long a token is good that is not used, 21 days if
+	// zero. One that is older than TokenRotation, a day if zero, is replaced when
+	// it is used.
+	TokenLifetime, TokenRotation time.Duration
 
 	Clock xmpp.Clock // by which tokens expire; nil: the system's
 }
@@ -75,6 +81,8 @@ type Auth struct {
 	hashes     []Hash // nil: see offered
 	secret     []byte // what unknown users' salts are made of
 	clock      xmpp.Clock
+	lifetime   time.Duration // of tokens
+	rotation   time.Duration
 	stats      Stats
 
 	// hashing holds a value for each password that is being hashed, so that
@@ -99,6 +107,12 @@ func Open(ctx context.Context, o Options) (*Auth, error) {
 			return nil, fmt.Errorf("%v is none of the hashes known here", h)
 		}
 	}
+	if o.TokenLifetime == 0 {
+		o.TokenLifetime = 21 * 24 * time.Hour
+	}
+	if o.TokenRotation == 0 {
+		o.TokenRotation = 24 * time.Hour
+	}
 	o.Hashes = slices.Clone(o.Hashes)
 	slices.SortFunc(o.Hashes, func(a, b Hash) int { return slices.Index(hashes, a) - slices.Index(hashes, b) })
 	if o.Clock == nil {
@@ -106,7 +120,7 @@ func Open(ctx context.Context, o Options) (*Auth, error) {
 	}
 	a := &Auth{
 		db: o.Store, directory: o.Directory, iterations: o.Iterations, noPlain: o.NoPlain, hashes: o.Hashes,
-		clock:   o.Clock,
+		clock: o.Clock, lifetime: o.TokenLifetime, rotation: o.TokenRotation,
 		hashing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 		shapes:  make(map[string]map[shape]int),
 	}

@@ -26,15 +26,13 @@ import (
 // HT-SHA-256-NONE the proof is always the same, and its hash is kept, which logs
 // nobody in. A proof that is bound to a channel differs each time and needs the
 // token itself. Whoever steals the file has these until they expire, at most
-// tokenLifetime later, or are revoked.
+// Options.TokenLifetime later, or are revoked.
 //
 // A token that was revoked stays until another takes its place, so that its
 // client is told credentials-expired (§4.2) and asks for the password.
 
 const (
-	tokenLifetime = 21 * 24 * time.Hour
-	tokenRotation = 24 * time.Hour // a token that is older is replaced at its next use
-	maxAgents     = 64             // installations of clients with tokens, of one user
+	maxAgents = 64 // installations of clients with tokens, of one user
 
 	// tokenPrefix makes tokens in the wrong place easy to find (RFC 8959). A
 	// token has less than the 64 bytes of a key that HMAC would hash.
@@ -146,7 +144,7 @@ func (a *Auth) newToken(m htMechanism) (slot, *Token) {
 	var random [sha256.Size]byte
 	rand.Read(random[:])
 	now := a.clock.Now()
-	expiry := now.Add(tokenLifetime)
+	expiry := now.Add(a.lifetime)
 	t := &Token{Text: tokenText(random[:]), Expiry: expiry}
 	s := slot{mechanism: byte(m), issued: now.Unix(), expiry: expiry.Unix(), secret: random}
 	if m == htNone {
@@ -200,7 +198,7 @@ func (x *Exchange) Token(ctx context.Context, request string) (*Token, error) {
 	}
 	used := x.used
 	if issue == 0 && used.mechanism != 0 && !at.Invalidate &&
-		x.auth.clock.Now().Sub(time.Unix(used.issued, 0)) >= tokenRotation {
+		x.auth.clock.Now().Sub(time.Unix(used.issued, 0)) >= x.auth.rotation {
 		issue = htMechanism(used.mechanism)
 	}
 	if issue == 0 && !at.Invalidate && (used.mechanism == 0 || !x.fresh) {

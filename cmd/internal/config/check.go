@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"confab/xmpp"
 )
@@ -45,6 +46,11 @@ func (l *Loaded) check(problems *Error) {
 		bad("tls.key", "there are %d certificates and %d keys; each certificate needs its key, in the same order", len(l.TLS.Certificate), len(l.TLS.Key))
 	}
 	// RFC 5802 §5.1 has the lower bound; above the other a login takes seconds.
+	if t := l.Auth.Tokens.Duration; t < time.Hour || t > 400*day {
+		bad("auth.tokens", "%v is out of bounds, it must be between 1h and 400d", l.Auth.Tokens)
+	} else if l.Auth.Rotation.Duration <= 0 || l.Auth.Rotation.Duration > t {
+		bad("auth.rotation", "%v is out of bounds, it must be more than nothing, and not more than auth.tokens, which is %v", l.Auth.Rotation, l.Auth.Tokens)
+	}
 	if l.Auth.Iterations < 4096 || l.Auth.Iterations > 1_000_000 {
 		bad("auth.iterations", "%d is out of bounds, it must be between 4096 and 1000000", l.Auth.Iterations)
 	}

@@ -91,6 +91,8 @@ type Archive struct {
 // Auth holds the rules for passwords.
 type Auth struct {
 	Iterations int `toml:"iterations" doc:"SCRAM iterations for passwords set from now on: more make a stolen database harder to use, and each login of a new device slower. At least 4096."`
+	Tokens     Duration `toml:"tokens" doc:"How long a device that has logged in may stay away and still come back without the password, by its token (XEP-0484). At least 1h."`
+	Rotation   Duration `toml:"rotation" doc:"How old a token gets before the device is given a new one."`
 }
 
 // Session holds the rules for client sessions.
@@ -174,7 +176,7 @@ func Default() *Settings {
 		Log:    Log{Level: "info", Format: "text"},
 		Roster: Roster{Domain: RosterAuto},
 		Rooms:  Rooms{Create: RoomsByAdmins},
-		Auth:   Auth{Iterations: 10000},
+		Auth:   Auth{Iterations: 10000, Tokens: Duration{21 * 24 * time.Hour}, Rotation: Duration{24 * time.Hour}},
 		Session: Session{
 			Resume: Duration{10 * time.Minute},
 		},

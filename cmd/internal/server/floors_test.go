@@ -53,6 +53,7 @@ var arrows = []string{
 	"muc → archive",
 	"archive → archive/search",
 	"cmd/internal/admin → cmd/internal/config",
+	"cmd/internal/admin → cmd/internal/transfer",
 	"cmd/internal/commands → cmd/internal/admin",
 	"cmd/internal/server → cmd/internal/admin",
 	"cmd/internal/server → cmd/internal/commands",

@@ -147,7 +147,7 @@ func (s *Server) open(ctx context.Context) error {
 	if s.directory, err = directory.Open(ctx, s.state, directory.Options{Domains: set.Domains, Clock: s.opts.Clock}); err != nil {
 		return err
 	}
-	if s.auth, err = auth.Open(ctx, auth.Options{Store: s.state, Directory: s.directory, Iterations: set.Auth.Iterations, Clock: s.opts.Clock}); err != nil {
+	if s.auth, err = auth.Open(ctx, auth.Options{Store: s.state, Directory: s.directory, Iterations: set.Auth.Iterations, TokenLifetime: set.Auth.Tokens.Duration, TokenRotation: set.Auth.Rotation.Duration, Clock: s.opts.Clock}); err != nil {
 		return err
 	}
 	s.index = s.newIndex()
