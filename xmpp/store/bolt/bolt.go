@@ -69,6 +69,8 @@ type Options struct {
 	NoSync bool
 
 	Log *slog.Logger
+
+	sync func(*os.File) error // puts the log on disk
 }
 
 // DB is a store in a file.
@@ -152,6 +154,9 @@ func (o Options) withDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.sync == nil && !o.NoSync {
+		o.sync = wal.Datasync
+	}
 	return o
 }
 
@@ -163,6 +168,7 @@ func open(path string, o Options) (*bbolt.DB, error) {
 		InitialMmapSize: o.InitialMmapSize,
 		FreelistType:    bbolt.FreelistMapType,
 		NoSync:          o.NoSync,
+		NoGrowSync:      o.NoSync,
 		NoStatistics:    true,
 	}
 	b, err := bbolt.Open(path, 0o600, bo)

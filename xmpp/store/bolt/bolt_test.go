@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -34,12 +35,17 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// child runs the test binary again in another role.
-func child(role, path string) *exec.Cmd {
+// child runs the test binary again in another role, with checkpoints of so many bytes.
+func child(role, path string, checkpoint int) *exec.Cmd {
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "BOLT_TEST_CHILD="+role, "BOLT_TEST_FILE="+path)
+	cmd.Env = append(os.Environ(), "BOLT_TEST_CHILD="+role, "BOLT_TEST_FILE="+path, "BOLT_TEST_CHECKPOINT="+strconv.Itoa(checkpoint))
 	cmd.Stderr = os.Stderr
 	return cmd
+}
+
+func childOptions() bolt.Options {
+	n, _ := strconv.ParseInt(os.Getenv("BOLT_TEST_CHECKPOINT"), 10, 64)
+	return quiet(bolt.Options{CheckpointBytes: n})
 }
 
 func quiet(o bolt.Options) bolt.Options {
@@ -289,13 +295,23 @@ func TestUnreadableFile(t *testing.T) {
 	}
 }
 
-// writeUntilKilled writes and says what is durable.
+// writeUntilKilled goes on to write and says what is durable.
 func writeUntilKilled(path string) {
-	db, err := bolt.Open(path, quiet(bolt.Options{}))
+	db, err := bolt.Open(path, childOptions())
 	if err != nil {
 		panic(err)
 	}
-	for i := 0; ; i++ {
+	var from int
+	err = db.View(context.Background(), func(tx store.Tx) error {
+		for k := range tx.Scan(space, store.Range{Reverse: true, Limit: 1}) {
+			from = int(binary.BigEndian.Uint64(k)) + 1
+		}
+		return nil
+	})
+	if err != nil {
+		panic(err)
+	}
+	for i := from; ; i++ {
 		err := db.Update(context.Background(), func(tx store.Tx) error { return tx.Put(space, key(i), make([]byte, 3000)) })
 		if err != nil {
 			panic(err)
@@ -304,9 +320,27 @@ func writeUntilKilled(path string) {
 	}
 }
 
+// TestKill kills a process that writes, at the default size of checkpoints and at one that it reaches all the time.
 func TestKill(t *testing.T) {
-	p := path(t)
-	cmd := child("kill", p)
+	for name, checkpoint := range map[string]int{"log": 0, "checkpoints": 20_000} {
+		t.Run(name, func(t *testing.T) {
+			p := path(t)
+			said := -1
+			for range 4 {
+				said = killed(t, p, checkpoint, said+40)
+			}
+			db := open(t, p, bolt.Options{})
+			defer db.Close()
+			if n := count(t, db); n <= said {
+				t.Errorf("%d was said to be durable, %d keys are there", said, n)
+			}
+		})
+	}
+}
+
+// killed runs a process that writes until it said that a number is durable, and returns the last one that it said.
+func killed(t *testing.T, path string, checkpoint, until int) (said int) {
+	cmd := child("kill", path, checkpoint)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -314,50 +348,48 @@ func TestKill(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	said := -1
+	said = -1
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		fmt.Sscan(lines.Text(), &said)
-		if said == 40 {
-			if err := cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
+		if said >= until {
+			_ = cmd.Process.Kill()
 		}
 	}
 	_ = cmd.Wait()
-	if said < 40 {
+	if said < until {
 		t.Fatalf("the child ended after %d", said)
 	}
-	db := open(t, p, bolt.Options{})
-	defer db.Close()
-	if n := count(t, db); n <= said {
-		t.Errorf("%d was said to be durable, %d keys are there", said, n)
-	}
+	return said
 }
 
+// TestDiskFull has no room for the log, or none for the file into which checkpoints take it.
 func TestDiskFull(t *testing.T) {
-	p := path(t)
-	cmd := child("full", p)
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	if strings.HasPrefix(string(out), "skip") {
-		t.Skip("no limit on the size of files here")
-	}
-	db := open(t, p, bolt.Options{})
-	defer db.Close()
-	var want int
-	fmt.Sscan(string(out), &want)
-	if n := count(t, db); n != want {
-		t.Errorf("%d keys are there, %d were durable", n, want)
+	for name, checkpoint := range map[string]int{"log": 0, "checkpoints": 200_000} {
+		t.Run(name, func(t *testing.T) {
+			p := path(t)
+			out, err := child("full", p, checkpoint).Output()
+			if err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			if strings.HasPrefix(string(out), "skip") {
+				t.Skip("no limit on the size of files here")
+			}
+			db := open(t, p, bolt.Options{})
+			defer db.Close()
+			var want int
+			fmt.Sscan(string(out), &want)
+			if n := count(t, db); n != want {
+				t.Errorf("%d keys are there, %d were durable", n, want)
+			}
+		})
 	}
 }
 
 // fillDisk writes until the file may not grow any more, checks that only then writes fail, and goes on when there is
 // room again. It prints how many keys it wrote.
 func fillDisk(path string) int {
-	db, err := bolt.Open(path, quiet(bolt.Options{}))
+	db, err := bolt.Open(path, childOptions())
 	if err != nil {
 		panic(err)
 	}
@@ -379,17 +411,17 @@ func fillDisk(path string) int {
 		fmt.Println("skip")
 		return 0
 	}
+	// Pages may come free once more after the first failure.
+	failures := 0
 	for range 1000 {
-		if err = write(); err != nil {
+		if err = write(); err == nil {
+			failures = 0
+		} else if failures++; failures == 3 {
 			break
 		}
 	}
 	if err == nil || errors.Is(err, store.ErrBroken) {
 		fmt.Fprintln(os.Stderr, "on a full disk:", err)
-		return 1
-	}
-	if err := write(); err == nil {
-		fmt.Fprintln(os.Stderr, "the disk is full no more")
 		return 1
 	}
 	lift()

@@ -30,6 +30,9 @@ type checkpoints struct {
 	of     *layer        // of the committer: what the timer was set for
 	frozen chan struct{} // capacity 1: there is a frozen layer
 	tried  chan struct{} // capacity 1: a checkpoint ended, well or not
+	retry  chan struct{} // capacity 1: somebody waits for a checkpoint that failed
+	begun  atomic.Uint64 // attempts
+	ended  atomic.Uint64 // the last attempt that ended
 	failed atomic.Pointer[error]
 	hurry  chan struct{} // closed by Close
 	done   chan struct{} // closed when the goroutine has ended
@@ -37,7 +40,7 @@ type checkpoints struct {
 
 func (db *DB) startCheckpoints() {
 	c := &db.checkpoints
-	c.frozen, c.tried = make(chan struct{}, 1), make(chan struct{}, 1)
+	c.frozen, c.tried, c.retry = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 	c.hurry, c.done = make(chan struct{}), make(chan struct{})
 	if age := db.opts.CheckpointAge; age > 0 {
 		c.age = time.AfterFunc(age, func() {
@@ -72,6 +75,12 @@ func (db *DB) freeze() {
 	if next.layers[1] != nil || next.layers[0].Empty() {
 		return
 	}
+	if next.layers[0].segment != db.wal.Number() {
+		// All that was ever written to it was taken back: its segment was not begun.
+		next.layers[0] = newLayer(next.layers[0].segment)
+		db.snap.Store(&next)
+		return
+	}
 	next.layers[1] = next.layers[0]
 	next.layers[1].last = next.seq
 	next.layers[0] = newLayer(next.layers[1].segment + 1)
@@ -101,13 +110,19 @@ func (db *DB) makeRoom() error {
 	start := time.Now()
 	db.stats.stalls.Add(1)
 	defer func() { db.stats.stallTime.Add(int64(time.Since(start))) }()
-	for {
-		if err := c.failed.Load(); err != nil {
-			return fmt.Errorf("what was committed cannot be moved from the log into the file: %w", *err)
-		}
+	for need := uint64(0); ; { // the attempt that tells
 		db.freeze()
 		if db.snap.Load().layers[0].Size() < 2*limit {
 			return nil
+		}
+		if err := c.failed.Load(); err != nil {
+			if need > 0 && c.ended.Load() >= need {
+				return fmt.Errorf("what was committed cannot be moved from the log into the file: %w", *err)
+			}
+			if need == 0 {
+				need = c.begun.Load() + 1
+				notify(c.retry)
+			}
 		}
 		<-c.tried
 	}
@@ -128,6 +143,7 @@ func (db *DB) checkpointLoop() {
 			select {
 			case <-c.hurry:
 				return
+			case <-c.retry:
 			case <-time.After(retryCheckpoint):
 			}
 		}
@@ -166,18 +182,23 @@ func (db *DB) checkpointFrozen() error {
 	if l == nil {
 		return nil
 	}
-	if err := db.brokenErr(); err != nil {
-		return err
-	}
 	c := &db.checkpoints
-	defer notify(c.tried)
+	attempt := c.begun.Add(1)
+	defer func() {
+		c.ended.Store(attempt)
+		notify(c.tried)
+	}()
 	start := time.Now()
-	base, err := db.checkpoint(l)
+	base, err := 0, db.brokenErr()
+	if err == nil {
+		base, err = db.checkpoint(l)
+	}
 	db.stats.checkpointTime.Add(int64(time.Since(start)))
 	if err != nil {
 		db.stats.failedCheckpoints.Add(1)
-		db.log.Error("a checkpoint failed, the log keeps what it should have written", "err", err)
-		c.failed.Store(&err)
+		if c.failed.Swap(&err) == nil {
+			db.log.Error("a checkpoint failed, the log keeps what it should have written until one succeeds", "err", err)
+		}
 		return err
 	}
 	db.stats.checkpoints.Add(1)

@@ -79,7 +79,7 @@ func (db *DB) recover() error {
 	}
 	db.id, db.identified = c.id, c.known
 	var layers []*layer
-	o := wal.Options{Store: c.id, Contained: c.segment, Last: c.seq, NoSync: db.opts.NoSync}
+	o := wal.Options{Store: c.id, Contained: c.segment, Last: c.seq, Sync: db.opts.sync}
 	begin := func(h wal.Header) { layers = append(layers, newLayer(h.Number)) }
 	log, found, err := wal.Open(db.bolt.Path(), o, begin, func(seq uint64, e wal.Entry) error {
 		table := layers[len(layers)-1].Table

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// datasync puts a file's data on disk, and of its metadata what is needed to read it.
-func datasync(f *os.File) error {
+// Datasync puts a file's data on disk, and of its metadata what is needed to read it.
+func Datasync(f *os.File) error {
 	for {
 		if err := syscall.Fdatasync(int(f.Fd())); !errors.Is(err, syscall.EINTR) {
 			if err != nil {

@@ -4,4 +4,5 @@ package wal
 
 import "os"
 
-func datasync(f *os.File) error { return f.Sync() }
+// Datasync puts a file on disk.
+func Datasync(f *os.File) error { return f.Sync() }

@@ -29,14 +29,15 @@ var ErrUnknown = errors.New("it is not known what is on disk")
 
 // Log is the log of the store in a file. Append and Start are called by one goroutine.
 type Log struct {
-	path   string // of the store
-	noSync bool
-	files  [2]*os.File // nil: not opened yet
-	seed   uint32
-	active *os.File // nil: no segment was started
-	number uint64
-	off    int64 // where the next record goes
-	size   int64 // of the active file
+	path    string // of the store
+	sync    func(*os.File) error
+	durable bool
+	files   [2]*os.File // nil: not opened yet
+	seed    uint32
+	active  *os.File // nil: no segment was started
+	number  uint64
+	off     int64 // where the next record goes
+	size    int64 // of the active file
 }
 
 // Paths returns the files of the log of the store at path, whether they exist or not.
@@ -51,7 +52,11 @@ type Found struct {
 // Open reads the log of the store at path, if there is any: the segments after the one with the number contained, which
 // begin with the commit after last. begin is called for each segment, fn for its commits. store says whose log it must be.
 func Open(path string, o Options, begin func(Header), fn func(seq uint64, e Entry) error) (*Log, []Found, error) {
-	l := &Log{path: path, noSync: o.NoSync}
+	l := &Log{path: path, sync: o.Sync}
+	if l.sync == nil {
+		l.sync = func(*os.File) error { return nil }
+	}
+	l.durable = o.Sync != nil
 	found, err := l.read(o, begin, fn)
 	if err != nil {
 		return nil, nil, errors.Join(err, l.Close())
@@ -64,7 +69,9 @@ type Options struct {
 	Store     [16]byte // the store's mark
 	Contained uint64   // the last segment that is in the B-tree
 	Last      uint64   // the last commit in it
-	NoSync    bool
+
+	// Sync puts a file on disk: Datasync, if nothing better is known. If it is nil, that is left out.
+	Sync func(*os.File) error
 }
 
 // segment is one that was found.
@@ -225,7 +232,7 @@ func (l *Log) create(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = adopt(f, l.path); err == nil && !l.noSync {
+	if err = adopt(f, l.path); err == nil && l.durable {
 		err = syncFolder(filepath.Dir(path))
 	}
 	if err != nil {
@@ -243,7 +250,7 @@ func (l *Log) Append(seq uint64, r *Record) (int, error) {
 	}
 	end := l.off + int64(len(b))
 	size := l.size
-	if end > size && !l.noSync {
+	if end > size && l.durable {
 		size = end + l.fill(end)
 	}
 	if err := l.sync(l.active); err != nil {
@@ -313,11 +320,4 @@ func (l *Log) Remove() error {
 		}
 	}
 	return err
-}
-
-func (l *Log) sync(f *os.File) error {
-	if l.noSync {
-		return nil
-	}
-	return datasync(f)
 }
