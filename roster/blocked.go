@@ -73,6 +73,7 @@ func (r *Roster) Reblock(out *router.Batch, owner *directory.User, change func()
 		for _, s := range a.Available(nil) {
 			r.showOnly(out, j, s, nil, toAttr(owner.JID))
 		}
+		r.ask(out, owner, j)
 	}
 }
 
@@ -98,6 +99,7 @@ func (r *Roster) reblock(out *router.Batch, owner *directory.User, a *router.Acc
 	for _, src := range r.opts.Sources {
 		after = append(after, src.Reblock(owner))
 	}
+	after = append(after, r.reblockElsewhere(owner, a))
 	// Who delivers to the owner looks whether it is blocked with the account
 	// locked: nothing older comes behind the farewell.
 	done := false

@@ -99,3 +99,43 @@ func (r *Roster) probeFrom(d *feature.Dispatch) {
 		d.Reply(out, subscription(owner.JID, d.From.Bare(), Unsubscribed))
 	}
 }
+
+// reblockElsewhere looks who at a peer sees a user before a change of what the
+// user blocks, and returns what shows them the difference (XEP-0191 §3.3, §3.4).
+// Call it, and that, with the user's order lock held.
+func (r *Roster) reblockElsewhere(owner *directory.User, a *router.Account) func(out *router.Batch) {
+	c := r.known(owner)
+	if c == nil {
+		return func(*router.Batch) {}
+	}
+	type view struct {
+		of     *router.Session
+		by     xmpp.JID
+		stanza []byte // what is seen again; nil: it was sent directly, and is not sent anew
+		was    bool
+	}
+	var views []view
+	for _, s := range a.Available(nil) {
+		for _, j := range c.subscribers() {
+			if r.dir.Domain(j.Domain()) == nil {
+				views = append(views, view{s, j, s.Presence().Stanza, r.blocks(owner.ID, j)})
+			}
+		}
+		for _, j := range c.directedBy(s) {
+			if r.dir.Domain(j.Domain()) == nil && !slices.Contains(c.subscribers(), j.Bare()) {
+				views = append(views, view{s, j, nil, r.blocks(owner.ID, j)})
+			}
+		}
+	}
+	return func(out *router.Batch) {
+		for _, v := range views {
+			stanza, now := v.stanza, r.blocks(owner.ID, v.by)
+			if now {
+				stanza = unavailable(v.of.JID())
+			}
+			if now != v.was && stanza != nil {
+				r.sendElsewhere(out, v.of.JID(), v.by, appendTo(nil, stanza, toAttr(v.by)))
+			}
+		}
+	}
+}
