@@ -20,7 +20,7 @@ func (*sink) Close(*xmpp.StreamError) {}
 
 // crowd is an alias with n members who are all there; what the i-th says to it is handled by say.
 func crowd(t testing.TB, n int) (say func(i int, stanza string), conns []*sink) {
-	s := serve(t, Options{Rate: Rate{Burst: 1 << 30, PerSecond: 1 << 30}})
+	s := serve(t, Options{Rate: feature.Rate{Burst: 1 << 30, PerSecond: 1 << 30}})
 	users := make([]directory.NewUser, n)
 	members := make([]string, n)
 	for i := range users {
@@ -30,7 +30,7 @@ func crowd(t testing.TB, n int) (say func(i int, stanza string), conns []*sink) 
 	if err := s.bridge.dir.Add(t.Context(), users...); err != nil {
 		t.Fatal(err)
 	}
-	s.alias("sales", nil, members...)
+	s.alias("sales", func(a *directory.NewAlias) { a.Settings.MaxFanout = n }, members...)
 	var batches []*feature.Batch
 	handle := func(b *feature.Batch, stanza string) {
 		st, err := xmpp.Parse([]byte(stanza))
@@ -59,7 +59,7 @@ const remark = "<message to='sales@example.com' type='chat' id='m1'><body>Thrice
 // What a message to an alias costs, from the sender's stanza to the out buffers of all who are online, the commit
 // (without fsync) included; package muc measures the same of a room.
 func BenchmarkFanOut(b *testing.B) {
-	for _, of := range [][2]int{{100, 1}, {500, 1}, {500, 16}} {
+	for _, of := range [][2]int{{100, 1}, {500, 1}, {500, 16}, {5000, 1}} {
 		n, k := of[0], of[1]
 		b.Run(fmt.Sprintf("%d/senders=%d", n, k), func(b *testing.B) {
 			say, conns := crowd(b, n)

@@ -38,8 +38,8 @@ import (
 
 // Options are the settings of a Bridge. The zero value will do.
 type Options struct {
-	Group string // of the roster, where aliases stand; "": Groups
-	Rate  Rate   // of each sender
+	Group string       // of the roster, where aliases stand; "": Groups
+	Rate  feature.Rate // of each sender, in copies; zero: 20,000 at once and 500 a second
 
 	// Blocks reports whether a user has blocked an address: blocking an alias is opting out of it. nil: nobody blocks.
 	Blocks func(user directory.ID, j xmpp.JID) bool
@@ -69,7 +69,7 @@ type Bridge struct {
 	books map[string]*book // by domain
 	guests
 	sent
-	buckets
+	budgets feature.Budgets
 
 	mu     sync.Mutex
 	online map[directory.ID]status
@@ -84,7 +84,7 @@ func New(h *feature.Host, a *archive.Archive, o Options) *Bridge {
 	if o.Group == "" {
 		o.Group = "Groups"
 	}
-	o.Rate = o.Rate.orDefault()
+	o.Rate = orDefault(o.Rate)
 	if o.Blocks == nil {
 		o.Blocks = func(directory.ID, xmpp.JID) bool { return false }
 	}

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"confab/archive"
 	"confab/muc"
@@ -113,30 +112,9 @@ func TestTally(t *testing.T) {
 	}
 }
 
-func TestRate(t *testing.T) {
-	var b buckets
-	who, now, r := xmpp.MustJID("romeo@example.com"), time.Unix(1000, 0), Rate{Burst: 100, PerSecond: 10}
-	take := func(n int, want bool) {
-		t.Helper()
-		if got := b.take(who, n, r, now); got != want {
-			t.Errorf("%d copies: %v", n, got)
-		}
-	}
-	take(60, true)
-	take(60, false)
-	now = now.Add(2 * time.Second)
-	take(60, true)
-	take(1, false)
-	now = now.Add(time.Hour)
-	take(5000, true) // no message is too large for ever
-	take(1, false)
-	if !b.take(xmpp.MustJID("juliet@example.com"), 100, r, now) {
-		t.Error("one sender's use counts for another")
-	}
-}
-
-func TestSenderRate(t *testing.T) {
-	s := serve(t, Options{Rate: Rate{Burst: 2, PerSecond: 1}})
+// A MUC or alias used as an amplifier: what one sender makes of a message has a limit.
+func TestAliasUsedAsAmplifier(t *testing.T) {
+	s := serve(t, Options{Rate: feature.Rate{Burst: 2, PerSecond: 1}})
 	s.alias("sales", nil, "juliet")
 	romeo, juliet := s.online("romeo@example.com/orchard"), s.online("juliet@example.com/balcony")
 	for i := range 3 {

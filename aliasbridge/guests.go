@@ -152,11 +152,8 @@ func (s *sent) has(d *feature.Dispatch, id string) bool {
 	return slices.Contains(s.ids[sentKey{d.From.Bare(), d.Alias.ID}], id)
 }
 
-// Rate bounds how much one sender makes of his messages by sending them to many: copies that he may have made at once,
-// and how many a second after that.
-type Rate struct{ Burst, PerSecond int }
-
-func (r Rate) orDefault() Rate {
+// orDefault is the rate of a sender to aliases.
+func orDefault(r feature.Rate) feature.Rate {
 	if r.Burst <= 0 {
 		r.Burst = 20_000
 	}
@@ -164,35 +161,4 @@ func (r Rate) orDefault() Rate {
 		r.PerSecond = 500
 	}
 	return r
-}
-
-type buckets struct {
-	mu sync.Mutex
-	of map[xmpp.JID]*bucket
-}
-
-type bucket struct {
-	left float64
-	at   time.Time
-}
-
-// take takes n copies out of a sender's bucket, if they are there. A full bucket lets any one message pass.
-func (s *buckets) take(who xmpp.JID, n int, r Rate, now time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.of == nil || len(s.of) >= maxSenders {
-		s.of = map[xmpp.JID]*bucket{}
-	}
-	k := s.of[who]
-	if k == nil {
-		k = &bucket{float64(r.Burst), now}
-		s.of[who] = k
-	}
-	k.left = min(float64(r.Burst), k.left+now.Sub(k.at).Seconds()*float64(r.PerSecond))
-	k.at = now
-	if k.left < float64(min(n, r.Burst)) {
-		return false
-	}
-	k.left -= float64(n)
-	return true
 }

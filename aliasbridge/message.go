@@ -225,10 +225,10 @@ func (b *Bridge) spread(d *feature.Dispatch, r *directory.Reach, w writer) error
 		d.Copies = d.Copies[:0]
 		return xmpp.NewError(xmpp.ServiceUnavailable, "there is nobody behind "+a.Shown()+" whom this would reach")
 	}
-	if !a.Everyone && !b.buckets.take(w.jid, n, b.opts.Rate, b.host.Now()) {
+	if !b.budgets.Take(w.jid, n, b.opts.Rate, b.host.Now()) {
 		d.Copies = d.Copies[:0]
 		b.Stats.Refused.Add(1)
-		return xmpp.NewError(xmpp.ResourceConstraint, "too much was sent to many people in a short time; try again in a minute").WithType(xmpp.ErrorWait)
+		return feature.ErrTooMuch
 	}
 	d.Fate = router.Deliver
 	return nil

@@ -109,6 +109,8 @@ func (m *Rooms) admit(r *room, e *entry, to xmpp.JID) (*seat, error) {
 	case s == nil && !e.muc:
 		m.notIn(e, to)
 		return nil, nil
+	case r.spend(e.client) != nil:
+		return nil, feature.ErrTooMuch
 	case s == nil:
 		s, err := r.enter(out, e)
 		if s == nil && r.locked && r.affiliation(e.client.Bare()) == Owner {

@@ -165,6 +165,11 @@ func (r *room) say(d *feature.Dispatch) (*subject, error) {
 	if who.role < Participant { // §7.4
 		return nil, xmpp.NewError(xmpp.Forbidden, "you have no voice in this room")
 	}
+	if d.From != r.jid {
+		if err := r.spend(d.From); err != nil {
+			return nil, err
+		}
+	}
 	d.Edit.From, d.Edit.To, d.Edit.NoTo = who.jid, xmpp.JID{}, true
 	r.clean(d)
 	add(&d.Edit, who.mark)

@@ -56,6 +56,7 @@ type Options struct {
 	MaxAffiliations int           // people with an affiliation in a room; 0: 10,000
 	MaxRooms        int           // rooms that people made on a service; 0: 20,000
 	MaxItems        int           // in one request about affiliations or roles; 0: 1,000
+	Rate            feature.Rate  // of each sender, in copies; zero: a million at once and 100,000 a second
 	Idle            time.Duration // how long an empty room stays in memory; 0: 10 min
 }
 
@@ -73,6 +74,12 @@ func (o Options) orDefault() Options {
 		if *d.value == 0 {
 			*d.value = d.def
 		}
+	}
+	if o.Rate.Burst <= 0 {
+		o.Rate.Burst = 1_000_000
+	}
+	if o.Rate.PerSecond <= 0 {
+		o.Rate.PerSecond = 100_000
 	}
 	if o.Idle == 0 {
 		o.Idle = 10 * time.Minute
@@ -98,6 +105,7 @@ type Rooms struct {
 	store   shelf
 	secret  []byte       // of the occupant ids
 	held    atomic.Int64 // bytes of the vCards of temporary rooms
+	budgets feature.Budgets
 	Stats   Stats
 
 	mu     sync.RWMutex
@@ -387,6 +395,14 @@ func (m *Rooms) directoryChanged(c directory.Change) {
 		}
 		r.mu.Unlock()
 	}
+}
+
+// spend takes what a room sends to all who are in it out of the budget of the one who has it sent.
+func (r *room) spend(sender xmpp.JID) error {
+	if r.m.budgets.Take(sender.Bare(), len(r.seats), r.m.opts.Rate, r.m.host.Now()) {
+		return nil
+	}
+	return feature.ErrTooMuch
 }
 
 var batches = sync.Pool{New: func() any { return new(router.Batch) }}
