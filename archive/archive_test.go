@@ -76,7 +76,7 @@ func (h *house) reopen() *house {
 func (h *house) catchUp() {
 	h.t.Helper()
 	for {
-		s, err := h.follower.step(h.t.Context())
+		s, err := h.follower.step(h.t.Context(), indexBatch)
 		if err != nil {
 			h.t.Fatal(err)
 		}

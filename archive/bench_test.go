@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
@@ -123,4 +125,38 @@ func BenchmarkPage(b *testing.B) {
 			b.ReportMetric(float64(n)/float64(b.N), "items/page")
 		})
 	}
+}
+
+// BenchmarkLookup pages through what 200 people said, 50,000 messages, by words: by the index, and without.
+func BenchmarkLookup(b *testing.B) {
+	h := open(b, b.TempDir())
+	traffic := newTraffic(200)
+	random := rand.New(rand.NewPCG(5, 6))
+	zipf := rand.NewZipf(random, 1.2, 20, 50_000)
+	for range 50 {
+		var batch []*Message
+		for range 1000 {
+			m := traffic.message(random)
+			said := fmt.Sprintf("w%x w%x w%x w%x", zipf.Uint64(), zipf.Uint64(), zipf.Uint64(), zipf.Uint64())
+			m.Stanza = bytes.Replace(m.Stanza, []byte("Neither, fair saint"), []byte(said), 1)
+			batch = append(batch, m)
+		}
+		h.keep(batch...)
+	}
+	look := func(b *testing.B) {
+		for query, name := range map[string]string{`"w5"`: "word", `"w1 w2"`: "phrase", "w1a": "prefix", "nowhere": "nothing"} {
+			q := Query{Text: text(query), Last: true, Max: 50}
+			b.Run(name, func(b *testing.B) {
+				for b.Loop() {
+					q.Owner = directory.ID(1 + random.IntN(200))
+					h.page(q)
+				}
+			})
+		}
+	}
+	b.Run("no index", look)
+	start := time.Now()
+	h.catchUp()
+	b.Logf("indexed %.0f messages/s", 50_000/time.Since(start).Seconds())
+	b.Run("index", look)
 }

@@ -23,8 +23,9 @@ import (
 var keyIndex = []byte("index")
 
 const (
-	indexBatch = 512     // messages
-	indexBytes = 1 << 20 // of them
+	indexBatch   = 512            // messages
+	reindexBatch = 4 * indexBatch // when somebody waits for it
+	indexBytes   = 1 << 20        // of either
 	// indexEvery is how often it is looked whether there is something to index, indexPatience how long it waits for more.
 	indexEvery    = 15 * time.Second
 	indexPatience = 2 * time.Minute
@@ -43,10 +44,12 @@ type follower struct {
 
 	mu      sync.Mutex
 	timer   xmpp.Timer // nil: not started, or stopped
-	last    uint64     // the index has all up to here; 0: not known
-	dirty   bool       // there are changes to follow, or that is not known
-	waiting time.Time  // since when there is something to do
-	sample  sample     // for waiting
+	ctx     context.Context
+	cancel  context.CancelFunc
+	last    uint64    // the index has all up to here; 0: not known
+	dirty   bool      // there are changes to follow, or that is not known
+	waiting time.Time // since when there is something to do
+	sample  sample    // for waiting
 	rate    rate
 }
 
@@ -85,6 +88,7 @@ func (a *Archive) Follow() {
 	defer f.mu.Unlock()
 	if a.opts.Index != nil && f.timer == nil {
 		f.dirty = true
+		f.ctx, f.cancel = context.WithCancel(context.Background())
 		f.timer = a.opts.Clock.AfterFunc(indexEvery, f.tick)
 	}
 }
@@ -96,6 +100,7 @@ func (a *Archive) Unfollow() {
 	if f.timer != nil {
 		f.timer.Stop()
 		f.timer = nil
+		f.cancel()
 	}
 	f.mu.Unlock()
 	f.work.Lock() // until the last batch is done
@@ -135,7 +140,10 @@ func (f *follower) tick() {
 	}
 	busy := f.a.Busy()
 	began := time.Now()
-	done, err := f.step(context.Background())
+	done, err := f.step(f.ctx, indexBatch)
+	if errors.Is(err, context.Canceled) {
+		return
+	}
 	if err != nil {
 		f.a.opts.Log.Error("messages could not be indexed; searches read them", "error", err)
 		f.again(time.Minute)
@@ -152,15 +160,15 @@ func (f *follower) tick() {
 	f.again(max(rest, 10*time.Millisecond))
 }
 
-// step indexes a batch.
-func (f *follower) step(ctx context.Context) (s stepped, err error) {
+// step indexes a batch of up to so many messages.
+func (f *follower) step(ctx context.Context, limit int) (s stepped, err error) {
 	f.work.Lock()
 	defer f.work.Unlock()
 	a := f.a
 	f.mu.Lock()
 	f.dirty = false
 	f.mu.Unlock()
-	b, err := a.nextBatch(ctx)
+	b, err := a.nextBatch(ctx, limit)
 	if err == nil && !b.empty() {
 		err = a.opts.Index.Update(ctx, &b.Batch)
 	}
@@ -248,7 +256,7 @@ type batch struct {
 func (b *batch) empty() bool { return b.Last == b.from && len(b.changed) == 0 }
 
 // nextBatch reads what is to be indexed next. An index that does not belong to the archive is thrown away.
-func (a *Archive) nextBatch(ctx context.Context) (b *batch, err error) {
+func (a *Archive) nextBatch(ctx context.Context, limit int) (b *batch, err error) {
 	token, err := a.indexToken(ctx)
 	if err != nil {
 		return nil, err
@@ -276,7 +284,7 @@ func (a *Archive) nextBatch(ctx context.Context) (b *batch, err error) {
 	b.Last = b.from
 	var entries []*Entry
 	err = a.db.View(ctx, func(tx store.Tx) (err error) {
-		entries, err = b.read(tx, a.Last())
+		entries, err = b.read(tx, a.Last(), limit)
 		return err
 	})
 	if err != nil {
@@ -292,10 +300,10 @@ func (a *Archive) nextBatch(ctx context.Context) (b *batch, err error) {
 	return b, nil
 }
 
-// read reads changed messages, and then new ones up to an id.
-func (b *batch) read(tx store.Tx, upto uint64) (entries []*Entry, err error) {
+// read reads changed messages, and then new ones up to an id: so many of either.
+func (b *batch) read(tx store.Tx, upto uint64, limit int) (entries []*Entry, err error) {
 	n, size := 0, 0
-	for k, v := range tx.Scan(spaceChange, store.Range{Limit: indexBatch}) {
+	for k, v := range tx.Scan(spaceChange, store.Range{Limit: limit}) {
 		n++
 		b.changed = append(b.changed, change{bytes.Clone(k), bytes.Clone(v)})
 		id := idOf(k)
@@ -317,11 +325,11 @@ func (b *batch) read(tx store.Tx, upto uint64) (entries []*Entry, err error) {
 			return entries, nil
 		}
 	}
-	if n == indexBatch {
+	if n == limit {
 		b.more = true
 		return entries, nil
 	}
-	for k, v := range tx.Scan(spaceBody, store.Range{From: appendID(nil, b.from+1), To: appendID(nil, upto+1), Limit: indexBatch}) {
+	for k, v := range tx.Scan(spaceBody, store.Range{From: appendID(nil, b.from+1), To: appendID(nil, upto+1), Limit: limit}) {
 		e, err := newEntry(idOf(k), v)
 		if err != nil {
 			return nil, err
@@ -329,7 +337,7 @@ func (b *batch) read(tx store.Tx, upto uint64) (entries []*Entry, err error) {
 		entries = append(entries, e)
 		b.messages++
 		b.Last = e.ID
-		if size += len(e.Stanza); size > indexBytes || len(entries) >= indexBatch {
+		if size += len(e.Stanza); size > indexBytes || b.messages >= limit {
 			b.more = true
 			return entries, nil
 		}
@@ -392,7 +400,7 @@ func (a *Archive) Reindex(ctx context.Context, progress func(done, total int)) (
 		return 0, fmt.Errorf("archive: %w", err)
 	}
 	for {
-		s, err := f.step(ctx)
+		s, err := f.step(ctx, reindexBatch)
 		if err != nil {
 			return done, err
 		}

@@ -361,14 +361,14 @@ func TestForeignIndex(t *testing.T) {
 func TestReindex(t *testing.T) {
 	h := open(t, t.TempDir())
 	var batch []*Message
-	for range 2*indexBatch + 1 {
+	for range 2*reindexBatch + 1 {
 		batch = append(batch, message(romeo, juliet, "one"))
 	}
 	h.keep(batch...)
 	for range 2 {
 		var told []string
 		n, err := h.Reindex(t.Context(), func(done, total int) { told = append(told, fmt.Sprint(done, "/", total)) })
-		want := fmt.Sprintf("[%d/%d %d/%d %d/%d]", indexBatch, len(batch), 2*indexBatch, len(batch), len(batch), len(batch))
+		want := fmt.Sprintf("[%d/%d %d/%d %d/%d]", reindexBatch, len(batch), 2*reindexBatch, len(batch), len(batch), len(batch))
 		if n != len(batch) || err != nil || fmt.Sprint(told) != want {
 			t.Errorf("%d, %v, progress %v, want %s", n, err, told, want)
 		}

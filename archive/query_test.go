@@ -162,6 +162,7 @@ func FuzzParseRequest(f *testing.F) {
 	f.Add(query(""))
 	f.Add(fields("<field var='with'><value>juliet@example.com</value></field><field var='start'><value>2024-05-06T07:08:09Z</value></field>"))
 	f.Add(fields("<field var='ids' type='list-multi'><value>" + FormatID(5) + "</value><value/></field>"))
+	f.Add(fields("<field var='{urn:xmpp:fulltext:0}fulltext'><value>Nguyễn \"der Brief\" lun</value></field><field var='{urn:confab:mam:0}files'><value>1</value></field>"))
 	f.Add(rsm("<max>10</max><before/><index>1</index>"))
 	f.Fuzz(func(t *testing.T, s string) {
 		n, err := xmpp.ParseNode([]byte(s))

@@ -59,6 +59,8 @@ type opened struct {
 	once    sync.Once
 	closing chan struct{}
 	dead    chan struct{} // closed when the library's goroutines cannot go on
+
+	nextMerge time.Time // while there is more important work; of the merging goroutine
 }
 
 // open indices, by their *scorch.Scorch: the library's callbacks are global.
@@ -82,18 +84,32 @@ func init() {
 		})
 	}
 	scorch.RegistryEventCallbacks[callbacks] = func(e scorch.Event) bool {
-		if e.Kind == scorch.EventKindPreMergeCheck {
-			if o, ok := indices.Load(e.Scorch); ok {
+		if o, ok := indices.Load(e.Scorch); ok {
+			switch e.Kind {
+			case scorch.EventKindPreMergeCheck:
 				o.(*opened).wait()
+			case scorch.EventKindMergerProgress:
+				o.(*opened).merged(e.Duration)
 			}
 		}
 		return true
 	}
 }
 
-// wait has a merge begin when there is nothing more important to do.
+// busyRest is how many times as long as a merge took there is none, while there is more important work.
+const busyRest = 30
+
+// merged notes how long a merge took.
+func (o *opened) merged(d time.Duration) {
+	if next := time.Now().Add(busyRest * d); next.After(o.nextMerge) {
+		o.nextMerge = next
+	}
+}
+
+// wait has a merge begin when there is nothing more important to do, or there was none for long: what is not merged
+// makes searches slow.
 func (o *opened) wait() {
-	for o.busy != nil && o.busy() {
+	for o.busy != nil && o.busy() && time.Now().Before(o.nextMerge) {
 		select {
 		case <-o.closing:
 			return
