@@ -481,8 +481,18 @@ func (t *Table) deliverToAccount(d *Dispatch, out *router.Batch) {
 	edit := d.EditFor(d.User.ID, d.scratch[:0])
 	buf := xmpp.GetBuffer()
 	*buf = xmpp.Apply((*buf)[:0], d.Stanza, &edit)
-	d.Got = t.host.Router.DeliverMessage(out, &router.Message{To: d.To, Bytes: *buf, ID: d.ID, Not: t.notBack(d)}, d.Got[:0])
+	d.Got = t.host.Router.DeliverMessage(out, &router.Message{To: d.To, Bytes: *buf, ID: d.ID, Exact: exact(d.Stanza), Not: t.notBack(d)}, d.Got[:0])
 	xmpp.PutBuffer(buf)
+}
+
+// exact reports whether a message is for one client and nobody else, should that
+// be gone meanwhile (RFC 6121 §8.5.3.2.1).
+func exact(st *xmpp.Stanza) bool {
+	switch st.MessageType() {
+	case xmpp.TypeGroupchat, xmpp.TypeError, xmpp.TypeHeadline:
+		return true
+	}
+	return false
 }
 
 // EditFor is the edit by which an owner of the message's history sees it, with

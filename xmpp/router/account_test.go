@@ -281,3 +281,35 @@ func live(t *testing.T, r *router.Router, u *directory.User, random *rand.Rand) 
 	}
 	s.Send(nil, []byte("<iq/>"))
 }
+
+// Somebody who gets the name of a user who was deleted has nothing of that user's, whose sessions may still be ending.
+func TestNamesake(t *testing.T) {
+	r := router.New(router.Options{})
+	slot := router.NewSlot[string]()
+	old, oldConn := bind(t, r, "orchard")
+	slot.Put(old.Account(), "of the first")
+	namesake := *romeo
+	namesake.ID = 2
+	conn := new(xmpptest.Conn)
+	now, replaced, err := r.Bind(&namesake, xmpp.MustJID("romeo@example.com/orchard"), conn, nil)
+	if err != nil || replaced != nil {
+		t.Fatal(replaced, err)
+	}
+	if v, ok := slot.Peek(now.Account()); ok || now.Account().User != 2 {
+		t.Errorf("user %d has %q", now.Account().User, v)
+	}
+	if s := r.Session(now.JID()); s != now {
+		t.Error("the address leads to the first one's session")
+	}
+	old.End()
+	if s := r.Session(now.JID()); s != now || len(r.Domain("example.com").Accounts()) != 1 {
+		t.Error("the second one went with the first")
+	}
+	now.End()
+	if r.Account(now.JID()) != nil || len(r.Domain("example.com").Accounts()) != 0 {
+		t.Error("an account stays")
+	}
+	if oldConn.Waiting() != 0 || conn.Waiting() != 0 {
+		t.Error("somebody was told something")
+	}
+}

@@ -56,6 +56,7 @@ type Message struct {
 	To    xmpp.JID
 	Bytes []byte
 	ID    uint64   // in the history, 0: none
+	Exact bool     // for the session that it names and no other (RFC 6121 §8.5.3.2.1)
 	Not   *Session // does not get it; nil: nobody is left out
 }
 
@@ -74,6 +75,9 @@ func (r *Router) DeliverMessage(out *Batch, m *Message, got []*Session) []*Sessi
 	if m.To.IsFull() {
 		if s := a.find(m.To.Resource()); s != nil && s.SendKept(out, m.Bytes, m.ID) {
 			return append(got, s)
+		}
+		if m.Exact {
+			return got
 		}
 	}
 	for _, s := range a.sessions {

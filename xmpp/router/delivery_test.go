@@ -216,3 +216,21 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 }
+
+// A message for one client and nobody else goes to nobody if that ends at this moment (RFC 6121 §8.5.3.2.1).
+func TestExact(t *testing.T) {
+	r := router.New(router.Options{})
+	gone, _ := bind(t, r, "gone")
+	other, conn := bind(t, r, "other")
+	other.SetPresence(router.Presence{Available: true})
+	to := gone.JID()
+	gone.End()
+	var out router.Batch
+	for _, exact := range []bool{true, false} {
+		got := r.DeliverMessage(&out, &router.Message{To: to, Bytes: []byte("<message/>"), Exact: exact}, nil)
+		out.Flush()
+		if n := len(conn.Left()); (n == 0) != exact || len(got) != n {
+			t.Errorf("exact %v: %d", exact, n)
+		}
+	}
+}

@@ -300,7 +300,7 @@ func (d *Domain) join(user *directory.User, full xmpp.JID) *Account {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	a := d.accounts[local]
-	if a == nil {
+	if a == nil || a.User != user.ID { // who had the name before was deleted, and those sessions are about to end
 		a = &Account{User: user.ID, JID: full.Bare(), Domain: d, at: len(d.order)}
 		d.accounts[local] = a
 		d.order = append(d.order, a)
@@ -370,7 +370,9 @@ func (s *Session) End() (lost Unacknowledged, first bool) {
 	}
 	if len(a.sessions) == 0 && !a.gone {
 		a.gone = true
-		delete(d.accounts, a.JID.Local())
+		if d.accounts[a.JID.Local()] == a {
+			delete(d.accounts, a.JID.Local())
+		}
 		last := len(d.order) - 1
 		d.order[a.at] = d.order[last]
 		d.order[a.at].at = a.at
