@@ -1,8 +1,8 @@
 # Sourced by ./run: starts and stops a confab for the clients.
 #
 #   server_up DIR    starts $CONFAB with its data below DIR, adds alice, bob, carol and the administrator dora, and
-#                    exports DOMAIN, STARTTLS_PORT, TLS_PORT, HTTPS_PORT and CA_FILE for
-#                    the clients
+#                    exports DOMAIN, STARTTLS_PORT, TLS_PORT, HTTPS_PORT, COMPONENT_PORT and CA_FILE for
+#                    the clients; bridge.$DOMAIN may connect as a component
 #   server_down DIR
 
 : "${DOMAIN:=example.com}"
@@ -22,10 +22,11 @@ server_up() {
     local dir=$1 i
     mkdir -p "$dir"
     export CONFAB_DATA=$dir/data
-    read -r STARTTLS_PORT TLS_PORT HTTPS_PORT < <(free_ports 3)
-    export STARTTLS_PORT TLS_PORT HTTPS_PORT CA_FILE=$CONFAB_DATA/tls/cert.pem
+    read -r STARTTLS_PORT TLS_PORT HTTPS_PORT COMPONENT_PORT < <(free_ports 4)
+    export STARTTLS_PORT TLS_PORT HTTPS_PORT COMPONENT_PORT CA_FILE=$CONFAB_DATA/tls/cert.pem
     "$CONFAB" serve --domains "$DOMAIN" --listen-starttls "127.0.0.1:$STARTTLS_PORT" --listen-tls "127.0.0.1:$TLS_PORT" \
-        --listen-https "127.0.0.1:$HTTPS_PORT" \
+        --listen-https "127.0.0.1:$HTTPS_PORT" --listen-component "127.0.0.1:$COMPONENT_PORT" \
+        --components-accept "[{name = \"bridge.$DOMAIN\", secret = \"the secret of the bridge\"}]" \
         >"$dir/server.log" 2>&1 </dev/null &
     echo $! >"$dir/server.pid"
     for ((i = 0; i < 200; i++)); do

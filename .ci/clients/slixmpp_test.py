@@ -15,6 +15,7 @@ sys.dont_write_bytecode = True
 
 import slixmpp_account
 import slixmpp_aliases
+import slixmpp_component
 import slixmpp_rooms
 from slixmpp_client import PATIENCE, Client, Failure, bare, check
 
@@ -134,7 +135,8 @@ async def history():
 
 
 CHECKS = [login_over_starttls, login_over_direct_tls, wrong_password, domain_roster, presence, chat,
-          carbons, resumption, history, *slixmpp_aliases.CHECKS, *slixmpp_account.CHECKS, *slixmpp_rooms.CHECKS]
+          carbons, resumption, history, *slixmpp_aliases.CHECKS, *slixmpp_account.CHECKS, *slixmpp_rooms.CHECKS,
+          *slixmpp_component.CHECKS]
 
 
 async def close_all():
