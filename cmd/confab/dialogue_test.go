@@ -29,13 +29,18 @@ func TestDialogues(t *testing.T) {
 
 // overOthers are the dialogues that are played over other transports than TCP
 // too: those in which much depends on it.
-var overOthers = []string{"carbons", "csi", "delivery", "history", "invitations", "login", "presence", "resumption", "rooms", "sasl2"}
+var overOthers = []string{"carbons", "csi", "delivery", "history", "presence", "resumption", "rooms"}
 
+func TestDialoguesOverBOSH(t *testing.T) { playOver(t, dialogue.BOSH, overOthers...) }
+
+// With the logins: what they can be bound to is as on TCP.
 func TestDialoguesOverWebSocket(t *testing.T) {
-	for _, dir := range overOthers {
-		t.Run(dir, func(t *testing.T) {
-			dialogue.RunOver(t, "../internal/server/testdata/"+dir, dialogue.WebSocket, startWorld)
-		})
+	playOver(t, dialogue.WebSocket, append(overOthers, "invitations", "login", "sasl2")...)
+}
+
+func playOver(t *testing.T, port dialogue.Port, dirs ...string) {
+	for _, dir := range dirs {
+		t.Run(dir, func(t *testing.T) { dialogue.RunOver(t, "../internal/server/testdata/"+dir, port, startWorld) })
 	}
 }
 

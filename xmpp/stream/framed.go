@@ -17,6 +17,8 @@ type Framed interface {
 	net.Conn
 	// NextFrame waits for a frame. Its reader is good until the next call.
 	NextFrame() (io.Reader, error)
+	// LoggedIn says that the peer has logged in.
+	LoggedIn()
 }
 
 var (

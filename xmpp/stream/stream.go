@@ -140,6 +140,9 @@ func New(c net.Conn, o *Options) *Conn {
 // LoggedIn raises the limits to those of a client that has logged in.
 func (x *Conn) LoggedIn() {
 	x.setLimits(x.opts.AfterLogin)
+	if x.frames != nil {
+		x.frames.LoggedIn()
+	}
 	x.bucket = newBucket(x.opts.Rate)
 }
 

@@ -109,6 +109,9 @@ func (p *play) drop(who string) error {
 	if err := c.hangUp(p.patience); err != nil {
 		return err
 	}
+	if c.port == BOSH {
+		p.server.Advance(time.Second)
+	}
 	c.bound = false
 	c.forget()
 	return nil

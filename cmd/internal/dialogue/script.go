@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -15,6 +16,11 @@ type script struct {
 	scene Scene
 	// steps are in order; what the Given lines ask of the cast comes first.
 	steps []step
+}
+
+// takesTime reports whether time passes in the script.
+func (s *script) takesTime() bool {
+	return slices.ContainsFunc(s.steps, func(at step) bool { return strings.HasPrefix(at.text, "time passes") })
 }
 
 // step is one line of a script with what is indented below it.

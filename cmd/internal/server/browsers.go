@@ -5,6 +5,7 @@ import (
 
 	"confab/xmpp/feature"
 	"confab/xmpp/web"
+	"confab/xmpp/web/bosh"
 	"confab/xmpp/web/websocket"
 )
 
@@ -12,7 +13,13 @@ import (
 func (s *Server) routes() []feature.Route {
 	return slices.Concat(s.table.Routes(), []feature.Route{
 		websocket.Route(websocket.Options{Take: s.c2s.Take, Origins: s.origins, Clock: s.opts.Clock, Log: s.opts.Log}),
-	}, web.HostMeta(s.webAddress))
+	}, bosh.Routes(bosh.Options{
+		Take: s.c2s.Take, Origins: s.origins, Clock: s.opts.Clock, Log: s.opts.Log,
+		Limits: func() (before, after int) {
+			set := s.settings.Load().Limits
+			return int(set.StanzaBeforeLogin), int(set.Stanza)
+		},
+	}), web.HostMeta(s.webAddress))
 }
 
 // origins are the web sites whose pages may connect.

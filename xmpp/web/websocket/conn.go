@@ -63,6 +63,9 @@ func (c *conn) NextFrame() (io.Reader, error) {
 	return frame, nil
 }
 
+// LoggedIn implements stream.Framed.
+func (c *conn) LoggedIn() {}
+
 // Read drops what still comes, when all has been said.
 func (c *conn) Read(b []byte) (int, error) {
 	for {
