@@ -24,6 +24,10 @@ func FuzzRequests(f *testing.F) {
 		"<presence type='error'><error><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>",
 		"<message><x xmlns='http://jabber.org/protocol/muc#user'><invite to='alice@example.com'><continue thread='x'/></invite><decline to='a@b'/></x></message>",
 		"<message><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#request</value></field><field var='muc#request_allow'><value>1</value></field></x></message>",
+		"<message><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#register</value></field><field var='x-person'><value>juliet@example.com</value></field><field var='muc#register_roomnick'><value>j</value></field><field var='muc#register_allow'><value>1</value></field></x></message>",
+		"<iq type='set' id='1'><vCard xmlns='vcard-temp'><PHOTO><TYPE>image/svg+xml</TYPE><BINVAL>PHN2Zy8+</BINVAL></PHOTO></vCard></iq>",
+		"<iq type='get' id='1'><vCard xmlns='vcard-temp'/></iq>",
+		"<iq type='get' id='1'><pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='urn:xmpp:avatar:data'/></pubsub></iq>",
 		"<message type='groupchat'><subject xml:lang='en'>x</subject><delay xmlns='urn:xmpp:delay' from='cave@conference.example.com'/></message>",
 	} {
 		for _, to := range []string{"", "/juliet", "/nobody"} {
