@@ -11,7 +11,7 @@ import (
 	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/feature/featuretest"
-	"confab/xmpp/feature/pep"
+	"confab/xmpp/feature/pubsub"
 	"confab/xmpp/store"
 )
 
@@ -247,7 +247,7 @@ func TestBookmarksInTurns(t *testing.T) {
 func TestOwnBookmark(t *testing.T) {
 	s := serve(t, Options{})
 	id, own := s.ID("romeo@example.com"), []byte("<conference xmlns='urn:xmpp:bookmarks:1' name='Mine'/>")
-	if err := s.events.Publish(t.Context(), id, xmpp.NSBookmark2, pep.Item{ID: "family@conference.example.com", Payload: own}); err != nil {
+	if err := s.events.Publish(t.Context(), id, xmpp.NSBookmark2, pubsub.Item{ID: "family@conference.example.com", Payload: own}); err != nil {
 		t.Fatal(err)
 	}
 	a := s.alias("family", room, "romeo")

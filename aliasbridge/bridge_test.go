@@ -18,6 +18,7 @@ import (
 	"confab/xmpp/feature"
 	"confab/xmpp/feature/featuretest"
 	"confab/xmpp/feature/pep"
+	"confab/xmpp/feature/pubsub"
 	"confab/xmpp/store/bolt"
 )
 
@@ -46,9 +47,10 @@ func serve(t testing.TB, o Options) *server {
 		contacts := roster.New(h, roster.Options{Mode: roster.Off, Sources: []roster.Source{s.bridge.Contacts()}})
 		rooms := muc.New(h, a, muc.Options{})
 		rooms.SetSource(s.bridge.Rooms())
-		s.events = pep.New(h, pep.Options{MaySee: contacts.MaySee})
+		nodes := pubsub.New(h, pubsub.Options{MaySee: contacts.MaySee})
+		s.events = pep.New(h, nodes, pep.Options{})
 		s.bridge.Connect(contacts, rooms, s.events)
-		return []feature.Feature{archive.NewOffline(h, a), contacts.Feature(), archive.New(h, a), s.bridge.Feature(), rooms.Feature(), s.events.Feature(), s.bridge.Bookmarking()}
+		return []feature.Feature{archive.NewOffline(h, a), contacts.Feature(), archive.New(h, a), s.bridge.Feature(), rooms.Feature(), nodes.Feature(), s.events.Feature(), s.bridge.Bookmarking()}
 	})
 	return s
 }

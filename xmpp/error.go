@@ -63,6 +63,7 @@ type Error struct {
 	Address   string // gone, redirect: the URI of the new address (RFC 6120 §8.3.3.5, §8.3.3.14)
 	App       []byte // an application-specific condition: one self-contained element (RFC 6120 §8.3.4)
 	By        JID    // who found the error (RFC 6120 §8.3.1)
+	Payload   []byte // of an IQ: what stands before <error/>, one self-contained element (RFC 6120 §8.3.1)
 }
 
 // NewError returns an error of the type that RFC 6120 §8.3.3 gives for its condition.
@@ -125,7 +126,7 @@ func (e *Error) Append(dst []byte) []byte {
 }
 
 // AppendError appends the error that answers st: the same kind, addresses swapped, id kept (RFC 6120 §8.3.1).
-// The payload is not echoed, but for the mark by which clients see that they did not get into a room
+// What was asked is not echoed, but for the mark by which clients see that they did not get into a room
 // (XEP-0045 §7.2; COMPAT(slixmpp 1.8), which waits for it). Nothing is appended for what must not be answered:
 // errors, IQ results (RFC 6120 §8.2.3) and what is not a stanza.
 func AppendError(dst []byte, st *Stanza, e *Error) []byte {
@@ -139,6 +140,9 @@ func AppendError(dst []byte, st *Stanza, e *Error) []byte {
 	dst = append(dst, '>')
 	if st.Kind == KindPresence && st.Child(NSMUC, "x") != nil {
 		dst = append(dst, "<x xmlns='"+NSMUC+"'/>"...)
+	}
+	if st.Kind == KindIQ {
+		dst = append(dst, e.Payload...)
 	}
 	dst = append(append(e.Append(dst), "</"...), name...)
 	return append(dst, '>')

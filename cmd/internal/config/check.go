@@ -45,6 +45,9 @@ func (l *Loaded) check(problems *Error) {
 	if len(l.TLS.Certificate) != len(l.TLS.Key) {
 		bad("tls.key", "there are %d certificates and %d keys; each certificate needs its key, in the same order", len(l.TLS.Certificate), len(l.TLS.Key))
 	}
+	if l.PubSub.Nodes < 1 || l.PubSub.Nodes > 100_000 {
+		bad("pubsub.nodes", "%d is out of bounds, it must be between 1 and 100000", l.PubSub.Nodes)
+	}
 	// RFC 5802 §5.1 has the lower bound; above the other a login takes seconds.
 	if t := l.Auth.Tokens.Duration; t < time.Hour || t > 400*day {
 		bad("auth.tokens", "%v is out of bounds, it must be between 1h and 400d", l.Auth.Tokens)

@@ -27,6 +27,7 @@ type Settings struct {
 	Log        Log        `toml:"log" doc:"The log goes to standard error."`
 	Roster     Roster     `toml:"roster" doc:"Contact lists."`
 	Rooms      Rooms      `toml:"rooms" doc:"Group rooms at conference.DOMAIN, besides those of aliases."`
+	PubSub     PubSub     `toml:"pubsub" doc:"Nodes at pubsub.DOMAIN that people publish to and subscribe to. What clients keep in accounts is not limited by this."`
 	Archive    Archive    `toml:"archive" doc:"The history. It cannot be turned off."`
 	Auth       Auth       `toml:"auth" doc:"Passwords."`
 	Session    Session    `toml:"session" doc:"Client sessions."`
@@ -83,6 +84,13 @@ type Rooms struct {
 	Create RoomCreators `toml:"create" live:"yes" doc:"Who may make rooms: admins, the administrators of the domain, or users, everybody on it."`
 }
 
+// PubSub holds the rules for the publish-subscribe service.
+type PubSub struct {
+	Create NodeCreators `toml:"create" live:"yes" doc:"Who may make nodes: users, everybody on the domain, admins, its administrators, or nobody."`
+	Nodes  int          `toml:"nodes" live:"yes" doc:"How many nodes a user may have made, at least 1."`
+	Quota  Size         `toml:"quota" live:"yes" doc:"What may be in all of a user's nodes together."`
+}
+
 // Archive holds the rules for the history.
 type Archive struct {
 	Retention Retention `toml:"retention" live:"yes" doc:"How long messages are kept: forever, or a time of at least 30d."`
@@ -90,7 +98,7 @@ type Archive struct {
 
 // Auth holds the rules for passwords.
 type Auth struct {
-	Iterations int `toml:"iterations" doc:"SCRAM iterations for passwords set from now on: more make a stolen database harder to use, and each login of a new device slower. At least 4096."`
+	Iterations int      `toml:"iterations" doc:"SCRAM iterations for passwords set from now on: more make a stolen database harder to use, and each login of a new device slower. At least 4096."`
 	Tokens     Duration `toml:"tokens" doc:"How long a device that has logged in may stay away and still come back without the password, by its token (XEP-0484). At least 1h."`
 	Rotation   Duration `toml:"rotation" doc:"How old a token gets before the device is given a new one."`
 }
@@ -176,6 +184,7 @@ func Default() *Settings {
 		Log:    Log{Level: "info", Format: "text"},
 		Roster: Roster{Domain: RosterAuto},
 		Rooms:  Rooms{Create: RoomsByAdmins},
+		PubSub: PubSub{Create: NodesByUsers, Nodes: 100, Quota: 20 * MiB},
 		Auth:   Auth{Iterations: 10000, Tokens: Duration{21 * 24 * time.Hour}, Rotation: Duration{24 * time.Hour}},
 		Session: Session{
 			Resume: Duration{10 * time.Minute},

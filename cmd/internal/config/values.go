@@ -202,6 +202,18 @@ const (
 
 func (c RoomCreators) check() error { return oneOf(c, RoomsByAdmins, RoomsByUsers) }
 
+// NodeCreators says who may make nodes at the publish-subscribe service.
+type NodeCreators string
+
+// Who may make nodes.
+const (
+	NodesByUsers  NodeCreators = "users"
+	NodesByAdmins NodeCreators = "admins"
+	NodesByNobody NodeCreators = "nobody"
+)
+
+func (c NodeCreators) check() error { return oneOf(c, NodesByUsers, NodesByAdmins, NodesByNobody) }
+
 func oneOf[T ~string](v T, values ...T) error {
 	if slices.Contains(values, v) {
 		return nil

@@ -25,6 +25,7 @@ import (
 	"confab/xmpp/feature/pep"
 	"confab/xmpp/feature/ping"
 	"confab/xmpp/feature/private"
+	"confab/xmpp/feature/pubsub"
 	"confab/xmpp/feature/push"
 	"confab/xmpp/feature/usersearch"
 	"confab/xmpp/feature/version"
@@ -53,7 +54,8 @@ func (s *Server) features() []feature.Feature {
 	s.notices = notices.New(s.host)
 	contacts.OnPresence(s.notices.Present)
 	rooms.SetSource(aliases.Rooms())
-	events := pep.New(s.host, pep.Options{MaySee: contacts.MaySee, Groups: contacts.Groups, Rebroadcast: contacts.Rebroadcast})
+	nodes := pubsub.New(s.host, pubsub.Options{MaySee: contacts.MaySee, Groups: contacts.Groups, Blocks: blocks.Blocks, Limits: s.nodeLimits})
+	events := pep.New(s.host, nodes, pep.Options{Rebroadcast: contacts.Rebroadcast})
 	aliases.Connect(contacts, rooms, events)
 	own := private.New(s.host)
 	own.Stand(private.Name{Space: xmpp.NSBookmarks, Local: "storage"}, private.Face{Get: events.StorageGet, Set: events.StorageSet, Put: events.TakeBookmarks})
@@ -69,6 +71,7 @@ func (s *Server) features() []feature.Feature {
 		carbons.New(),
 		aliases.Feature(),
 		rooms.Feature(),
+		nodes.Feature(),
 		events.Feature(),
 		aliases.Bookmarking(),
 		disco.New(disco.Options{MaySee: contacts.MaySee, MaySeeAlias: aliases.MaySee}),
@@ -96,4 +99,14 @@ func (s *Server) features() []feature.Feature {
 		list = append(list, usersearch.New())
 	}
 	return list
+}
+
+// nodeLimits is what a user may have at the publish-subscribe service.
+func (s *Server) nodeLimits(u *directory.User) pubsub.Limits {
+	settings := s.settings.Load().PubSub
+	limits := pubsub.Limits{Nodes: settings.Nodes, Bytes: int64(settings.Quota)}
+	if settings.Create == config.NodesByNobody || settings.Create == config.NodesByAdmins && !u.Admin {
+		limits.Nodes = 0
+	}
+	return limits
 }

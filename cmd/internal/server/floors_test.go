@@ -52,6 +52,7 @@ var arrows = []string{
 	"xmpp/feature/featuretest → xmpp/feature",
 	"muc → archive",
 	"archive → archive/search",
+	"xmpp/feature/pep → xmpp/feature/pubsub",
 	"cmd/internal/admin → cmd/internal/config",
 	"cmd/internal/admin → cmd/internal/transfer",
 	"cmd/internal/commands → cmd/internal/admin",

@@ -1,16 +1,22 @@
 package pep
 
 import (
+	"context"
 	"crypto/sha1"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/feature"
+	"confab/xmpp/feature/pubsub"
 	"confab/xmpp/store"
 )
 
@@ -24,70 +30,147 @@ type avatar struct {
 	Type  string `json:"type,omitempty"`
 }
 
+// The spaces. Keys are the user's id, 8 bytes.
+const (
+	// spaceAvatars: user → avatar, JSON.
+	spaceAvatars store.Space = "pep.avatars"
+	// spaceVCards: user → the vCard without its photo.
+	spaceVCards store.Space = "pep.vcards"
+)
+
+func idKey(id directory.ID) []byte { return binary.BigEndian.AppendUint64(nil, uint64(id)) }
+
+// pictures is the avatars of all accounts.
+type pictures struct {
+	mu    sync.RWMutex
+	known map[directory.ID]avatar
+}
+
+func (x *pictures) of(id directory.ID) avatar {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.known[id]
+}
+
+// set reports whether the picture itself is another one now.
+func (x *pictures) set(id directory.ID, now avatar) (changed bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	changed = x.known[id].Hash != now.Hash
+	x.known[id] = now
+	return changed
+}
+
+func (x *pictures) forget(id directory.ID) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.known, id)
+}
+
+// load reads all of them, once.
+func (x *pictures) load(h *feature.Host) error {
+	var from []byte
+	for {
+		const step = 1000
+		n := 0
+		err := h.State.View(context.Background(), func(tx store.Tx) error {
+			for k, v := range tx.Scan(spaceAvatars, store.Range{From: from, Limit: step}) {
+				from = append(append(from[:0:0], k...), 0)
+				n++
+				var pic avatar
+				if err := json.Unmarshal(v, &pic); err != nil || len(k) != 8 {
+					return errors.Join(err, errors.New("pep: the record of an avatar is broken"))
+				}
+				x.set(directory.ID(binary.BigEndian.Uint64(k)), pic)
+			}
+			return nil
+		})
+		if err != nil || n < step {
+			return err
+		}
+	}
+}
+
+// storedAvatar reads what the picture of an account is.
+func storedAvatar(t *pubsub.Transaction) (pic avatar, err error) {
+	if b := t.Tx().Get(spaceAvatars, idKey(t.Owner())); b != nil {
+		err = json.Unmarshal(b, &pic)
+	}
+	return pic, err
+}
+
+// setAvatar stores it. Others see it when it is on disk.
+func (p *PEP) setAvatar(t *pubsub.Transaction, now avatar) error {
+	b, err := json.Marshal(&now)
+	if err != nil {
+		return err
+	}
+	owner := t.Owner()
+	t.Then(func() {
+		if p.pictures.set(owner, now) {
+			p.avatarChanged(owner)
+		}
+	})
+	return t.Tx().Put(spaceAvatars, idKey(owner), b)
+}
+
 // avatarTouched finds out anew what the picture of the account is, after a
 // change of a node.
-func (t *transaction) avatarTouched(name string) error {
-	if name != nodeAvatar && name != nodeMetadata {
-		return nil
+func (p *PEP) avatarTouched(t *pubsub.Transaction, name string) error {
+	had, err := storedAvatar(t)
+	if err != nil {
+		return err
 	}
-	now, err := t.readAvatar()
+	now, err := readAvatar(t, had)
 	if err != nil {
 		return err
 	}
 	if name == nodeAvatar && !now.Known {
 		now = avatar{} // it was never said which picture it is to be
 	}
-	had := t.account.Avatar
-	if t.avatar != nil {
-		had = *t.avatar
+	if now == had {
+		return nil
 	}
-	if now != had {
-		t.avatar = &now
-	}
-	return nil
+	return p.setAvatar(t, now)
 }
 
 // readAvatar reads what the metadata says. Of several pictures it is the one
 // that is not elsewhere, and that is there and what its id says (XEP-0398 §3.1).
-func (t *transaction) readAvatar() (avatar, error) {
-	n, err := t.node(nodeMetadata)
+func readAvatar(t *pubsub.Transaction, had avatar) (avatar, error) {
+	has, err := t.Has(nodeMetadata)
 	if err != nil {
 		return avatar{}, err
 	}
-	if n.nodeRecord == nil {
-		return avatar{Known: t.account.Avatar.Known || n.before != nil}, nil
+	it, err := t.Last(nodeMetadata)
+	switch {
+	case err != nil:
+		return avatar{}, err
+	case !has:
+		return avatar{Known: had.Known}, nil
+	case it == nil:
+		return avatar{Known: true}, nil
 	}
-	for it, err := range scanItems(t.tx, t.owner, n.Num, store.Range{Reverse: true, Limit: 1}) {
-		if err != nil {
-			return avatar{}, err
-		}
-		metadata, err := xmpp.ParseNode(it.Payload)
-		if err != nil {
-			return avatar{}, nil
-		}
-		infos := 0
-		for _, info := range metadata.Children {
-			if !info.Is(xmpp.NSAvatarMD, "info") {
-				continue
-			}
-			infos++
-			if id := info.Attr("id"); info.Attr("url") == "" && t.hasPicture(id) {
-				return avatar{Known: true, Hash: strings.ToLower(id), Type: info.Attr("type")}, nil
-			}
-		}
-		return avatar{Known: infos == 0}, nil // XEP-0084 §3.5: no info: no avatar
+	metadata, err := xmpp.ParseNode(it.Payload)
+	if err != nil {
+		return avatar{}, nil
 	}
-	return avatar{Known: true}, nil
+	infos := 0
+	for _, info := range metadata.Children {
+		if !info.Is(xmpp.NSAvatarMD, "info") {
+			continue
+		}
+		infos++
+		if id := info.Attr("id"); info.Attr("url") == "" && hasPicture(t, id) {
+			return avatar{Known: true, Hash: strings.ToLower(id), Type: info.Attr("type")}, nil
+		}
+	}
+	return avatar{Known: infos == 0}, nil // XEP-0084 §3.5: no info: no avatar
 }
 
 // hasPicture reports whether the data of a picture is there and has this hash.
-func (t *transaction) hasPicture(id string) bool {
-	n, err := t.node(nodeAvatar)
-	if err != nil || n.nodeRecord == nil {
-		return false
-	}
-	it, ok, err := getItem(t.tx, t.owner, n.Num, id)
-	if err != nil || !ok {
+func hasPicture(t *pubsub.Transaction, id string) bool {
+	it, err := t.Item(nodeAvatar, id)
+	if err != nil || it == nil {
 		return false
 	}
 	data, err := xmpp.ParseNode(it.Payload)
@@ -110,41 +193,44 @@ func decodePicture(text string) ([]byte, error) {
 
 // setPicture publishes a picture that came in a vCard (XEP-0398 §3.2): nil takes
 // the one away that there is.
-func (t *transaction) setPicture(picture []byte, kind string) error {
+func (p *PEP) setPicture(t *pubsub.Transaction, picture []byte, kind string) error {
+	had, err := storedAvatar(t)
+	if err != nil {
+		return err
+	}
 	if len(picture) == 0 {
-		if t.account.Avatar.Hash == "" {
-			t.avatar = &avatar{Known: true}
-			return nil
+		if had.Hash == "" {
+			return p.setAvatar(t, avatar{Known: true})
 		}
-		return t.add(nodeMetadata, nil, Item{ID: "current", Payload: []byte("<metadata xmlns='" + xmpp.NSAvatarMD + "'/>")})
+		return t.Add(nodeMetadata, pubsub.Item{ID: current, Payload: []byte("<metadata xmlns='" + xmpp.NSAvatarMD + "'/>")})
 	}
 	hash := hashOf(picture)
-	if hash == t.account.Avatar.Hash {
+	if hash == had.Hash {
 		return nil
 	}
 	for _, name := range []string{nodeAvatar, nodeMetadata} {
-		n, err := t.node(name)
+		has, err := t.Has(name)
 		if err != nil {
 			return err
 		}
-		if n.nodeRecord == nil {
+		if !has {
 			c := initial(name)
-			c.Access = Open // as vCards are
-			if err := t.create(name, c); err != nil {
+			c.Access = pubsub.Open // as vCards are
+			if err := t.Create(name, c); err != nil {
 				return err
 			}
 		}
 	}
 	data := []byte("<data xmlns='" + xmpp.NSAvatar + "'>")
 	data = append(base64.StdEncoding.AppendEncode(data, picture), "</data>"...)
-	if err := t.add(nodeAvatar, nil, Item{ID: hash, Payload: data}); err != nil {
+	if err := t.Add(nodeAvatar, pubsub.Item{ID: hash, Payload: data}); err != nil {
 		return err
 	}
 	info := []byte("<metadata xmlns='" + xmpp.NSAvatarMD + "'><info")
 	info = xmpp.AppendAttr(info, "bytes", strconv.Itoa(len(picture)))
 	info = xmpp.AppendAttr(info, "id", hash)
 	info = append(xmpp.AppendAttr(info, "type", kind), "/></metadata>"...)
-	return t.add(nodeMetadata, nil, Item{ID: hash, Payload: info})
+	return t.Add(nodeMetadata, pubsub.Item{ID: hash, Payload: info})
 }
 
 // kindOf finds out what a picture is. What its sender says is a hint (XEP-0153 §5).
@@ -170,21 +256,11 @@ func (a avatar) update() string {
 	return "<x xmlns='" + xmpp.NSVCardUp + "'><photo>" + a.Hash + "</photo></x>"
 }
 
-// picture returns what is known of a user's picture.
-func (p *PEP) picture(id directory.ID) (pic avatar) {
-	if a := p.known(id); a != nil {
-		a.mu.Lock()
-		pic = a.avatar
-		a.mu.Unlock()
-	}
-	return pic
-}
-
 // dress puts the hash of the sender's picture into a presence on its way,
 // whoever it is for, rooms too (XEP-0398 §4). The stanza itself is replaced,
 // since every kind of receiver makes his own edit of it.
 func (p *PEP) dress(d *feature.Dispatch) {
-	pic := p.picture(d.Session.User())
+	pic := p.pictures.of(d.Session.User())
 	if !pic.Known || !pic.missingIn(d.Stanza) {
 		return
 	}
@@ -226,7 +302,7 @@ func (p *PEP) avatarChanged(id directory.ID) {
 	if p.opts.Rebroadcast == nil || u == nil {
 		return
 	}
-	acct, pic := p.host.Router.Account(u.JID), p.picture(id)
+	acct, pic := p.host.Router.Account(u.JID), p.pictures.of(id)
 	if acct == nil || !pic.Known {
 		return
 	}

@@ -8,7 +8,7 @@ import (
 	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/feature"
-	"confab/xmpp/form"
+	"confab/xmpp/feature/pubsub"
 	"confab/xmpp/router"
 )
 
@@ -101,7 +101,7 @@ func (p *PEP) Bookmarks(ctx context.Context, owner directory.ID) ([]byte, error)
 		}
 		b := readBookmark(n)
 		dst = appendLegacy(dst, items[i].ID, &b)
-		if len(dst) > maxAnswer {
+		if len(dst) > pubsub.MaxAnswer {
 			return nil, xmpp.NewError(xmpp.ResourceConstraint, "there are too many bookmarks for one list; XEP-0402 reads them page by page")
 		}
 	}
@@ -130,7 +130,7 @@ func appendLegacy(dst []byte, jid string, b *bookmark) []byte {
 // that have changed, and of no others (XEP-0402 §5).
 func (p *PEP) SetBookmarks(ctx context.Context, owner directory.ID, storage *xmpp.Node) error {
 	if !storage.Is(nodeLegacy, "storage") {
-		return refusal(xmpp.BadRequest, "invalid-payload", "bookmarks are <storage xmlns='"+nodeLegacy+"'/>")
+		return pubsub.Refusal(xmpp.BadRequest, "invalid-payload", "bookmarks are <storage xmlns='"+nodeLegacy+"'/>")
 	}
 	var ids []string
 	listed := map[string]bookmark{}
@@ -148,34 +148,34 @@ func (p *PEP) SetBookmarks(ctx context.Context, owner directory.ID, storage *xmp
 		}
 		listed[id] = readBookmark(c)
 	}
-	if len(ids) > MaxItems {
-		return refusal(xmpp.Conflict, "node-full", "there are too many bookmarks")
+	if len(ids) > pubsub.MaxItems {
+		return pubsub.Refusal(xmpp.Conflict, "node-full", "there are too many bookmarks")
 	}
-	return p.change(ctx, owner, func(t *transaction) error { return t.setBookmarks(ids, listed) })
+	return p.Change(ctx, owner, func(t *pubsub.Transaction) error { return setBookmarks(t, ids, listed) })
 }
 
-func (t *transaction) setBookmarks(ids []string, listed map[string]bookmark) error {
-	n, err := t.node(nodeBookmarks)
+func setBookmarks(t *pubsub.Transaction, ids []string, listed map[string]bookmark) error {
+	has, err := t.Has(nodeBookmarks)
+	if err != nil {
+		return err
+	}
+	if !has {
+		if len(ids) == 0 {
+			return nil
+		}
+		if err := t.Prepare(nodeBookmarks); err != nil {
+			return err
+		}
+	}
+	items, err := t.Items(nodeBookmarks)
 	if err != nil {
 		return err
 	}
 	before := map[string]*xmpp.Node{}
-	if n.nodeRecord == nil {
-		if len(ids) == 0 {
-			return nil
-		}
-		if _, err := t.prepare(nodeBookmarks, nil); err != nil {
-			return err
-		}
-	}
-	items, err := readItems(t.tx, t.owner, nodeBookmarks)
-	if err != nil {
-		return err
-	}
 	for i := range items {
 		it := &items[i]
 		if _, kept := listed[it.ID]; !kept {
-			if err := t.retract(nodeBookmarks, it.ID, true); err != nil {
+			if err := t.Retract(nodeBookmarks, it.ID); err != nil {
 				return err
 			}
 			continue
@@ -191,46 +191,84 @@ func (t *transaction) setBookmarks(ids []string, listed map[string]bookmark) err
 				continue
 			}
 		}
-		if err := t.publish(nodeBookmarks, Item{ID: id, Payload: b.write(had).Append(nil)}); err != nil {
+		if err := t.Put(nodeBookmarks, pubsub.Item{ID: id, Payload: b.write(had).Append(nil)}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// legacy answers requests about the old list, which looks like a node. It is its
+// owner's alone.
+func (p *PEP) legacy(q *feature.Query, r *pubsub.Request, dst []byte) ([]byte, error) {
+	set, owner := q.Stanza.Type == xmpp.TypeSet, r.PubSub.Space == xmpp.NSPubSubOwn
+	if !r.Owned(q) {
+		if set || owner {
+			return nil, xmpp.NewError(xmpp.Forbidden, "")
+		}
+		return nil, pubsub.Refusal(xmpp.NotAllowed, "closed-node", "")
+	}
+	ctx := context.Background()
+	switch {
+	case owner && set && r.About.Local == "configure":
+		return dst, configureLegacy(r.About)
+	case owner && !set && r.About.Local == "configure" && p.Has(q.User.ID, nodeBookmarks):
+		return pubsub.AppendConfiguration(dst, nodeLegacy, pubsub.Private()), nil
+	case !owner && set && r.About.Local == "publish":
+		return dst, p.publishLegacy(ctx, q.User.ID, r)
+	case !owner && set && r.About.Local == "create":
+		return nil, xmpp.NewError(xmpp.Conflict, "")
+	case !owner && !set && r.About.Local == "items":
+		return p.legacyItems(ctx, q.User.ID, dst)
+	case set:
+		return nil, xmpp.NewError(xmpp.NotAllowed, "an empty list is published to this node instead")
+	}
+	return nil, xmpp.NewError(xmpp.ItemNotFound, "")
+}
+
 // publishLegacy takes the old list from a client (XEP-0048 §3.1). It is nobody's
 // but its owner's, whatever is asked for.
-func (p *PEP) publishLegacy(ctx context.Context, owner directory.ID, it *Item, options *form.Form) error {
+func (p *PEP) publishLegacy(ctx context.Context, owner directory.ID, r *pubsub.Request) error {
+	it, _, err := pubsub.ParseItem(r.About)
+	if err != nil {
+		return err
+	}
+	options, err := pubsub.ParseOptions(r.PubSub)
+	switch {
+	case err != nil:
+		return err
+	case it == nil:
+		return pubsub.Refusal(xmpp.BadRequest, "item-required", "")
+	case len(it.Payload) == 0:
+		return pubsub.Refusal(xmpp.BadRequest, "payload-required", "")
+	}
 	if options != nil {
-		if v, ok, err := options.Text("pubsub#access_model"); err != nil || ok && v != string(Whitelist) {
-			return refusal(xmpp.Conflict, "precondition-not-met", "bookmarks are their owner's alone")
+		if v, ok, err := options.Text("pubsub#access_model"); err != nil || ok && v != string(pubsub.Whitelist) {
+			return pubsub.Refusal(xmpp.Conflict, "precondition-not-met", "bookmarks are their owner's alone")
 		}
 	}
 	n, err := xmpp.ParseNode(it.Payload)
 	if err != nil {
-		return refusal(xmpp.BadRequest, "invalid-payload", "")
+		return pubsub.Refusal(xmpp.BadRequest, "invalid-payload", "")
 	}
 	return p.SetBookmarks(ctx, owner, n)
 }
 
 // configureLegacy lets a client have the node as it is already.
-func (p *PEP) configureLegacy(about *xmpp.Node) error {
-	if about.Local != "configure" {
-		return xmpp.NewError(xmpp.NotAllowed, "an empty list is published to this node instead")
-	}
-	f, _, err := parseForm(about, formConfig)
+func configureLegacy(about *xmpp.Node) error {
+	f, err := pubsub.ParseConfig(about)
 	if err != nil || f == nil {
 		return err
 	}
-	if v, ok, err := f.Text("pubsub#access_model"); err != nil || ok && v != string(Whitelist) {
-		return unacceptable("this node is its owner's alone")
+	if v, ok, err := f.Text("pubsub#access_model"); err != nil || ok && v != string(pubsub.Whitelist) {
+		return xmpp.NewError(xmpp.NotAcceptable, "this node is its owner's alone")
 	}
 	return nil
 }
 
 // legacyItems answers a request for the old list.
 func (p *PEP) legacyItems(ctx context.Context, owner directory.ID, dst []byte) ([]byte, error) {
-	if p.known(owner).shapeOf(nodeBookmarks) == nil {
+	if !p.Has(owner, nodeBookmarks) {
 		return nil, xmpp.NewError(xmpp.ItemNotFound, "")
 	}
 	list, err := p.Bookmarks(ctx, owner)
@@ -238,43 +276,42 @@ func (p *PEP) legacyItems(ctx context.Context, owner directory.ID, dst []byte) (
 		return nil, err
 	}
 	dst = append(dst, "<pubsub xmlns='"+xmpp.NSPubSub+"'><items node='"+nodeLegacy+"'>"...)
-	dst = appendItem(dst, &Item{ID: current, Payload: list}, true)
+	dst = pubsub.AppendItem(dst, &pubsub.Item{ID: current, Payload: list})
 	return append(dst, "</items></pubsub>"...), nil
 }
 
 // tellLegacy tells a user's own clients that know the old list only of a new one.
 func (p *PEP) tellLegacy(out *router.Batch, owner *directory.User) {
-	var own []*client
-	for _, cl := range p.audience(owner.Domain).interested(nil, nodeLegacy) {
-		if cl.user == owner.ID {
-			own = append(own, cl)
+	var message []byte
+	p.Clients(owner, nodeLegacy, func(c *pubsub.Client) {
+		if message == nil {
+			message = p.legacyMessage(owner)
 		}
-	}
-	p.sendLegacy(out, owner, own)
+		if len(message) > 0 {
+			c.Send(out, message)
+		}
+	})
 }
 
-// sendLegacyLast is what sendLast does, for the old list.
-func (p *PEP) sendLegacyLast(out *router.Batch, cl *client, nodes []string) {
-	owner := p.host.Directory.ByID(cl.user)
-	if owner != nil && slices.Contains(nodes, nodeLegacy) && p.known(owner.ID).shapeOf(nodeBookmarks) != nil {
-		p.sendLegacy(out, owner, []*client{cl})
-	}
-}
-
-func (p *PEP) sendLegacy(out *router.Batch, owner *directory.User, clients []*client) {
-	if len(clients) == 0 {
+// wanted sends a client the old list, as others are sent the last item of a node.
+func (p *PEP) wanted(out *router.Batch, c *pubsub.Client, nodes []string) {
+	owner := p.host.Directory.ByID(c.User())
+	if owner == nil || !slices.Contains(nodes, nodeLegacy) || !p.Has(owner.ID, nodeBookmarks) {
 		return
 	}
+	if message := p.legacyMessage(owner); len(message) > 0 {
+		c.Send(out, message)
+	}
+}
+
+// legacyMessage tells of the old list, without 'to'; it is empty if that is too long.
+func (p *PEP) legacyMessage(owner *directory.User) []byte {
 	list, err := p.Bookmarks(context.Background(), owner.ID)
 	if err != nil {
 		p.host.Log.Debug("old bookmarks were not told of", "owner", owner.JID.String(), "error", err)
-		return
+		return []byte{}
 	}
-	s := shape{Config: private()}
-	message := appendEvent(nil, owner.JID, &Event{Kind: Published, Node: nodeLegacy, Item: Item{ID: current, Payload: list}, shape: &s})
-	for _, cl := range clients {
-		cl.session.Send(out, appendTo(nil, message, cl.to))
-	}
+	return pubsub.AppendPublished(nil, owner.JID, nodeLegacy, &pubsub.Item{ID: current, Payload: list})
 }
 
 // StorageGet and StorageSet are the bookmarks as private data has them

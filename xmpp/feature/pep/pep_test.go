@@ -10,6 +10,7 @@ import (
 	"confab/xmpp/feature/disco"
 	"confab/xmpp/feature/featuretest"
 	"confab/xmpp/feature/pep"
+	"confab/xmpp/feature/pubsub"
 	"confab/xmpp/router"
 )
 
@@ -36,17 +37,18 @@ func openWith(t testing.TB, folder string, change func(h *feature.Host)) *stage 
 	s := &stage{}
 	s.House = featuretest.Open(t, folder, func(h *feature.Host) []feature.Feature {
 		change(h)
-		s.PEP = pep.New(h, pep.Options{
+		nodes := pubsub.New(h, pubsub.Options{
 			MaySee: maySee(h),
 			Groups: func(_ directory.ID, contact xmpp.JID) []string { return []string{"G-" + contact.Local()} },
 		})
+		s.PEP = pep.New(h, nodes, pep.Options{})
 		presence := feature.Feature{Name: "presence", Presence: func(d *feature.Dispatch) (bool, error) {
 			if d.Session != nil && d.Stanza.To.IsZero() {
 				d.Session.SetPresence(router.Presence{Available: d.Stanza.Type == xmpp.TypeNone, Stanza: d.Stanza.Raw})
 			}
 			return true, nil
 		}}
-		return []feature.Feature{s.PEP.Feature(), presence, disco.New(disco.Options{MaySee: maySee(h)})}
+		return []feature.Feature{nodes.Feature(), s.PEP.Feature(), presence, disco.New(disco.Options{MaySee: maySee(h)})}
 	})
 	return s
 }

@@ -13,7 +13,7 @@ import (
 	"confab/xmpp/directory"
 	"confab/xmpp/feature"
 	"confab/xmpp/feature/featuretest"
-	"confab/xmpp/feature/pep"
+	"confab/xmpp/feature/pubsub"
 	"confab/xmpp/store"
 	"confab/xmpp/xmpptest"
 )
@@ -45,7 +45,7 @@ func crowd(t testing.TB, h *stage, n int) {
 		wg.Go(func() {
 			for _, node := range []string{xmpp.NSAvatarMD, xmpp.NSOMEMO + ".devicelist"} {
 				payload := "<metadata xmlns='urn:xmpp:avatar:metadata'/>"
-				if err := h.Publish(context.Background(), id, node, pep.Item{ID: "current", Payload: []byte(payload)}); err != nil {
+				if err := h.Publish(context.Background(), id, node, pubsub.Item{ID: "current", Payload: []byte(payload)}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -141,7 +141,7 @@ func TestOrder(t *testing.T) {
 		wg.Go(func() {
 			for i := range 25 {
 				payload := fmt.Sprintf("<x xmlns='urn:x'>%d-%d</x>", w, i)
-				if err := h.Publish(context.Background(), id, "urn:x", pep.Item{ID: "current", Payload: []byte(payload)}); err != nil {
+				if err := h.Publish(context.Background(), id, "urn:x", pubsub.Item{ID: "current", Payload: []byte(payload)}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -176,13 +176,13 @@ func TestManyBookmarks(t *testing.T) {
 		}
 		return storage
 	}
-	if err := h.SetBookmarks(ctx, id, list(pep.MaxItems+1)); err == nil {
+	if err := h.SetBookmarks(ctx, id, list(pubsub.MaxItems+1)); err == nil {
 		t.Error("too many were taken")
 	}
 	if items, err := h.Items(ctx, id, xmpp.NSBookmark2); err != nil || len(items) != 0 {
 		t.Error(len(items), err)
 	}
-	if err := h.SetBookmarks(ctx, id, list(pep.MaxItems)); err != nil {
+	if err := h.SetBookmarks(ctx, id, list(pubsub.MaxItems)); err != nil {
 		t.Fatal(err)
 	}
 	romeo := h.Connect(t, "romeo@example.com/orchard")
@@ -206,13 +206,13 @@ func TestManyBookmarks(t *testing.T) {
 		last, _, _ = strings.Cut(last, "</last>")
 		after = "<after>" + last + "</after>"
 	}
-	if seen != pep.MaxItems {
+	if seen != pubsub.MaxItems {
 		t.Errorf("%d were read", seen)
 	}
 	// Nothing changed: nobody is told of anything, however long the list.
 	comes(t, romeo, xmpp.NSBookmark2)
 	romeo.Conn.Left()
-	if err := h.SetBookmarks(ctx, id, list(pep.MaxItems)); err != nil {
+	if err := h.SetBookmarks(ctx, id, list(pubsub.MaxItems)); err != nil {
 		t.Fatal(err)
 	}
 	if left := romeo.Conn.Left(); len(left) != 0 {
@@ -224,8 +224,8 @@ func TestBounds(t *testing.T) {
 	h := open(t)
 	ctx, id := context.Background(), h.ID("romeo@example.com")
 	x := []byte("<x xmlns='urn:x'/>")
-	for i := range pep.MaxNodes {
-		if err := h.Publish(ctx, id, fmt.Sprintf("urn:x:%d", i), pep.Item{ID: "1", Payload: x}); err != nil {
+	for i := range pubsub.MaxNodes {
+		if err := h.Publish(ctx, id, fmt.Sprintf("urn:x:%d", i), pubsub.Item{ID: "1", Payload: x}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -236,7 +236,7 @@ func TestBounds(t *testing.T) {
 	}
 	big := []byte("<x xmlns='urn:x'>" + strings.Repeat("a", 250<<10) + "</x>")
 	full := false
-	for i := range pep.MaxBytes/len(big) + 2 {
+	for i := range pubsub.MaxBytes/len(big) + 2 {
 		romeo.Conn.Left()
 		romeo.Sends(publish(fmt.Sprintf("urn:x:%d", i), "1", string(big)))
 		if got := heard(romeo); strings.Contains(got, "<resource-constraint") {
@@ -251,11 +251,11 @@ func TestBounds(t *testing.T) {
 	if err := h.Retract(ctx, id, "urn:x:0", "1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Publish(ctx, id, "urn:x:0", pep.Item{ID: "1", Payload: big}); err != nil {
+	if err := h.Publish(ctx, id, "urn:x:0", pubsub.Item{ID: "1", Payload: big}); err != nil {
 		t.Error(err)
 	}
-	huge := []byte("<x xmlns='urn:x'>" + strings.Repeat("a", pep.MaxPayload) + "</x>")
-	if err := h.Publish(ctx, id, "urn:x:1", pep.Item{ID: "1", Payload: huge}); err == nil || !strings.Contains(err.Error(), "not-acceptable") {
+	huge := []byte("<x xmlns='urn:x'>" + strings.Repeat("a", pubsub.MaxPayload) + "</x>")
+	if err := h.Publish(ctx, id, "urn:x:1", pubsub.Item{ID: "1", Payload: huge}); err == nil || !strings.Contains(err.Error(), "not-acceptable") {
 		t.Error(err)
 	}
 }
@@ -299,7 +299,7 @@ func TestEvents(t *testing.T) {
 	h := open(t)
 	var mu sync.Mutex
 	var events []string
-	h.OnEvent(func(ev pep.Event) {
+	h.OnEvent(func(ev pubsub.Event) {
 		mu.Lock()
 		defer mu.Unlock()
 		events = append(events, fmt.Sprintf("%d %s %s", ev.Kind, ev.Node, ev.Item.ID))
@@ -307,7 +307,7 @@ func TestEvents(t *testing.T) {
 	juliet := h.Connect(t, "juliet@example.com/balcony")
 	comes(t, juliet, "urn:x")
 	ctx, id := context.Background(), h.ID("romeo@example.com")
-	if err := h.Publish(ctx, id, "urn:x", pep.Item{ID: "1", Payload: []byte("<x xmlns='urn:x'/>")}); err != nil {
+	if err := h.Publish(ctx, id, "urn:x", pubsub.Item{ID: "1", Payload: []byte("<x xmlns='urn:x'/>")}); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.Retract(ctx, id, "urn:x", "nothing", "1"); err != nil {
@@ -325,11 +325,11 @@ func TestEvents(t *testing.T) {
 	if err := h.Directory.Delete(ctx, id); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Publish(ctx, id, "urn:x", pep.Item{ID: "1", Payload: []byte("<x xmlns='urn:x'/>")}); err == nil {
+	if err := h.Publish(ctx, id, "urn:x", pubsub.Item{ID: "1", Payload: []byte("<x xmlns='urn:x'/>")}); err == nil {
 		t.Error("published for somebody who is deleted")
 	}
 	err := h.State.View(ctx, func(tx store.Tx) error {
-		for _, s := range []store.Space{"pep.nodes", "pep.items", "pep.ids", "pep.vcards"} {
+		for _, s := range []store.Space{"pubsub.nodes", "pubsub.usage", "pubsub.items", "pubsub.ids", "pubsub.people", "pep.avatars", "pep.vcards"} {
 			for k := range tx.Scan(s, store.Range{}) {
 				t.Errorf("%s: %x was left", s, k)
 			}

@@ -8,6 +8,7 @@ import (
 	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/feature"
+	"confab/xmpp/feature/pubsub"
 	"confab/xmpp/store"
 )
 
@@ -36,29 +37,31 @@ func (p *PEP) getVCard(q *feature.Query, dst []byte) ([]byte, error) {
 // vcard returns a user's vCard as somebody sees it, nil if there is none. The
 // picture is that of the avatar nodes, for those who may read them (XEP-0398 §6.2).
 func (p *PEP) vcard(ctx context.Context, owner *directory.User, viewer xmpp.JID) (card *xmpp.Node, err error) {
-	pic := p.picture(owner.ID)
-	a := p.known(owner.ID)
+	pic := p.pictures.of(owner.ID)
 	for _, name := range []string{nodeAvatar, nodeMetadata} {
-		if s := a.shapeOf(name); s == nil || p.may(owner, s, viewer) != nil {
+		if !p.MayRead(owner, name, viewer) {
 			pic.Hash = ""
 		}
 	}
 	var stored, data []byte
 	err = p.host.State.View(ctx, func(tx store.Tx) error {
-		stored = slices.Clone(tx.Get(spaceVCards, ownerKey(owner.ID)))
-		if pic.Hash == "" {
-			return nil
-		}
-		n, err := getNode(tx, owner.ID, nodeAvatar)
-		if err != nil || n == nil {
-			return err
-		}
-		it, _, err := getItem(tx, owner.ID, n.Num, pic.Hash)
-		data = slices.Clone(it.Payload)
-		return err
+		stored = slices.Clone(tx.Get(spaceVCards, idKey(owner.ID)))
+		return nil
 	})
-	if err != nil || stored == nil && data == nil {
+	if err != nil {
 		return nil, err
+	}
+	if pic.Hash != "" {
+		it, err := p.Item(ctx, owner.ID, nodeAvatar, pic.Hash)
+		if err != nil {
+			return nil, err
+		}
+		if it != nil {
+			data = it.Payload
+		}
+	}
+	if stored == nil && data == nil {
+		return nil, nil
 	}
 	card = &xmpp.Node{Space: xmpp.NSVCard, Local: "vCard"}
 	if stored != nil {
@@ -105,21 +108,21 @@ func (p *PEP) setVCard(q *feature.Query, dst []byte) ([]byte, error) {
 	if picture != nil || card.Child("", "PHOTO").Child("", "EXTVAL") == nil {
 		card = withChildren(card, slices.DeleteFunc(slices.Clone(card.Children), isPhoto))
 	}
-	return dst, p.setCard(context.Background(), q.User, card, func(t *transaction) error { return t.setPicture(picture, kind) })
+	return dst, p.setCard(context.Background(), q.User, card, func(t *pubsub.Transaction) error { return p.setPicture(t, picture, kind) })
 }
 
 // setCard stores a vCard without its picture, and does in the same transaction
 // what is to be done with that.
-func (p *PEP) setCard(ctx context.Context, u *directory.User, card *xmpp.Node, also func(t *transaction) error) error {
+func (p *PEP) setCard(ctx context.Context, u *directory.User, card *xmpp.Node, also func(t *pubsub.Transaction) error) error {
 	raw := card.Append(nil)
-	if len(raw) > MaxPayload {
-		return unacceptable("the vCard is too big")
+	if len(raw) > pubsub.MaxPayload {
+		return xmpp.NewError(xmpp.NotAcceptable, "the vCard is too big")
 	}
-	return p.change(ctx, u.ID, func(t *transaction) error {
-		if err := t.tx.Put(spaceVCards, ownerKey(t.owner), raw); err != nil {
+	return p.Change(ctx, u.ID, func(t *pubsub.Transaction) error {
+		if err := t.Tx().Put(spaceVCards, idKey(t.Owner()), raw); err != nil {
 			return err
 		}
-		if err := t.carryToFour(card); err != nil || also == nil {
+		if err := carryToFour(t, card); err != nil || also == nil {
 			return err
 		}
 		return also(t)
@@ -134,10 +137,10 @@ func takePicture(card *xmpp.Node) (picture []byte, kind string, err error) {
 		return nil, "", nil
 	}
 	if picture, err = decodePicture(text.Text); err != nil {
-		return nil, "", unacceptable("the photo is not in base64")
+		return nil, "", xmpp.NewError(xmpp.NotAcceptable, "the photo is not in base64")
 	}
-	if base64.StdEncoding.EncodedLen(len(picture)) > MaxPayload-64 {
-		return nil, "", unacceptable("the photo is too big")
+	if base64.StdEncoding.EncodedLen(len(picture)) > pubsub.MaxPayload-64 {
+		return nil, "", xmpp.NewError(xmpp.NotAcceptable, "the photo is too big")
 	}
 	return picture, kindOf(picture, photo.ChildText("", "TYPE")), nil
 }

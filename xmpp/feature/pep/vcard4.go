@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"confab/xmpp"
+	"confab/xmpp/feature/pubsub"
 )
 
 // A vCard has two forms (XEP-0054, XEP-0292). What both can say is carried over
@@ -112,22 +113,16 @@ func merged(from, to *xmpp.Node, name func(*line) (from, to string), convert fun
 }
 
 // carryToFour brings the vCard4 up to what a new vcard-temp says (XEP-0292 §3).
-func (t *transaction) carryToFour(card *xmpp.Node) error {
-	n, err := t.node(nodeVCard4)
+func carryToFour(t *pubsub.Transaction, card *xmpp.Node) error {
+	it, err := t.Item(nodeVCard4, current)
 	if err != nil {
 		return err
 	}
 	before, old := element(xmpp.NSVCard4, "vcard", ""), []byte(nil)
-	if n.nodeRecord != nil {
-		it, ok, err := getItem(t.tx, t.owner, n.Num, current)
-		if err != nil {
+	if it != nil {
+		old = it.Payload
+		if before, err = xmpp.ParseNode(old); err != nil {
 			return err
-		}
-		if ok {
-			old = it.Payload
-			if before, err = xmpp.ParseNode(old); err != nil {
-				return err
-			}
 		}
 	}
 	after := withChildren(before, merged(card, before, func(l *line) (string, string) { return l.temp, l.four }, (*line).toFour))
@@ -135,17 +130,17 @@ func (t *transaction) carryToFour(card *xmpp.Node) error {
 	if old == nil && len(after.Children) == 0 || bytes.Equal(now, old) {
 		return nil
 	}
-	if _, err := t.prepare(nodeVCard4, nil); err != nil {
+	if err := t.Prepare(nodeVCard4); err != nil {
 		return err
 	}
-	return t.publish(nodeVCard4, Item{ID: current, Payload: now})
+	return t.Put(nodeVCard4, pubsub.Item{ID: current, Payload: now})
 }
 
 // carryToTemp brings the vcard-temp, which everybody may read, up to what a new
 // vCard4 says, if everybody may read that.
-func (t *transaction) carryToTemp(it *Item) error {
-	n, err := t.existing(nodeVCard4)
-	if err != nil || n.Config.Access != Open {
+func carryToTemp(t *pubsub.Transaction, it *pubsub.Item) error {
+	c, ok, err := t.Config(nodeVCard4)
+	if err != nil || !ok || c.Access != pubsub.Open {
 		return err
 	}
 	four, err := xmpp.ParseNode(it.Payload)
@@ -153,15 +148,15 @@ func (t *transaction) carryToTemp(it *Item) error {
 		return err
 	}
 	before := element(xmpp.NSVCard, "vCard", "")
-	if b := t.tx.Get(spaceVCards, ownerKey(t.owner)); b != nil {
+	if b := t.Tx().Get(spaceVCards, idKey(t.Owner())); b != nil {
 		if before, err = xmpp.ParseNode(b); err != nil {
 			return err
 		}
 	}
 	after := withChildren(before, merged(four, before, func(l *line) (string, string) { return l.four, l.temp }, (*line).toTemp))
 	raw := after.Append(nil)
-	if len(raw) > MaxPayload {
-		return unacceptable("the vCard is too big")
+	if len(raw) > pubsub.MaxPayload {
+		return xmpp.NewError(xmpp.NotAcceptable, "the vCard is too big")
 	}
-	return t.tx.Put(spaceVCards, ownerKey(t.owner), raw)
+	return t.Tx().Put(spaceVCards, idKey(t.Owner()), raw)
 }

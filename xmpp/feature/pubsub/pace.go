@@ -1,4 +1,4 @@
-package pep
+package pubsub
 
 import (
 	"slices"
@@ -21,20 +21,14 @@ const (
 
 // job is the last items that a client is still to get.
 type job struct {
-	client *client
+	client *Client
 	nodes  []place
 	since  uint64 // registry.turn when it began: newer items are told of anyway
 }
 
-// place is a node of an account.
-type place struct {
-	account *account
-	node    string
-}
-
 // pacer sends the last items of a domain.
 type pacer struct {
-	p *PEP
+	p *PubSub
 
 	mu     sync.Mutex
 	busy   bool // somebody works, or will when the timer fires
@@ -44,7 +38,7 @@ type pacer struct {
 
 // lasts sends a client the last items of the nodes that it wants to hear of: its
 // own account's at once, all others in turns (XEP-0163 §4.3, XEP-0060 §6.1.7).
-func (p *PEP) lasts(cl *client, nodes []string) {
+func (p *PubSub) lasts(cl *Client, nodes []string) {
 	if len(nodes) == 0 {
 		return
 	}
@@ -56,18 +50,15 @@ func (p *PEP) lasts(cl *client, nodes []string) {
 			p.sendLast(&out, j, place{own, name})
 		}
 	}
-	p.sendLegacyLast(&out, cl, nodes)
+	if p.hooks.Wanted != nil {
+		p.hooks.Wanted(&out, cl, nodes)
+	}
 	out.Flush()
 	x := p.audience(cl.jid.Domain())
-	x.mu.RLock()
 	for _, name := range nodes {
-		for a := range x.holders[name] {
-			if a != own {
-				j.nodes = append(j.nodes, place{a, name})
-			}
-		}
+		j.nodes = x.holding(j.nodes, name)
 	}
-	x.mu.RUnlock()
+	j.nodes = slices.DeleteFunc(j.nodes, func(at place) bool { return at.home == own })
 	if len(j.nodes) > 0 {
 		x.pace.add(j)
 	}
@@ -85,7 +76,7 @@ func (c *pacer) add(j *job) {
 }
 
 // drop forgets what a client was to get.
-func (c *pacer) drop(cl *client) {
+func (c *pacer) drop(cl *Client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	others := func(j *job) bool { return j.client == cl }
@@ -178,29 +169,29 @@ func (c *pacer) serve(j *job, most, looks int) (sent, seen int) {
 
 // sendLast sends a client the last item of a node, if it is to see it and has
 // not been told of a newer one.
-func (p *PEP) sendLast(out *router.Batch, j *job, at place) bool {
-	a := at.account
-	owner := p.host.Directory.ByID(a.id)
-	if owner == nil || owner.Disabled {
+func (p *PubSub) sendLast(out *router.Batch, j *job, where place) bool {
+	at, ok := p.siteOf(where.home)
+	if !ok || at.user != nil && at.user.Disabled {
 		return false
 	}
-	a.deliver.Lock()
-	defer a.deliver.Unlock()
-	a.mu.Lock()
-	n := a.nodes[at.node]
-	if n == nil || n.last == nil || n.shape.Config.Last != lastPresence || n.changed > j.since {
-		a.mu.Unlock()
+	at.deliver.Lock()
+	defer at.deliver.Unlock()
+	n, s, last, changed := at.lastOf(where.node, p.host.Now())
+	if n == nil || s.Config.Last != lastPresence || changed > j.since {
 		return false
 	}
-	s, last := n.shape, n.last
-	a.mu.Unlock()
-	if !p.listens(owner, s, j.client) {
+	to := j.client.to
+	if at.user == nil {
+		if to = p.addressed(&at, s, j.client); to == nil {
+			return false
+		}
+	} else if !p.listens(&at, s, j.client) {
 		return false
 	}
-	message := p.notification(owner, n, s, last)
+	message := p.notification(&at, n, s, last)
 	if message == nil {
 		return false
 	}
-	j.client.session.Send(out, appendTo(nil, message, j.client.to))
+	j.client.session.Send(out, appendTo(nil, message, to))
 	return true
 }

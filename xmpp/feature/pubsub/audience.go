@@ -1,4 +1,4 @@
-package pep
+package pubsub
 
 import (
 	"slices"
@@ -9,8 +9,8 @@ import (
 	"confab/xmpp/router"
 )
 
-// client is a session that is available and says what it wants to be told of.
-type client struct {
+// Client is a session that is available and says what it wants to be told of.
+type Client struct {
 	session *router.Session
 	user    directory.ID
 	jid     xmpp.JID
@@ -21,19 +21,27 @@ type client struct {
 	caps *capabilities // nil: not known yet
 }
 
+// User is whose client it is.
+func (c *Client) User() directory.ID { return c.user }
+
+// Send sends a message that has no 'to' yet.
+func (c *Client) Send(out *router.Batch, message []byte) {
+	c.session.Send(out, appendTo(nil, message, c.to))
+}
+
 // audience is the clients of a domain, by what they want to be told of, and the
 // accounts, by what they have to tell of. Domains never see one another.
 type audience struct {
 	mu       sync.RWMutex
-	clients  map[*router.Session]*client
-	interest map[string]map[*client]struct{}  // by node
-	holders  map[string]map[*account]struct{} // by node: who has a last item there
+	clients  map[*router.Session]*Client
+	interest map[string]map[*Client]struct{} // by node
+	holders  map[string]map[*home]struct{}   // by node: who has a last item there
 
 	pace pacer
 }
 
 // audience returns that of a domain.
-func (p *PEP) audience(domain string) *audience {
+func (p *PubSub) audience(domain string) *audience {
 	p.mu.RLock()
 	x := p.audiences[domain]
 	p.mu.RUnlock()
@@ -44,8 +52,8 @@ func (p *PEP) audience(domain string) *audience {
 	defer p.mu.Unlock()
 	if x = p.audiences[domain]; x == nil {
 		x = &audience{
-			clients:  map[*router.Session]*client{},
-			interest: map[string]map[*client]struct{}{}, holders: map[string]map[*account]struct{}{},
+			clients:  map[*router.Session]*Client{},
+			interest: map[string]map[*Client]struct{}{}, holders: map[string]map[*home]struct{}{},
 		}
 		x.pace.p = p
 		p.audiences[domain] = x
@@ -53,21 +61,21 @@ func (p *PEP) audience(domain string) *audience {
 	return x
 }
 
-// enter makes a session one of the audience. key is what it said of itself; old
-// says that nothing has changed.
-func (x *audience) enter(s *router.Session, key capsKey) (cl *client, old bool) {
+// enter makes a session one of the audience. key is what it says of itself, if it
+// does; fresh says that it was not one before, news that it says something new.
+func (x *audience) enter(s *router.Session, key capsKey, says bool) (cl *Client, fresh, news bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	cl = x.clients[s]
-	if cl == nil {
+	if fresh = cl == nil; fresh {
 		j := s.JID()
-		cl = &client{session: s, user: s.User(), jid: j, to: xmpp.AppendAttr(nil, "to", j.String()), key: key}
+		cl = &Client{session: s, user: s.User(), jid: j, to: xmpp.AppendAttr(nil, "to", j.String())}
 		x.clients[s] = cl
-		return cl, false
 	}
-	old = cl.key == key
-	cl.key = key
-	return cl, old
+	if news = says && cl.key != key; news {
+		cl.key = key
+	}
+	return cl, fresh, news
 }
 
 // leave takes a session out of the audience.
@@ -90,7 +98,7 @@ func (x *audience) leave(s *router.Session) {
 
 // learn notes what a client can do, unless it has said something else since, and
 // returns what it wants to be told of that it did not want before.
-func (x *audience) learn(cl *client, key capsKey, c *capabilities) (added []string) {
+func (x *audience) learn(cl *Client, key capsKey, c *capabilities) (added []string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.clients[cl.session] != cl || cl.key != key {
@@ -115,17 +123,25 @@ func (x *audience) learn(cl *client, key capsKey, c *capabilities) (added []stri
 	return added
 }
 
-// holds notes who has a last item where.
-func (x *audience) holds(a *account, states []state) {
+// holds notes whether an account has a last item in a node.
+func (x *audience) holds(h *home, name string, has bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for _, s := range states {
-		if s.last != nil && s.shape.Config.Last == lastPresence {
-			insert(x.holders, s.name, a)
-		} else {
-			remove(x.holders, s.name, a)
-		}
+	if has {
+		insert(x.holders, name, h)
+	} else {
+		remove(x.holders, name, h)
 	}
+}
+
+// holding appends the accounts that have a last item in nodes of a name.
+func (x *audience) holding(dst []place, name string) []place {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for h := range x.holders[name] {
+		dst = append(dst, place{h, name})
+	}
+	return dst
 }
 
 // drop forgets an account that is deleted.
@@ -133,16 +149,16 @@ func (x *audience) drop(id directory.ID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for name, all := range x.holders {
-		for a := range all {
-			if a.id == id {
-				remove(x.holders, name, a)
+		for h := range all {
+			if h.id == id {
+				remove(x.holders, name, h)
 			}
 		}
 	}
 }
 
 // interested appends the clients that want to be told of a node.
-func (x *audience) interested(dst []*client, node string) []*client {
+func (x *audience) interested(dst []*Client, node string) []*Client {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	for cl := range x.interest[node] {
@@ -151,17 +167,20 @@ func (x *audience) interested(dst []*client, node string) []*client {
 	return dst
 }
 
-// of appends the clients of an address, bare or full.
-func (x *audience) of(dst []*client, r *router.Router, j xmpp.JID) []*client {
+// of appends the clients of an address: of a bare one those that messages to it
+// reach (RFC 6121 §8.5.2.1.1).
+func (x *audience) of(dst []*Client, r *router.Router, j xmpp.JID) []*Client {
 	a := r.Account(j)
 	if a == nil {
 		return dst
 	}
-	all := a.Available(nil)
+	all := slices.DeleteFunc(a.Available(nil), func(s *router.Session) bool {
+		return j != s.JID() && (j.IsFull() || s.Presence().Priority < 0)
+	})
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	for _, s := range all {
-		if cl := x.clients[s]; cl != nil && (j.IsBare() || j == cl.jid) {
+		if cl := x.clients[s]; cl != nil {
 			dst = append(dst, cl)
 		}
 	}
@@ -183,7 +202,7 @@ func remove[K comparable](m map[string]map[K]struct{}, name string, v K) {
 }
 
 // hears reports whether a client wants to be told of a node.
-func (x *audience) hears(cl *client, node string) bool {
+func (x *audience) hears(cl *Client, node string) bool {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	_, ok := x.interest[node][cl]

@@ -1,10 +1,11 @@
-package pep
+package pubsub
 
 import (
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"confab/xmpp"
 	"confab/xmpp/form"
@@ -19,6 +20,16 @@ const (
 	Roster    Access = "roster"    // those of them who are in certain groups of the owner's roster
 	Whitelist Access = "whitelist" // members of the node
 	Open      Access = "open"      // everybody
+	Authorize Access = "authorize" // whom an owner has let in
+)
+
+// Publishing says who may publish besides owners and publishers (pubsub#publish_model).
+type Publishing string
+
+const (
+	ByPublishers  Publishing = "" // nobody
+	BySubscribers Publishing = "subscribers"
+	ByAll         Publishing = "open"
 )
 
 // When the last item is sent without being asked for (XEP-0060 §16.4.4,
@@ -29,59 +40,67 @@ const (
 	lastPresence = "on_sub_and_presence"
 )
 
+// maxExpire is the longest time after which items go by themselves, in seconds.
+const maxExpire = 1 << 30
+
 // Config is the configuration of a node (XEP-0060 §8.2).
 type Config struct {
-	Title         string   `json:"title,omitempty"`
-	Description   string   `json:"description,omitempty"`
-	Type          string   `json:"type,omitempty"`
-	Access        Access   `json:"access"`
-	Groups        []string `json:"groups,omitempty"`
-	Transient     bool     `json:"transient,omitempty"`
-	MaxItems      int      `json:"max"` // 0: as many as the server allows
-	MaxPayload    int      `json:"maxPayload,omitempty"`
-	Mute          bool     `json:"mute,omitempty"`       // nobody is told
-	NoPayloads    bool     `json:"noPayloads,omitempty"` // what they are told has no payload
-	NotifyConfig  bool     `json:"notifyConfig,omitempty"`
-	QuietDelete   bool     `json:"quietDelete,omitempty"`
-	QuietRetract  bool     `json:"quietRetract,omitempty"`
-	NoSubscribing bool     `json:"noSubscribing,omitempty"`
-	Last          string   `json:"last"`
-	Normal        bool     `json:"normal,omitempty"` // notifications are messages of type normal, not headline
+	Title         string     `json:"title,omitempty"`
+	Description   string     `json:"description,omitempty"`
+	Type          string     `json:"type,omitempty"`
+	Access        Access     `json:"access"`
+	Publishing    Publishing `json:"publishing,omitempty"`
+	Expire        int        `json:"expire,omitempty"` // seconds; 0: never
+	Groups        []string   `json:"groups,omitempty"`
+	Transient     bool       `json:"transient,omitempty"`
+	MaxItems      int        `json:"max"` // 0: as many as the server allows
+	MaxPayload    int        `json:"maxPayload,omitempty"`
+	Mute          bool       `json:"mute,omitempty"`       // nobody is told
+	NoPayloads    bool       `json:"noPayloads,omitempty"` // what they are told has no payload
+	NotifyConfig  bool       `json:"notifyConfig,omitempty"`
+	NotifySub     bool       `json:"notifySub,omitempty"` // owners are told of subscribers
+	QuietDelete   bool       `json:"quietDelete,omitempty"`
+	QuietRetract  bool       `json:"quietRetract,omitempty"`
+	NoSubscribing bool       `json:"noSubscribing,omitempty"`
+	Last          string     `json:"last"`
+	Normal        bool       `json:"normal,omitempty"` // notifications are messages of type normal, not headline
 }
 
-// The nodes that are known here by name.
-const (
-	nodeBookmarks = xmpp.NSBookmark2
-	nodeLegacy    = xmpp.NSBookmarks
-	nodeAvatar    = xmpp.NSAvatar
-	nodeMetadata  = xmpp.NSAvatarMD
-	nodeVCard4    = "urn:xmpp:vcard4"
-)
+// Standard is what PEP prescribes (XEP-0163 §5).
+func Standard() Config { return Config{Access: Presence, MaxItems: 1, Last: lastPresence} }
 
-// standard is what PEP prescribes (XEP-0163 §5).
-func standard() Config { return Config{Access: Presence, MaxItems: 1, Last: lastPresence} }
+// Private is what XEP-0223 prescribes, for nodes of many items.
+func Private() Config { return Config{Access: Whitelist, Last: lastNever} }
 
-// private is what XEP-0223 prescribes, for nodes of many items.
-func private() Config { return Config{Access: Whitelist, Last: lastNever} }
+// shared is how a node of the service begins (XEP-0060 §4.5: open).
+func shared() Config { return Config{Access: Open, Last: lastOnSub} }
 
-// initial is how a node begins that is made by publishing to it, as far as the
-// publisher says nothing else.
-func initial(node string) Config {
-	c := standard()
-	switch {
-	case node == nodeBookmarks, node == xmpp.NSMDS: // XEP-0402 §3.3, XEP-0490 §4.1
-		return private()
-	case node == nodeAvatar:
-		c.Last = lastNever // XEP-0084 §3.4: data is fetched, not sent
-	case node == xmpp.NSOMEMO+".devicelist", node == xmpp.NSOMEMO2+":devices", node == nodeVCard4:
-		// XEP-0384 §5.1: who is no contact yet writes encrypted, too.
-		c.Access = Open
-	case strings.HasPrefix(node, xmpp.NSOMEMO+".bundles:"):
-		c.Access, c.Last = Open, lastNever
-	case node == xmpp.NSOMEMO2+":bundles":
-		c.Access, c.Last, c.MaxItems = Open, lastNever, 0
-	}
+// Quiet returns the configuration for a node whose last item is not sent unasked.
+func (c Config) Quiet() Config {
+	c.Last = lastNever
 	return c
+}
+
+// initial is how a node begins, as far as who makes it says nothing else.
+func (p *PubSub) initial(h *home, name string) Config {
+	switch {
+	case h.isService():
+		return shared()
+	case p.hooks.Initial != nil:
+		return p.hooks.Initial(name)
+	}
+	return Standard()
+}
+
+// alone refuses a configuration that shows others what is its user's alone.
+func (p *PubSub) alone(h *home, name string, c *Config) error {
+	if h.isService() || p.hooks.Alone == nil || !p.hooks.Alone(name) {
+		return nil
+	}
+	if c.Access != Whitelist || c.Publishing != ByPublishers {
+		return unacceptable("this node is its owner's alone")
+	}
+	return nil
 }
 
 // Names of the forms (XEP-0060 §16.4).
@@ -89,6 +108,7 @@ const (
 	formConfig   = xmpp.NSPubSub + "#node_config"
 	formOptions  = xmpp.NSPubSub + "#publish-options"
 	formMetadata = xmpp.NSPubSub + "#meta-data"
+	formApproval = xmpp.NSPubSub + "#subscribe_authorization"
 )
 
 // setting is a field of the configuration form.
@@ -143,7 +163,11 @@ func choice(name, label string, options []string, get func(*Config) string, set 
 			case err != nil || !ok:
 				return err
 			case !slices.Contains(options, v):
-				return unacceptable("the field %s has none of the values that are possible: %s", name, strings.Join(options, ", "))
+				text := "the field " + name + " has none of the values that are possible: " + strings.Join(options, ", ")
+				if name == fieldAccess { // XEP-0060 §8.1.2
+					return Refusal(xmpp.NotAcceptable, "unsupported-access-model", text)
+				}
+				return xmpp.NewError(xmpp.NotAcceptable, text)
 			}
 			set(c, v)
 			return nil
@@ -184,13 +208,17 @@ func number(name, label string, most int, at func(*Config) *int) setting {
 		}}
 }
 
+const fieldAccess = "pubsub#access_model"
+
 // settings are the fields of the form, in its order.
 var settings = []setting{
 	text("pubsub#title", "A friendly name for the node", func(c *Config) *string { return &c.Title }),
 	text("pubsub#description", "A description of the node", func(c *Config) *string { return &c.Description }),
 	text("pubsub#type", "The type of node data", func(c *Config) *string { return &c.Type }),
-	choice("pubsub#access_model", "Who may subscribe and retrieve items",
-		[]string{string(Presence), string(Roster), string(Whitelist), string(Open)},
+	choice("pubsub#node_type", "Whether the node is a leaf", []string{"leaf"},
+		func(*Config) string { return "leaf" }, func(*Config, string) {}),
+	choice(fieldAccess, "Who may subscribe and retrieve items",
+		[]string{string(Presence), string(Roster), string(Whitelist), string(Authorize), string(Open)},
 		func(c *Config) string { return string(c.Access) }, func(c *Config, v string) { c.Access = Access(v) }),
 	{"pubsub#roster_groups_allowed", form.ListMulti, "The roster groups allowed to subscribe and retrieve items", nil,
 		func(c *Config) []string { return c.Groups },
@@ -202,12 +230,16 @@ var settings = []setting{
 			c.Groups = groups
 			return nil
 		}},
-	choice("pubsub#publish_model", "Who may publish", []string{"publishers"},
-		func(*Config) string { return "publishers" }, func(*Config, string) {}),
+	choice("pubsub#publish_model", "Who may publish", []string{"publishers", string(BySubscribers), string(ByAll)},
+		func(c *Config) string { return c.publishModel() },
+		func(c *Config, v string) {
+			if c.Publishing = Publishing(v); v == "publishers" {
+				c.Publishing = ByPublishers
+			}
+		}),
 	boolean("pubsub#persist_items", "Persist items to storage", func(c *Config) *bool { return &c.Transient }, true),
 	number("pubsub#max_items", "How many items are kept", MaxItems, func(c *Config) *int { return &c.MaxItems }),
-	choice("pubsub#item_expire", "When items go by themselves", []string{"max"},
-		func(*Config) string { return "max" }, func(*Config, string) {}), // not before they are retracted
+	number("pubsub#item_expire", "Seconds after which items go by themselves", maxExpire, func(c *Config) *int { return &c.Expire }),
 	number("pubsub#max_payload_size", "The maximum payload size in bytes", MaxPayload, func(c *Config) *int { return &c.MaxPayload }),
 	choice("pubsub#send_last_published_item", "When to send the last published item",
 		[]string{lastNever, lastOnSub, lastPresence},
@@ -215,6 +247,7 @@ var settings = []setting{
 	boolean("pubsub#deliver_notifications", "Deliver event notifications", func(c *Config) *bool { return &c.Mute }, true),
 	boolean("pubsub#deliver_payloads", "Deliver payloads with event notifications", func(c *Config) *bool { return &c.NoPayloads }, true),
 	boolean("pubsub#notify_config", "Notify subscribers when the node configuration changes", func(c *Config) *bool { return &c.NotifyConfig }, false),
+	boolean("pubsub#notify_sub", "Notify owners about new subscribers and unsubscribes", func(c *Config) *bool { return &c.NotifySub }, false),
 	boolean("pubsub#notify_delete", "Notify subscribers when the node is deleted", func(c *Config) *bool { return &c.QuietDelete }, true),
 	boolean("pubsub#notify_retract", "Notify subscribers when items are removed from the node", func(c *Config) *bool { return &c.QuietRetract }, true),
 	choice("pubsub#notification_type", "The type of notifications", []string{"headline", "normal"},
@@ -249,6 +282,18 @@ func (c *Config) maxPayload() int {
 		return MaxPayload
 	}
 	return c.MaxPayload
+}
+
+func (c *Config) publishModel() string {
+	if c.Publishing == ByPublishers {
+		return "publishers"
+	}
+	return string(c.Publishing)
+}
+
+// expired reports whether an item is older than the node is to keep.
+func (c *Config) expired(published, now time.Time) bool {
+	return c.Expire > 0 && now.Sub(published) >= time.Duration(c.Expire)*time.Second
 }
 
 // form is the configuration as a form.
@@ -320,9 +365,9 @@ func parseForm(in *xmpp.Node, formType string) (f *form.Form, cancelled bool, er
 	return f, false, nil
 }
 
-// parseOptions reads publish-options. XEP-0060 §7.1.5: what is not known cannot
+// ParseOptions reads publish-options. XEP-0060 §7.1.5: what is not known cannot
 // be checked, and is refused.
-func parseOptions(pubsub *xmpp.Node) (*form.Form, error) {
+func ParseOptions(pubsub *xmpp.Node) (*form.Form, error) {
 	o := pubsub.Child("", "publish-options")
 	if o == nil {
 		return nil, nil
@@ -343,12 +388,29 @@ func unacceptable(format string, args ...any) *xmpp.Error {
 	return xmpp.NewError(xmpp.NotAcceptable, fmt.Sprintf(format, args...))
 }
 
-// refusal is an error with a condition of its own (XEP-0060 §11).
-func refusal(c xmpp.Condition, condition, text string) *xmpp.Error {
+// Refusal is an error with a condition of its own (XEP-0060 §11).
+func Refusal(c xmpp.Condition, condition, text string) *xmpp.Error {
 	return xmpp.NewError(c, text).WithApp("<" + condition + " xmlns='" + xmpp.NSPubSubErr + "'/>")
 }
 
 func unsupported(feature string) *xmpp.Error {
 	return xmpp.NewError(xmpp.FeatureNotImplemented, "").
 		WithApp("<unsupported xmlns='" + xmpp.NSPubSubErr + "' feature='" + feature + "'/>")
+}
+
+// anonymous reports that what is published has neither payload nor id (XEP-0060 §4.3).
+func (c *Config) anonymous() bool { return c.Transient && c.NoPayloads }
+
+// ParseConfig reads a configuration that is submitted, nil if there is none or it
+// is cancelled.
+func ParseConfig(about *xmpp.Node) (*form.Form, error) {
+	f, _, err := parseForm(about, formConfig)
+	return f, err
+}
+
+// AppendConfiguration appends the answer to an owner who asks how a node is configured.
+func AppendConfiguration(dst []byte, node string, c Config) []byte {
+	dst = append(dst, "<pubsub xmlns='"+xmpp.NSPubSubOwn+"'><configure"...)
+	dst = append(xmpp.AppendAttr(dst, "node", node), '>')
+	return append(c.form(form.TypeForm).Append(dst), "</configure></pubsub>"...)
 }

@@ -1,8 +1,7 @@
-package pep
+package pubsub
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"confab/xmpp"
@@ -12,48 +11,45 @@ import (
 	"confab/xmpp/store"
 )
 
-// maxAnswer is how many bytes of items one answer has. A node that has more is
+// MaxAnswer is how many bytes of items one answer has. A node that has more is
 // read page by page (XEP-0060 §6.5.4).
-const maxAnswer = 640 << 10
+const MaxAnswer = 640 << 10
 
 // items answers a request for items (XEP-0060 §6.5).
-func (p *PEP) items(q *feature.Query, pubsub, about *xmpp.Node, dst []byte) ([]byte, error) {
-	name, err := nodeOf(about)
+func (p *PubSub) items(q *feature.Query, r *Request, dst []byte) ([]byte, error) {
+	name, err := nodeOf(r.About)
 	if err != nil {
 		return nil, err
 	}
-	ctx := context.Background()
-	if name == nodeLegacy {
-		if q.Where != feature.Self {
-			return nil, refusal(xmpp.NotAllowed, "closed-node", "")
-		}
-		return p.legacyItems(ctx, q.User.ID, dst)
-	}
-	s := p.known(q.User.ID).shapeOf(name)
-	if s == nil {
-		return nil, xmpp.NewError(xmpp.ItemNotFound, "")
-	}
-	if err := p.may(q.User, s, q.From); err != nil {
+	s, err := p.there(&r.at, name)
+	if err != nil {
 		return nil, err
 	}
-	r, err := parseRetrieval(pubsub, about)
+	if err := p.mayRead(&r.at, s, q.From); err != nil {
+		return nil, err
+	}
+	wanted, err := parseRetrieval(r.PubSub, r.About)
 	if err != nil {
 		return nil, err
 	}
 	if s.Config.Transient { // §6.5.9.4
 		return nil, unsupported("persistent-items")
 	}
+	ctx := context.Background()
+	if err := p.expire(ctx, r.at.home, name); err != nil {
+		return nil, err
+	}
 	dst = append(dst, "<pubsub xmlns='"+xmpp.NSPubSub+"'><items"...)
 	dst = append(xmpp.AppendAttr(dst, "node", name), '>')
 	err = p.host.State.View(ctx, func(tx store.Tx) (err error) {
-		n, err := getNode(tx, q.User.ID, name)
+		n, err := getNode(tx, r.at.id, name)
 		if err != nil {
 			return err
 		}
 		if n == nil {
 			return xmpp.NewError(xmpp.ItemNotFound, "")
 		}
-		dst, err = r.read(tx, q.User.ID, n, dst)
+		dst, err = wanted.read(tx, r.at.id, n, dst)
 		return err
 	})
 	if err != nil {
@@ -64,6 +60,41 @@ func (p *PEP) items(q *feature.Query, pubsub, about *xmpp.Node, dst []byte) ([]b
 		q.Session.Drain(0)
 	}
 	return append(dst, "</pubsub>"...), nil
+}
+
+// expire removes what is older than a node is to keep, if anything is.
+func (p *PubSub) expire(ctx context.Context, h *home, name string) error {
+	s := h.shapeOf(name)
+	if s == nil || s.Config.Expire == 0 {
+		return nil
+	}
+	old := false
+	err := p.host.State.View(ctx, func(tx store.Tx) error {
+		n, err := getNode(tx, h.id, name)
+		if err != nil || n == nil {
+			return err
+		}
+		for it, err := range scanItems(tx, h.id, n.Num, store.Range{Limit: 1}) {
+			if err != nil {
+				return err
+			}
+			old = s.Config.expired(it.Published, p.host.Now())
+		}
+		return nil
+	})
+	if err != nil || !old {
+		return err
+	}
+	return p.change(ctx, h, func(t *Transaction) error {
+		n, err := t.node(name)
+		if err != nil || n.nodeRecord == nil {
+			return err
+		}
+		if err := t.expire(n); err != nil {
+			return err
+		}
+		return t.touched(name, nil)
+	})
 }
 
 // retrieval is a request for items: those with certain ids, the latest ones, or a page.
@@ -83,7 +114,7 @@ func parseRetrieval(pubsub, about *xmpp.Node) (r retrieval, err error) {
 			r.ids = append(r.ids, c.Attr("id"))
 		}
 	}
-	if r.latest, err = count(about, "max_items"); err != nil {
+	if r.latest, err = numberIn(about, "max_items"); err != nil {
 		return r, err
 	}
 	set := pubsub.Child(xmpp.NSRSM, "set")
@@ -100,7 +131,7 @@ func (r *retrieval) read(tx store.Tx, owner directory.ID, n *nodeRecord, dst []b
 			if err != nil {
 				return dst, err
 			}
-			if ok && len(dst) < maxAnswer {
+			if ok && len(dst) < MaxAnswer {
 				dst = appendItem(dst, &it, true)
 			}
 		}
@@ -111,7 +142,7 @@ func (r *retrieval) read(tx store.Tx, owner directory.ID, n *nodeRecord, dst []b
 		return dst, err
 	}
 	var first, last string
-	room := maxAnswer - len(dst)
+	room := MaxAnswer - len(dst)
 	var chosen []Item
 	for i := range seqs {
 		at := seqs[i]
@@ -157,7 +188,7 @@ func (r *retrieval) backwards() bool { return r.HasBefore || r.latest >= 0 }
 // and how many items are before them.
 func (r *retrieval) page(tx store.Tx, owner directory.ID, n *nodeRecord) (seqs []uint64, index int, err error) {
 	all := make([]uint64, 0, n.Items)
-	for k := range tx.Scan(spaceItems, store.Range{Prefix: itemsKey(owner, n.Num)}) {
+	for k := range tx.Scan(spaceItems, store.Range{Prefix: numberKey(owner, n.Num)}) {
 		all = append(all, seqOf(k))
 	}
 	from, to := 0, len(all)
@@ -198,21 +229,12 @@ func (r *retrieval) page(tx store.Tx, owner directory.ID, n *nodeRecord) (seqs [
 	return all[from : from+most], from, nil
 }
 
-// Items returns all items of a user's node, the oldest first.
-func (p *PEP) Items(ctx context.Context, owner directory.ID, node string) (items []Item, err error) {
-	err = p.host.State.View(ctx, func(tx store.Tx) error {
-		items, err = readItems(tx, owner, node)
-		return err
-	})
-	return items, err
-}
-
-func readItems(tx store.Tx, owner directory.ID, node string) (items []Item, err error) {
-	n, err := getNode(tx, owner, node)
+func readItems(tx store.Tx, home directory.ID, node string) (items []Item, err error) {
+	n, err := getNode(tx, home, node)
 	if err != nil || n == nil {
 		return nil, err
 	}
-	for it, err := range scanItems(tx, owner, n.Num, store.Range{}) {
+	for it, err := range scanItems(tx, home, n.Num, store.Range{}) {
 		if err != nil {
 			return nil, err
 		}
@@ -220,35 +242,4 @@ func readItems(tx store.Tx, owner directory.ID, node string) (items []Item, err 
 		items = append(items, it)
 	}
 	return items, nil
-}
-
-// Publish publishes items of a user as his client would: the node is made if
-// there is none, whoever is to be told is told when it is on disk.
-func (p *PEP) Publish(ctx context.Context, owner directory.ID, node string, items ...Item) error {
-	return p.change(ctx, owner, func(t *transaction) error {
-		for _, it := range items {
-			if err := t.add(node, nil, it); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// Retract removes items of a user, and whoever is to be told is told. What is not
-// there is not missed.
-func (p *PEP) Retract(ctx context.Context, owner directory.ID, node string, ids ...string) error {
-	return p.change(ctx, owner, func(t *transaction) error {
-		n, err := t.node(node)
-		if err != nil || n.nodeRecord == nil {
-			return err
-		}
-		for _, id := range ids {
-			var gone *xmpp.Error
-			if err := t.retract(node, id, true); err != nil && !(errors.As(err, &gone) && gone.Condition == xmpp.ItemNotFound) {
-				return err
-			}
-		}
-		return t.avatarTouched(node)
-	})
 }

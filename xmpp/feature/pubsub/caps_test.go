@@ -1,4 +1,4 @@
-package pep
+package pubsub
 
 import (
 	"strings"
@@ -109,47 +109,6 @@ func FuzzVerification(f *testing.F) {
 		}
 		if got := wants(n); len(got) > maxNotify {
 			t.Errorf("%d nodes", len(got))
-		}
-	})
-}
-
-func FuzzItem(f *testing.F) {
-	it := Item{ID: "1", Payload: []byte("<x/>")}
-	f.Add(it.encode())
-	f.Fuzz(func(t *testing.T, b []byte) {
-		it, err := decodeItem(itemKey(1, 2, 3), b)
-		if err != nil {
-			return
-		}
-		if it.seq != 3 || string(it.encode()) != string(b) {
-			t.Errorf("%x became %x", b, it.encode())
-		}
-	})
-}
-
-func FuzzBookmark(f *testing.F) {
-	f.Add([]byte("<conference xmlns='urn:xmpp:bookmarks:1' name='a' autojoin='1'><nick>n</nick><extensions><x xmlns='urn:x'/></extensions></conference>"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		n, err := xmpp.ParseNode(b)
-		if err != nil || !n.Is(nodeBookmarks, "conference") {
-			return
-		}
-		is := readBookmark(n)
-		old, err := xmpp.ParseNode(appendLegacy([]byte("<storage xmlns='storage:bookmarks'>"), "a@b", &is)[len("<storage xmlns='storage:bookmarks'>"):])
-		if err != nil {
-			t.Fatal(err)
-		}
-		old.Space = nodeLegacy
-		for _, c := range old.Children {
-			c.Space = nodeLegacy
-		}
-		was := readBookmark(old)
-		back, err := xmpp.ParseNode(was.write(n).Append(nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if again := readBookmark(back); !again.same(&is) {
-			t.Errorf("%s became %s", b, back.Append(nil))
 		}
 	})
 }

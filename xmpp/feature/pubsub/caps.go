@@ -1,4 +1,4 @@
-package pep
+package pubsub
 
 import (
 	"cmp"
@@ -65,26 +65,26 @@ func capsOf(s *router.Session, st *xmpp.Stanza) (k capsKey, ok bool) {
 // book is what is known of the capabilities of clients. One of those that say
 // the same is asked; what it answers holds for all of them if its hash is right.
 type book struct {
-	p *PEP
+	p *PubSub
 
 	mu      sync.Mutex
 	known   map[capsKey]*capabilities
 	asking  map[capsKey]*question
 	answers map[string]*question  // by the id of the request
-	busy    map[*client]*question // by who is asked: one thing at a time, however often he says another
+	busy    map[*Client]*question // by who is asked: one thing at a time, however often he says another
 }
 
 // question is a request to a client to tell what it can do.
 type question struct {
 	key     capsKey
 	id      string
-	asked   *client
-	waiting []*client // others who say the same
+	asked   *Client
+	waiting []*Client // others who say the same
 	timer   xmpp.Timer
 }
 
 // find returns the capabilities if they are known, and asks for them if not.
-func (b *book) find(key capsKey, cl *client) *capabilities {
+func (b *book) find(key capsKey, cl *Client) *capabilities {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if c := b.known[key]; c != nil {
@@ -179,7 +179,7 @@ func (b *book) answered(d *feature.Dispatch) {
 		ver, sound := verification(info, q.key.hash)
 		verified = sound && ver == q.key.ver || q.key.session != nil
 	}
-	ready := []*client{q.asked}
+	ready := []*Client{q.asked}
 	if verified {
 		ready = append(ready, q.waiting...)
 		q.waiting = nil
