@@ -90,3 +90,14 @@ func TestBadComponents(t *testing.T) {
 		t.Errorf("no listener: %v", err)
 	}
 }
+
+// Whoever lets components come from elsewhere is told that they speak without TLS.
+func TestComponentsFromElsewhere(t *testing.T) {
+	const accept = `[{name = "x.example.com", secret = "0123456789ab"}]`
+	for address, warns := range map[string]bool{"127.0.0.1:5347": false, "[::1]:5347": false, "localhost:5347": false, ":5347": true, "192.0.2.1:5347": true} {
+		l := load(t, "domains = ['example.com']", Source{Flags: map[string]string{"components-accept": accept, "listen-component": address}})
+		if got := strings.Contains(strings.Join(l.Warnings, ""), "listen.component"); got != warns {
+			t.Errorf("%s: %v, %q", address, got, l.Warnings)
+		}
+	}
+}
