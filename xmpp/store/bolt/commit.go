@@ -172,6 +172,10 @@ func (g *group) run(j *job) (err error) {
 		if err != nil {
 			g.tx.snap.layers[0].Rollback(table)
 			g.db.record.Rollback(record)
+			// For those after it, which do not see what it wrote, this is another transaction.
+			next := *g.tx
+			g.tx.end()
+			g.tx = &next
 		}
 	}()
 	return j.fn(g.tx)

@@ -57,11 +57,16 @@ type merged struct {
 // over sets what is merged.
 func (m *merged) over(t *tx, i int) {
 	m.n = 0
-	for _, l := range t.spaces[i].lists {
-		if l != nil {
+	for layer, l := range t.spaces[i].lists {
+		switch {
+		case l == nil:
+			continue
+		case layer == 0 && t.job != nil:
+			m.layers[m.n] = l.WriterCursor(t.seq)
+		default:
 			m.layers[m.n] = l.Cursor(t.seq)
-			m.n++
 		}
+		m.n++
 	}
 }
 

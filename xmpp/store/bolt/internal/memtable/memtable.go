@@ -8,6 +8,7 @@ package memtable
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"maps"
 	"slices"
@@ -37,7 +38,7 @@ type Table struct {
 
 // node is a key. What is not atomic does not change once the node is linked.
 type node struct {
-	prefix uint64 // the first 8 bytes of the key: most comparisons need no more
+	prefix prefix // of the key: most comparisons need no more
 	key    uint32
 	keyLen uint16
 	height uint8
@@ -61,7 +62,10 @@ type List struct {
 	first  uint32 // a node without a key, before all others
 	height atomic.Int32
 	tail   atomic.Uint32
-	tails  [maxHeight]uint32 // of the writer: the last node of each level
+
+	// Of the writer: the last node of each level, and those behind which it looked or wrote last. Who has looked for the
+	// end of a range often writes there.
+	tails, finger [maxHeight]uint32
 }
 
 // New returns an empty table.
@@ -127,7 +131,7 @@ func (t *Table) write(space string, key []byte, v version) {
 	*t.versions.at(i) = v
 	at.head.Store(i)
 	t.undo = append(t.undo, n)
-	t.size.Store(int64(t.data.total) + 32*int64(t.nodes.end) + 4*int64(t.links.end) + 24*int64(t.versions.end))
+	t.size.Store(int64(t.data.total) + 40*int64(t.nodes.end) + 4*int64(t.links.end) + 24*int64(t.versions.end))
 }
 
 func (t *Table) addSpace(name string) *List {
@@ -135,7 +139,7 @@ func (t *Table) addSpace(name string) *List {
 	l.height.Store(1)
 	l.tail.Store(l.first)
 	for i := range l.tails {
-		l.tails[i] = l.first
+		l.tails[i], l.finger[i] = l.first, l.first
 	}
 	spaces := maps.Clone(*t.spaces.Load())
 	if spaces == nil {
@@ -163,14 +167,16 @@ func (t *Table) newNode(key []byte, height int) uint32 {
 	return i
 }
 
-// prefixOf returns the first 8 bytes as a number: if those of two keys differ, they are ordered as the keys are.
-func prefixOf(key []byte) uint64 {
-	if len(key) >= 8 {
-		return binary.BigEndian.Uint64(key)
+// prefix is the first 16 bytes of a key as numbers: if those of two keys differ, they are ordered as the keys are.
+type prefix struct{ a, b uint64 }
+
+func prefixOf(key []byte) prefix {
+	if len(key) >= 16 {
+		return prefix{binary.BigEndian.Uint64(key), binary.BigEndian.Uint64(key[8:])}
 	}
-	var b [8]byte
+	var b [16]byte
 	copy(b[:], key)
-	return binary.BigEndian.Uint64(b[:])
+	return prefix{binary.BigEndian.Uint64(b[:]), binary.BigEndian.Uint64(b[8:])}
 }
 
 func (t *Table) link(i uint32, level int) *atomic.Uint32 {
@@ -184,20 +190,22 @@ func (t *Table) link(i uint32, level int) *atomic.Uint32 {
 func (t *Table) key(n *node) []byte { return t.data.at(n.key, uint32(n.keyLen)) }
 
 // compare orders a node's key and key, whose prefix is given.
-func (t *Table) compare(n *node, key []byte, prefix uint64) int {
-	if n.prefix != prefix {
-		if n.prefix < prefix {
-			return -1
-		}
-		return 1
+func (t *Table) compare(n *node, key []byte, p prefix) int {
+	switch {
+	case n.prefix.a != p.a:
+		return cmp.Compare(n.prefix.a, p.a)
+	case n.prefix.b != p.b:
+		return cmp.Compare(n.prefix.b, p.b)
+	case len(key) <= 16 || n.keyLen <= 16:
+		return cmp.Compare(int(n.keyLen), len(key))
 	}
-	return bytes.Compare(t.key(n), key)
+	return bytes.Compare(t.key(n)[16:], key[16:])
 }
 
 // before returns the last node whose key is less than key, which may be the first of all. If path is not nil, it gets the
 // same for each level.
 func (l *List) before(key []byte, path *[maxHeight]uint32) uint32 {
-	t, prefix := l.t, prefixOf(key)
+	t, p := l.t, prefixOf(key)
 	x, beyond := l.first, uint32(0)
 	for level := int(l.height.Load()) - 1; level >= 0; level-- {
 		for {
@@ -205,7 +213,7 @@ func (l *List) before(key []byte, path *[maxHeight]uint32) uint32 {
 			if next == 0 || next == beyond {
 				break
 			}
-			if t.compare(t.nodes.at(next), key, prefix) >= 0 {
+			if t.compare(t.nodes.at(next), key, p) >= 0 {
 				beyond = next
 				break
 			}
@@ -220,30 +228,26 @@ func (l *List) before(key []byte, path *[maxHeight]uint32) uint32 {
 
 // node returns the node of a key, which it makes if there is none.
 func (l *List) node(key []byte) uint32 {
-	t := l.t
-	var path [maxHeight]uint32
-	tail := l.tail.Load()
-	order := 1
-	if tail != l.first {
-		order = -t.compare(t.nodes.at(tail), key, prefixOf(key))
-	}
-	switch {
-	case order == 0:
-		return tail
-	case order > 0: // it comes last, as ascending keys do
-		path = l.tails
-	default:
-		for i := int(l.height.Load()); i < maxHeight; i++ {
-			path[i] = l.first
+	t, p := l.t, prefixOf(key)
+	for _, path := range []*[maxHeight]uint32{&l.tails, &l.finger, nil} {
+		if path == nil {
+			l.before(key, &l.finger)
+			path = &l.finger
+		} else if i := path[0]; i != l.first && t.compare(t.nodes.at(i), key, p) >= 0 {
+			continue
 		}
-		l.before(key, &path)
-		if next := t.nodes.at(path[0]).next.Load(); next != 0 {
-			if n := t.nodes.at(next); bytes.Equal(t.key(n), key) {
-				return next
-			}
+		next := t.nodes.at(path[0]).next.Load()
+		if next == 0 {
+			return l.insert(key, path)
+		}
+		switch order := t.compare(t.nodes.at(next), key, p); {
+		case order == 0:
+			return next
+		case order > 0:
+			return l.insert(key, path)
 		}
 	}
-	return l.insert(key, &path)
+	panic("memtable: a key is nowhere")
 }
 
 // insert makes a node behind those of path. A reader may come past at any moment: each link leads to a node that is
@@ -259,11 +263,13 @@ func (l *List) insert(key []byte, path *[maxHeight]uint32) uint32 {
 		above := t.link(path[level], level)
 		t.link(i, level).Store(above.Load())
 	}
+	l.finger = *path
 	for level := range height {
-		t.link(path[level], level).Store(i)
-		if l.tails[level] == path[level] {
+		t.link(l.finger[level], level).Store(i)
+		if l.tails[level] == l.finger[level] {
 			l.tails[level] = i
 		}
+		l.finger[level] = i
 	}
 	if next == 0 {
 		l.tail.Store(i)
@@ -332,15 +338,20 @@ type Cursor struct {
 	seq uint64
 	n   uint32 // 0 or l.first: nowhere
 	v   *version
+
+	path *[maxHeight]uint32
 }
 
 // Cursor returns a cursor that stands nowhere. The list may be nil.
 func (l *List) Cursor(seq uint64) Cursor { return Cursor{l: l, seq: seq} }
 
+// WriterCursor returns a cursor of the writer, who may write where it stands.
+func (l *List) WriterCursor(seq uint64) Cursor { return Cursor{l: l, seq: seq, path: &l.finger} }
+
 // Seek goes to the first key that is not before key.
 func (c *Cursor) Seek(key []byte) {
 	if c.l != nil {
-		c.n = c.l.before(key, nil)
+		c.n = c.l.before(key, c.path)
 		c.Next()
 	}
 }
@@ -353,7 +364,7 @@ func (c *Cursor) SeekBefore(key []byte) {
 		c.n = c.l.tail.Load()
 		c.settleBack()
 	default:
-		c.n = c.l.before(key, nil)
+		c.n = c.l.before(key, c.path)
 		c.settleBack()
 	}
 }
