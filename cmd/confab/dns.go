@@ -60,17 +60,3 @@ func (a *app) printRecords(l *config.Loaded, domain, target string) {
 		}
 	}
 }
-
-func (a *app) configHostMeta() *cobra.Command {
-	return &cobra.Command{
-		Use:   "host-meta",
-		Short: "Print what to put on the domain's web server",
-		Long: `Print what to put on the domain's web server under /.well-known/host-meta, by which
-clients find WebSocket and BOSH addresses (XEP-0156).`,
-		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			a.note("nothing: host-meta names WebSocket and BOSH addresses, and this version of confab has neither.\nClients find the server by the DNS, see 'confab config dns'.")
-			return nil
-		},
-	}
-}

@@ -59,6 +59,7 @@ func doap(list []server.Specification) string {
     <category rdf:resource='https://linkmauve.fr/ns/xmpp-doap#category-server'/>
     <implements rdf:resource='https://xmpp.org/rfcs/rfc6120.html'/>
     <implements rdf:resource='https://xmpp.org/rfcs/rfc6121.html'/>
+    <implements rdf:resource='https://xmpp.org/rfcs/rfc7395.html'/>
     <implements rdf:resource='https://xmpp.org/rfcs/rfc7590.html'/>
     <implements rdf:resource='https://xmpp.org/rfcs/rfc7622.html'/>
 `)
