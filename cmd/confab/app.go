@@ -114,7 +114,7 @@ Every command works while the server runs and while it does not.
 	root.PersistentFlags().StringVar(&a.file, "config", "", "settings `file` (CONFAB_CONFIG, default confab.toml in the data folder)")
 	root.AddCommand(
 		a.serveCommand(), a.userCommand(), a.aliasCommand(), a.roomCommand(), a.historyCommand(), a.statusCommand(), a.reloadCommand(), a.stopCommand(), a.restartCommand(),
-		a.announceCommand(), a.motdCommand(), a.welcomeCommand(),
+		a.announceCommand(), a.motdCommand(), a.welcomeCommand(), a.tokenCommand(),
 		a.configCommand(), a.versionCommand(), a.manCommand(),
 	)
 	a.markStart(root)

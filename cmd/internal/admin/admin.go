@@ -30,6 +30,7 @@ import (
 	"confab/xmpp/feature/notices"
 	"confab/xmpp/feature/upload"
 	"confab/xmpp/router"
+	"confab/xmpp/store"
 )
 
 // Admin is what the operations work on.
@@ -37,6 +38,7 @@ type Admin struct {
 	Data      string // the data folder
 	Directory *directory.Directory
 	Auth      *auth.Auth
+	State     store.DB
 	Archive   *archive.Archive
 	Rooms     *muc.Rooms
 	Uploads   *upload.Uploads
@@ -95,6 +97,7 @@ type Operation struct {
 	Name     string
 	Title    string // for people who choose from a list
 	Reach    Reach
+	AtDesk   bool // only for those at the command line
 	NeedLive bool // means nothing unless a server runs
 	Audited  bool // the audit log says who did it
 

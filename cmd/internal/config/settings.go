@@ -59,6 +59,7 @@ type TLS struct {
 type Web struct {
 	URL     string   `toml:"url" live:"yes" doc:"How clients reach listen.https, or the reverse proxy in front of listen.http: https://chat.example.com:5443. It goes into the addresses of files and into host-meta; all domains share it, and a certificate has to name its host. Empty: https, the user's mail domain, and the port of listen.https."`
 	Origins []string `toml:"origins" live:"yes" doc:"Web sites whose pages may log people in over WebSocket and BOSH: https://chat.example.com, https://*.example.com, or * for all. Logging in takes a password, no cookie, so a page gains nothing by being let in; * lets people use the web client of their choice."`
+	API     Switch   `toml:"api" live:"yes" doc:"on: programs that have a token, which 'confab token create' makes, can do over HTTP what the command line can, at /api/v1/."`
 	Proxies []string `toml:"proxies" live:"yes" doc:"Addresses and networks of reverse proxies: they are believed when they tell in X-Forwarded-For who asks. Their own X-Forwarded-Proto, if they send it, must say https."`
 }
 
@@ -179,7 +180,7 @@ func Default() *Settings {
 		Data:   DefaultData,
 		Listen: Listen{StartTLS: []string{":5222"}, TLS: []string{":5223"}, HTTPS: []string{":5443"}, HTTP: []string{}, Metrics: []string{}, Proxy: []string{}, Component: []string{"127.0.0.1:5347"}},
 		TLS:    TLS{Certificate: []string{"tls/cert.pem"}, Key: []string{"tls/key.pem"}},
-		Web:    Web{Origins: []string{"*"}, Proxies: []string{"127.0.0.0/8", "::1"}},
+		Web:    Web{API: Off, Origins: []string{"*"}, Proxies: []string{"127.0.0.0/8", "::1"}},
 		Upload: Upload{MaxFile: 100 * MiB, Quota: 5 * GiB},
 		Log:    Log{Level: "info", Format: "text"},
 		Roster: Roster{Domain: RosterAuto},

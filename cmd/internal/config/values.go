@@ -176,6 +176,17 @@ type LogFormat string
 
 func (f LogFormat) check() error { return oneOf(f, "text", "json") }
 
+// Switch is on or off.
+type Switch string
+
+// The positions of a switch.
+const (
+	On  Switch = "on"
+	Off Switch = "off"
+)
+
+func (s Switch) check() error { return oneOf(s, On, Off) }
+
 // RosterMode says who is in everybody's contact list.
 type RosterMode string
 

@@ -19,7 +19,7 @@ func (s *Server) routes() []feature.Route {
 			set := s.settings.Load().Limits
 			return int(set.StanzaBeforeLogin), int(set.Stanza)
 		},
-	}), web.HostMeta(s.webAddress))
+	}), web.HostMeta(s.webAddress), s.programs())
 }
 
 // origins are the web sites whose pages may connect.

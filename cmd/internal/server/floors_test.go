@@ -55,8 +55,10 @@ var arrows = []string{
 	"xmpp/feature/pep → xmpp/feature/pubsub",
 	"cmd/internal/admin → cmd/internal/config",
 	"cmd/internal/admin → cmd/internal/transfer",
+	"cmd/internal/api → cmd/internal/admin",
 	"cmd/internal/commands → cmd/internal/admin",
 	"cmd/internal/server → cmd/internal/admin",
+	"cmd/internal/server → cmd/internal/api",
 	"cmd/internal/server → cmd/internal/commands",
 	"cmd/internal/server → cmd/internal/config",
 }

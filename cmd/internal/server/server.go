@@ -186,7 +186,7 @@ func (s *Server) assemble() error {
 	s.metrics = s.newMetrics()
 	s.admin = &admin.Admin{
 		Data: set.Data, Directory: s.directory, Auth: s.auth, Archive: s.archive, Rooms: s.rooms, Uploads: s.uploads, Invites: s.invites, Clock: s.opts.Clock,
-		Portables: s.table.Portables(), Roster: s.roster, Notices: s.notices,
+		Portables: s.table.Portables(), Roster: s.roster, Notices: s.notices, State: s.state,
 		Audit: &admin.Audit{Path: set.AuditLog()},
 		Live: &admin.Live{
 			Router: s.router, Started: s.started, Version: s.opts.Version,
