@@ -299,18 +299,11 @@ func (w *walker) refill(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		list, rest := ix.merge(h, sp)
-		w.list = list
-		switch {
-		case !sp.backward:
+		list, rest := order(h, sp)
+		if w.list = list; sp.backward {
+			w.hi = rest.hi
+		} else {
 			w.lo = rest.lo
-			if rest.lo >= rest.hi {
-				w.lo = max(w.lo, w.upto+1)
-			}
-		default:
-			if w.hi = rest.hi; rest.lo >= rest.hi {
-				w.hi = w.lo
-			}
 		}
 		return nil
 	})

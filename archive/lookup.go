@@ -64,13 +64,8 @@ func (ix *indexed) find(ctx context.Context, w search.Wanted) (search.Hits, erro
 	return h, err
 }
 
-// changedIn returns the changed messages from lo up to, not including, hi.
-func (ix *indexed) changedIn(lo, hi uint64) []uint64 {
-	from, _ := slices.BinarySearch(ix.changed, lo)
-	to, _ := slices.BinarySearch(ix.changed, hi)
-	return ix.changed[from:max(from, to)]
-}
-
+// isChanged reports whether a message is not what it was when it was indexed. It has become less: nothing is found in it
+// that was not before.
 func (ix *indexed) isChanged(id uint64) bool {
 	_, ok := slices.BinarySearch(ix.changed, id)
 	return ok
@@ -143,7 +138,7 @@ func (s *paging) lookupOld(ctx context.Context, ix indexed, sp span) (ids []uint
 		if err != nil {
 			return nil, err
 		}
-		list, rest := ix.merge(h, sp)
+		list, rest := order(h, sp)
 		if ids, err = s.verify(ctx, ix, list, ids, sp.n); err != nil {
 			return nil, err
 		}
@@ -152,26 +147,23 @@ func (s *paging) lookupOld(ctx context.Context, ix indexed, sp span) (ids []uint
 	return ids, nil
 }
 
-// merge adds what has changed to what the index found in a span, in its direction, and returns what of the span is left.
-func (ix *indexed) merge(h search.Hits, sp span) (list []uint64, rest span) {
-	rest = sp
+// order puts what the index found in a span into its direction, and returns what of the span is left.
+func order(h search.Hits, sp span) (list []uint64, rest span) {
+	all := h.Total <= len(h.IDs)
 	switch {
-	case h.Total <= len(h.IDs):
-		rest.hi = rest.lo
+	case all && sp.backward:
+		sp.hi = sp.lo
+	case all:
+		sp.lo = sp.hi
 	case sp.backward:
-		rest.hi = h.IDs[0]
-		sp.lo = h.IDs[0]
+		sp.hi = h.IDs[0]
 	default:
-		rest.lo = h.IDs[len(h.IDs)-1] + 1
-		sp.hi = rest.lo
+		sp.lo = h.IDs[len(h.IDs)-1] + 1
 	}
-	list = append(h.IDs, ix.changedIn(sp.lo, sp.hi)...)
-	slices.Sort(list)
-	list = slices.Compact(list)
 	if sp.backward {
-		slices.Reverse(list)
+		slices.Reverse(h.IDs)
 	}
-	return list, rest
+	return h.IDs, sp
 }
 
 // verify appends those of a list to ids that are what the query asks for, until there are n.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -218,6 +220,67 @@ func TestLookupAmongMany(t *testing.T) {
 	}
 }
 
+// TestLookupOfFewAmongMany finds the few in one conversation among more than the index is asked for at once.
+func TestLookupOfFewAmongMany(t *testing.T) {
+	h := open(t, t.TempDir())
+	few := h.keep(message(alice, juliet, "lunch"), message(alice, juliet, "lunch"))
+	var batch []*Message
+	for range 3000 {
+		batch = append(batch, message(romeo, juliet, "lunch"))
+	}
+	h.keep(batch...)
+	few = append(few, h.keep(message(juliet, alice, "lunch"))...)
+	h.catchUp()
+	q := Query{Owner: juliet, With: jids[alice], Text: text("lunch")}
+	for _, sp := range []span{{0, maxID, false, 10}, {0, maxID, true, 10}, {0, maxID, true, 2}, {few[0] + 1, few[2], true, 2}} {
+		p := paging{a: h.Archive, q: &q, x: indexOf(juliet, q.With)}
+		var got []uint64
+		err := h.withIndex(t.Context(), func(ix indexed) (err error) {
+			got, err = p.lookup(t.Context(), ix, sp)
+			return err
+		})
+		var want []uint64
+		for _, id := range few {
+			if id >= sp.lo && id < sp.hi {
+				want = append(want, id)
+			}
+		}
+		if sp.backward {
+			slices.Reverse(want)
+		}
+		if want = want[:min(len(want), sp.n)]; err != nil || !slices.Equal(got, want) {
+			t.Errorf("%+v: %v, found %v, want %v", sp, err, got, want)
+		}
+	}
+}
+
+// TestAuditorAtTheEdge finds what is just before and just behind what the index has, also if that goes away meanwhile.
+func TestAuditorAtTheEdge(t *testing.T) {
+	for _, reset := range []bool{false, true} {
+		for _, reverse := range []bool{false, true} {
+			h := open(t, t.TempDir())
+			want := h.keep(message(romeo, juliet, "lunch"), message(romeo, juliet, "lunch"))
+			h.catchUp()
+			want = append(want, h.keep(message(romeo, juliet, "lunch"), message(romeo, juliet, "lunch"))...)
+			if reverse {
+				slices.Reverse(want)
+			}
+			for _, o := range []directory.ID{0, juliet} {
+				var got []uint64
+				_, err := h.audit().Search(t.Context(), Search{Owner: o, Text: text("lunch"), Reverse: reverse}, func(e *Entry) error {
+					if got = append(got, e.ID); reset && len(got) == 1 {
+						return h.index.Reset()
+					}
+					return nil
+				})
+				if err != nil || !slices.Equal(got, want) {
+					t.Errorf("reset %v, reverse %v, owner %d: %v, found %v, want %v", reset, reverse, o, err, got, want)
+				}
+			}
+		}
+	}
+}
+
 func TestFollowing(t *testing.T) {
 	h := open(t, t.TempDir())
 	state := func() IndexState {
@@ -342,19 +405,38 @@ func TestForeignIndex(t *testing.T) {
 			h.catchUp()
 		}
 	}
+}
 
+// TestOlderArchive has an archive put back that is older than its index.
+func TestOlderArchive(t *testing.T) {
 	h := open(t, t.TempDir())
 	h.keep(message(romeo, juliet, "one"))
 	h.catchUp()
-	h.checked.Store(false)
-	h.opened = h.Last() - 1 // as if the last message had come after the start
-	if got, _ := h.page(Query{Owner: juliet, Text: text("one")}); len(got) != 1 {
-		t.Errorf("found %v", got)
+	older := t.TempDir()
+	h = h.reopen()
+	if err := errors.Join(h.index.Close(), h.held.Close(), os.CopyFS(older, os.DirFS(h.dir)), os.RemoveAll(filepath.Join(older, "search"))); err != nil {
+		t.Fatal(err)
 	}
-	h.keep(message(romeo, juliet, "one"))
+	h = open(t, h.dir)
+	h.clock.Pass(time.Hour)
+	h.keep(message(romeo, juliet, "two"))
 	h.catchUp()
-	if got, _ := h.page(Query{Owner: juliet, Text: text("one")}); len(got) != 2 {
-		t.Errorf("found %v", got)
+	if err := errors.Join(h.index.Close(), os.CopyFS(filepath.Join(older, "search"), os.DirFS(filepath.Join(h.dir, "search")))); err != nil {
+		t.Fatal(err)
+	}
+	h = open(t, older)
+	h.clock.Pass(time.Minute)
+	h.keep(message(romeo, juliet, "three"))
+	for range 2 {
+		for query, n := range map[string]int{"one": 1, "two": 0, "three": 1} {
+			if got, r := h.page(Query{Owner: juliet, Text: text(query)}); len(got) != n || r.Count != n {
+				t.Errorf("%s: found %v, %+v", query, got, r)
+			}
+		}
+		h.catchUp()
+	}
+	if st, err := h.IndexState(t.Context()); err != nil || st.Documents != 2 {
+		t.Errorf("%+v, %v", st, err)
 	}
 }
 
