@@ -128,7 +128,7 @@ func (m *Rooms) Feature() feature.Feature {
 	return feature.Feature{
 		Name: "muc",
 		Implements: []feature.XEP{
-			feature.Implements(45, "1.35.5", feature.Complete, "without approval of registrations by admins"),
+			feature.Implements(45, "1.35.5", feature.Complete, ""),
 			feature.Implements(410, "1.1.0", feature.Complete, "answered by the service"),
 			feature.Implements(421, "1.0.1", feature.Complete, ""),
 			feature.Implements(425, "0.3.0", feature.Complete, "the auditor still finds what was said"),

@@ -8,7 +8,7 @@
 //
 // One's own devices and one's own server cannot be blocked: to block one's
 // domain is to block the people there. Aliases are blocked like anybody else;
-// who writes to an alias is not looked at.
+// who writes to an alias is not looked at. What it means in rooms, package muc says.
 package blocking
 
 import (
