@@ -158,7 +158,7 @@ func TestMistakes(t *testing.T) {
 	}{
 		"unknown key":      {file: "[log]\nlevle = 'info'\n", want: []string{"%s:2:1: there is no setting log.levle; did you mean log.level?"}},
 		"wrong table":      {file: "[log]\nretention = '40d'\n", want: []string{"%s:2:1: there is no setting log.retention; did you mean archive.retention?"}},
-		"unknown table":    {file: "[metrics]\nport = 1\n", want: []string{"there is no setting metrics; 'confab config sample' shows all there are"}},
+		"unknown table":    {file: "[federation]\nport = 1\n", want: []string{"there is no setting federation; 'confab config sample' shows all there are"}},
 		"two unknown keys": {file: "domian = ['a']\nfoo = 1\n", want: []string{"%s:1:1: there is no setting domian; did you mean domains?", "%s:2:1: there is no setting foo;"}},
 		"syntax":           {file: "domains = [\n", want: []string{"%s:"}},
 		"wrong type":       {file: "[listen]\nstarttls = ':5222'\n", want: []string{"%s:2:12: listen.starttls: the value has the wrong type; it looks like this: starttls = [\":5222\"]"}},

@@ -46,8 +46,10 @@ var arrows = []string{
 	"xmpp/component → xmpp/feature",
 	"xmpp/web → xmpp/feature",
 	"xmpp/web/websocket → xmpp/c2s",
+	"xmpp/web/websocket → xmpp/feature",
 	"xmpp/web/websocket → xmpp/web",
 	"xmpp/web/bosh → xmpp/c2s",
+	"xmpp/web/bosh → xmpp/feature",
 	"xmpp/web/bosh → xmpp/web",
 	"xmpp/feature/featuretest → xmpp/feature",
 	"muc → archive",
@@ -61,6 +63,7 @@ var arrows = []string{
 	"cmd/internal/server → cmd/internal/api",
 	"cmd/internal/server → cmd/internal/commands",
 	"cmd/internal/server → cmd/internal/config",
+	"cmd/internal/server → cmd/internal/metrics",
 }
 
 func floorOf(pkg string) (floor int, ok bool) {
