@@ -39,10 +39,13 @@ func invitation(i invite.Invitation) Invitation {
 
 // UserInvite makes an invitation. It takes the place of an earlier one for the
 // same address.
-var UserInvite = define(Operation{Name: "user invite", Audited: true}, func(c *call[None], p UserInviteParams) (Invitation, error) {
+var UserInvite = define(Operation{Name: "user invite", Title: "Invite somebody to make an account", Reach: OfDomain, Audited: true}, func(c *call[None], p UserInviteParams) (Invitation, error) {
 	local, domain, err := c.split(p.Address)
 	if err != nil {
 		return Invitation{}, err
+	}
+	if c.domain(domain) == nil {
+		return Invitation{}, c.notServed(domain)
 	}
 	i := invite.Invitation{
 		Domain: domain, Local: local, Reset: p.Reset, Name: p.Name, Groups: p.Groups, Hidden: p.Hidden, Admin: p.Admin, By: c.by,
@@ -70,8 +73,11 @@ type InvitationsListed struct {
 }
 
 // UserInvitations streams the invitations that are open, by address.
-var UserInvitations = define(Operation{Name: "user invitations"}, func(c *call[Invitation], _ None) (n InvitationsListed, err error) {
+var UserInvitations = define(Operation{Name: "user invitations", Title: "List open invitations", Reach: OfDomain}, func(c *call[Invitation], _ None) (n InvitationsListed, err error) {
 	for _, i := range c.Invites.List() {
+		if c.domain(i.Domain) == nil {
+			continue
+		}
 		if err := c.item(invitation(i)); err != nil {
 			return n, err
 		}
@@ -81,10 +87,13 @@ var UserInvitations = define(Operation{Name: "user invitations"}, func(c *call[I
 })
 
 // UserUninvite takes an invitation back.
-var UserUninvite = define(Operation{Name: "user uninvite", Audited: true}, func(c *call[None], p UserParams) (Invitation, error) {
+var UserUninvite = define(Operation{Name: "user uninvite", Title: "Take an invitation back", Reach: OfDomain, Audited: true}, func(c *call[None], p UserParams) (Invitation, error) {
 	local, domain, err := c.split(p.Address)
 	if err != nil {
 		return Invitation{}, err
+	}
+	if c.domain(domain) == nil {
+		return Invitation{}, c.notServed(domain)
 	}
 	j, err := c.Directory.LoginJID(domain, local)
 	if err != nil {

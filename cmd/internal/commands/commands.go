@@ -30,6 +30,7 @@ func New(operations func() *admin.Admin) feature.Feature {
 	for i := range service {
 		f.Commands = append(f.Commands, o.command(&service[i]))
 	}
+	f.Commands = append(f.Commands, o.command(&createAccount))
 	for _, name := range offered {
 		c := generic(admin.Named(name))
 		f.Commands = append(f.Commands, o.command(&c))

@@ -25,7 +25,7 @@ const (
 	nsXML     = "http://www.w3.org/XML/1998/namespace"
 
 	// nsDirectory is ours, for what the administrator's directory says of a user.
-	nsDirectory = "urn:x-confab:directory"
+	nsDirectory = "urn:confab:directory"
 )
 
 // Bounds of a file.

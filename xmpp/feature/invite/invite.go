@@ -6,9 +6,7 @@
 // §4.4): xmpp:bob@example.com?register;preauth=TOKEN for clients, which give it
 // to the server before they register (XEP-0445, XEP-0077), or that of a page
 // where a password is chosen in the browser, since many clients know nothing of
-// this. Who may make invitations is decided by whoever calls Invite: the
-// administrator at the command line, and by the ad-hoc command of XEP-0401
-// §4.4 the administrators of a domain.
+// this. Who may make invitations is decided by whoever calls Invite.
 //
 // Tokens have 130 random bits. Only their hash is kept, and whether a token was
 // never given out, was used, is too old or was taken back cannot be told apart.
@@ -144,7 +142,7 @@ func (v *Invites) Feature() feature.Feature {
 		Name: "invite",
 		Implements: []feature.XEP{
 			feature.Implements(379, "0.3.3", feature.Partial, "clients make and check the tokens, which are passed on"),
-			feature.Implements(401, "0.6.0", feature.Partial, "accounts only, and only by administrators who name the address"),
+			feature.Implements(401, "0.6.0", feature.Partial, "account creation, by administrators who name the address"),
 			feature.Implements(445, "0.2.0", feature.Complete, "for a new password, too"),
 		},
 		LoginFeatures: loginFeatures,
@@ -152,9 +150,8 @@ func (v *Invites) Feature() feature.Feature {
 			{Space: nsPreauth, Local: "preauth", Handle: v.preauth},
 			{Space: xmpp.NSRegister, Local: "query", Handle: v.register},
 		},
-		Commands: []feature.Command{v.command()},
-		Routes:   v.routes(),
-		Start:    v.start,
+		Routes: v.routes(),
+		Start:  v.start,
 	}
 }
 
