@@ -14,7 +14,7 @@ func (s *Server) routes() []feature.Route {
 	return slices.Concat(s.table.Routes(), []feature.Route{
 		websocket.Route(websocket.Options{Take: s.c2s.Take, Origins: s.origins, Clock: s.opts.Clock, Log: s.opts.Log}),
 	}, bosh.Routes(bosh.Options{
-		Take: s.c2s.Take, Origins: s.origins, Clock: s.opts.Clock, Log: s.opts.Log,
+		Take: s.c2s.Take, Origins: s.origins, Clock: s.opts.Clock,
 		Limits: func() (before, after int) {
 			set := s.settings.Load().Limits
 			return int(set.StanzaBeforeLogin), int(set.Stanza)

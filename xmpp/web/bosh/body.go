@@ -5,7 +5,7 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"errors"
-	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -164,14 +164,22 @@ func tagLength(b []byte) int {
 // declaration binds a prefix.
 type declaration struct{ prefix, text string }
 
-var declared = regexp.MustCompile(`[ \t\r\n]xmlns:([^= \t\r\n]+)[ \t\r\n]*=[ \t\r\n]*('[^']*'|"[^"]*")`)
-
-// declarations lists the prefixes that a tag binds.
+// declarations lists the prefixes that a start tag binds; the lexer took it.
 func declarations(tag []byte) (list []declaration) {
-	for _, m := range declared.FindAllSubmatch(tag, -1) {
-		list = append(list, declaration{string(m[1]), " xmlns:" + string(m[1]) + "=" + string(m[2])})
+	for rest := tag; ; {
+		before, after, ok := bytes.Cut(rest, []byte{'='})
+		if !ok {
+			return list
+		}
+		value := bytes.TrimLeft(after, " \t\r\n")
+		end := bytes.IndexByte(value[1:], value[0]) + 2
+		name := bytes.TrimRight(before, " \t\r\n")
+		name = name[bytes.LastIndexAny(name, " \t\r\n")+1:]
+		if prefix, ok := bytes.CutPrefix(name, []byte("xmlns:")); ok {
+			list = append(list, declaration{string(prefix), " " + string(name) + "=" + string(value[:end])})
+		}
+		rest = value[end:]
 	}
-	return list
 }
 
 // standalone is an element with the declarations from outside that it may need.
@@ -180,16 +188,18 @@ func declarations(tag []byte) (list []declaration) {
 func standalone(raw []byte, outer []declaration) []byte {
 	tag := raw[:tagLength(raw)]
 	name := bytes.IndexAny(tag, " \t\r\n/>")
+	own := declarations(tag)
 	b := append([]byte(nil), raw[:name]...)
 	for _, d := range outer {
-		if bytes.Contains(raw, []byte(d.prefix+":")) && !bytes.Contains(tag, []byte("xmlns:"+d.prefix)) {
+		hidden := slices.ContainsFunc(own, func(o declaration) bool { return o.prefix == d.prefix })
+		if !hidden && bytes.Contains(raw, []byte(d.prefix+":")) {
 			b = append(b, d.text...)
 		}
 	}
 	return append(b, raw[name:]...)
 }
 
-// opened tells whether a key is that before another in their sequence (§15.4).
+// opens tells whether a key is that before another in their sequence (§15.4).
 func opens(key, after string) bool {
 	sum := sha1.Sum([]byte(key))
 	return key != "" && strings.EqualFold(hex.EncodeToString(sum[:]), after)

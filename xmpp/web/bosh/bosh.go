@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
-	"log/slog"
 	"mime"
 	"net/http"
 	"regexp"
@@ -36,26 +35,33 @@ const (
 	// maxQueued bounds what has come and is not read, in bytes.
 	maxQueued = 8 << 20
 
-	// bodyTimeout is how long the body of a request may take to come.
-	bodyTimeout = 20 * time.Second
 	// maxSessions bounds the memory that all together take.
 	maxSessions = 50_000
 )
 
-// Options are what the door needs. All are required.
+// Options are what the door needs. All but BodyTimeout are required.
 type Options struct {
 	Take    func(c2s.Arrival) bool // what sessions are handed to
 	Origins func() web.Origins     // asked at each request
 	// Limits tells how large an element may be, before a login and after it; a
 	// request may have some of them.
 	Limits func() (before, after int)
-	Clock  xmpp.Clock
-	Log    *slog.Logger
+	// BodyTimeout is how long the body of a request may take to come; 0: 20 s.
+	BodyTimeout time.Duration
+	Clock       xmpp.Clock
 }
 
 // Routes is the door.
-func Routes(o Options) []feature.Route {
-	d := &door{Options: o, sessions: map[string]*session{}}
+func Routes(o Options) []feature.Route { return newDoor(o).routes() }
+
+func newDoor(o Options) *door {
+	if o.BodyTimeout == 0 {
+		o.BodyTimeout = 20 * time.Second
+	}
+	return &door{Options: o, sessions: map[string]*session{}}
+}
+
+func (d *door) routes() []feature.Route {
 	return []feature.Route{
 		{Pattern: "POST " + web.BOSHPath, Handler: http.HandlerFunc(d.post)},
 		{Pattern: "OPTIONS " + web.BOSHPath, Handler: http.HandlerFunc(d.options)},
@@ -87,18 +93,18 @@ func (d *door) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	deadlines := http.NewResponseController(w)
-	_ = deadlines.SetReadDeadline(time.Now().Add(bodyTimeout)) // a test's writer has none
+	_ = deadlines.SetReadDeadline(time.Now().Add(d.BodyTimeout)) // a test's writer has none
 	text, limit, err := d.read(r)
-	_ = deadlines.SetReadDeadline(time.Time{}) // or the connection would end while its request waits
-	if err != nil {
+	if err != nil { // the deadline stays: the rest of the body is not waited for either
+		w.Header().Set("Connection", "close")
 		if errors.Is(err, errTooLong) {
-			w.Header().Set("Connection", "close")
 			write(w, "", terminal(policyViolation, nil))
 		} else {
 			http.Error(w, "the request did not come whole", http.StatusRequestTimeout)
 		}
 		return
 	}
+	_ = deadlines.SetReadDeadline(time.Time{}) // or the connection would end while its request waits
 	b, err := parse(text, limit)
 	if err != nil {
 		write(w, "", terminal(badRequest, nil))

@@ -187,7 +187,7 @@ func (s *session) accept(q *request) bool {
 	switch {
 	case s.hold > 0:
 		q.timer = s.door.Clock.AfterFunc(s.wait, func() { s.waited(q) })
-	case s.wait > 0 && !q.empty():
+	case s.wait > 0 && q.unread > 0:
 		q.timer = s.door.Clock.AfterFunc(min(s.wait, promptly), func() { s.waited(q) })
 	default:
 		q.late = true
