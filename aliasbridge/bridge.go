@@ -128,7 +128,7 @@ func (b *Bridge) Feature() feature.Feature {
 		Implements: []feature.XEP{
 			feature.Implements(33, "1.2.2", feature.Partial, "who wrote to an alias: ofrom"),
 			feature.Implements(249, "1.2", feature.Partial, "the members of a room are invited to it"),
-			feature.Implements(506, "0.1.0", feature.Complete, "of aliases that are not everybody's to write to"),
+			feature.Implements(506, "0.1.0", feature.Complete, "of the server, and of aliases that are not everybody's to write to"),
 		},
 		Advertise: []feature.Advert{{Var: xmpp.NSVCard, Where: feature.Alias}},
 		Info:      b.info,

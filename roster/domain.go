@@ -36,7 +36,7 @@ func (r *Roster) reach(s *directory.Snapshot) reach {
 	case Groups:
 		return departments
 	case Auto:
-		if len(s.Users) > r.opts.AutoLimit {
+		if s.Listed > r.opts.AutoLimit { // who is in nobody's list does not make lists long
 			return departments
 		}
 	}

@@ -155,17 +155,27 @@ func TestSharedItems(t *testing.T) {
 // Auto is everybody up to a limit, and one's own groups beyond it; going over it
 // is a change like any other.
 func TestDomainGrowsOverTheLimit(t *testing.T) {
-	h := newHouse(t, Options{AutoLimit: 5})
+	h := newHouse(t, Options{AutoLimit: 4})
 	for _, name := range []string{"romeo", "juliet"} {
 		h.update(name+"@example.com", func(u *directory.User) { u.Groups = []string{"G"} })
 	}
 	romeo, bob := h.online("romeo@example.com/x"), h.online("bob@example.com/x")
 	romeo.quiet()
 	before, _ := func() (string, string) { romeo.Sends(get); return romeo.version() }()
+	// Who is in nobody's list does not count, and neither does carol, who is disabled.
+	if err := h.Directory.Add(context.Background(), directory.NewUser{Domain: "example.com", Local: "ghost", Hidden: true}); err != nil {
+		t.Fatal(err)
+	}
+	if romeo.hears(); h.Roster.Parted("example.com") {
+		t.Error("a hidden user was one too many")
+	}
 	if err := h.Directory.Add(context.Background(), directory.NewUser{Domain: "example.com", Local: "dave"}); err != nil {
 		t.Fatal(err)
 	}
 	got := romeo.heard()
+	if !h.Roster.Parted("example.com") || h.Roster.Parted("capulet.example") {
+		t.Error("it does not say that it changed")
+	}
 	for _, gone := range []string{"alice", "bob"} {
 		if !strings.Contains(got, "<item jid='"+gone+"@example.com' subscription='remove'/>") {
 			t.Errorf("%s stays: %s", gone, got)

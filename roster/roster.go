@@ -45,7 +45,7 @@ import (
 // Options are the settings of a Roster. The zero value will do.
 type Options struct {
 	Mode      Mode   // who is in people's lists by being on the same domain; "": Auto
-	AutoLimit int    // how many users a domain may have before Auto is Groups; 0: 1,000
+	AutoLimit int    // how many listed users a domain may have before Auto is Groups; 0: 1,000
 	Group     string // where colleagues stand who are in no group of the directory; "": Colleagues
 	Limits    Limits
 	Sources   []Source // besides the domain

@@ -22,6 +22,7 @@ type Domain struct {
 type Snapshot struct {
 	Revision uint64
 	Users    []*User // by localpart, not to be changed
+	Listed   int     // how many of them others may see: neither hidden nor disabled
 
 	log []Change // the latest changes, oldest first; grows by appending only
 }
@@ -112,7 +113,17 @@ func (s *Snapshot) with(edits []edit, domain string, keep int) *Snapshot {
 		next.Users = append(next.Users, u)
 	}
 	next.Users = append(next.Users, come...)
+	next.count()
 	return next
+}
+
+func (s *Snapshot) count() {
+	s.Listed = 0
+	for _, u := range s.Users {
+		if !u.Hidden && !u.Disabled {
+			s.Listed++
+		}
+	}
 }
 
 func byLocal(a, b *User) int { return strings.Compare(a.Local, b.Local) }

@@ -54,6 +54,7 @@ func (d *Directory) load(ctx context.Context) error {
 	for _, m := range d.domains {
 		s := &Snapshot{Users: users[m]}
 		slices.SortFunc(s.Users, byLocal)
+		s.count()
 		prefix := prefixChanges(m.Name())
 		err := d.walk(ctx, prefix, func(key, value []byte) error {
 			c, err := parseChange(binary.BigEndian.Uint64(key[len(prefix):]), value)

@@ -39,6 +39,7 @@ func (l *Loaded) check(problems *Error) {
 	l.checkWeb(bad)
 	l.checkComponents(bad)
 	l.checkCalls(bad)
+	l.checkAbout(bad)
 	if len(l.TLS.Certificate) == 0 {
 		bad("tls.certificate", "the list is empty; name a PEM file")
 	}

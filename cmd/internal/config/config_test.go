@@ -129,6 +129,8 @@ func TestEverySettingFromTextForm(t *testing.T) {
 	s.Listen.TLS = []string{}
 	s.Web.URL = "https://chat.example.com"
 	s.Proxy.Host = "files.example.com"
+	s.Contact.Status = []string{"https://status.example.com"}
+	s.Policy.Terms, s.Policy.Info = "https://example.com/terms", "Ask us, we tell"
 	s.Data = t.TempDir()
 	var src Source
 	for _, f := range Fields(s) {

@@ -34,6 +34,8 @@ type Settings struct {
 	Components Components `toml:"components" doc:"Programs that bring domains of their own into the server: bridges to other networks, push services, bots (XEP-0114). They connect to listen.component."`
 	Calls      Calls      `toml:"calls" doc:"Servers that clients need for audio and video calls. confab carries no calls itself; it tells clients of a TURN server such as coturn, with credentials that expire (XEP-0215)."`
 	Proxy      Proxy      `toml:"proxy" doc:"Files between two clients that cannot reach one another, for old clients (XEP-0065). Newer ones upload files. It is there if listen.proxy is."`
+	Contact    Contact    `toml:"contact" doc:"Whom to write to, as clients show it (XEP-0157): lists of addresses, each a URI. All domains share them."`
+	Policy     Policy     `toml:"policy" doc:"What becomes of people's data, as clients show it (XEP-0504), besides archive.retention. All domains share it."`
 	Limits     Limits     `toml:"limits" doc:"What one peer may cost. The defaults suit a server of some thousand people."`
 	Store      Store      `toml:"store" doc:"The databases."`
 }
@@ -77,7 +79,7 @@ type Log struct {
 
 // Roster holds the rules for contact lists.
 type Roster struct {
-	Domain RosterMode `toml:"domain" doc:"Who is in everybody's contact list: all of the domain, one's own groups, or nobody (off: people add one another). auto is all up to 1,000 users on the domain, and groups above."`
+	Domain RosterMode `toml:"domain" doc:"Who is in everybody's contact list: all of the domain, one's own groups, or nobody (off: people add one another). auto is all up to 1,000 listed users on the domain, and groups above."`
 }
 
 // Rooms holds the rules for rooms that people make.
@@ -193,6 +195,8 @@ func Default() *Settings {
 		Components: Components{Accept: []Component{}},
 		Calls:      Calls{Servers: []CallServer{}},
 		Proxy:      Proxy{Rate: 8 * MiB, Streams: 10},
+		Contact:    Contact{Admin: []string{}, Abuse: []string{}, Feedback: []string{}, Sales: []string{}, Security: []string{}, Status: []string{}, Support: []string{}},
+		Policy:     Policy{Access: []string{"admins"}, AtRest: Off},
 		Limits: Limits{
 			StanzaBeforeLogin: 10 * KiB,
 			Stanza:            256 * KiB,

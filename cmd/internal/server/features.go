@@ -85,6 +85,7 @@ func (s *Server) features() []feature.Feature {
 		entitytime.New(),
 		lastactivity.New(lastactivity.Options{MaySee: contacts.MaySee}),
 		s.notices.Feature(),
+		s.about(),
 		commands.New(func() *admin.Admin { return s.admin }),
 		adhoc.New(adhoc.Options{}),
 	}
