@@ -120,19 +120,29 @@ func (p *PubSub) mayFind(at *site, s *shape, bare xmpp.JID) error {
 // model asks for.
 func (p *PubSub) related(at *site, s *shape, bare xmpp.JID) error {
 	sees := false
-	for _, j := range at.owners(s) {
-		owner := p.host.Directory.User(j)
-		if owner == nil || !p.opts.MaySee(owner.ID, bare) {
-			continue
-		}
-		if sees = true; s.Config.Access == Presence || p.inGroup(owner.ID, s, bare) {
+	if at.user != nil {
+		if p.isRelated(at.user, s, bare, &sees) {
 			return nil
+		}
+	} else {
+		for _, j := range at.owners(s) {
+			if u := p.host.Directory.User(j); u != nil && p.isRelated(u, s, bare, &sees) {
+				return nil
+			}
 		}
 	}
 	if !sees {
 		return Refusal(xmpp.NotAuthorized, "presence-subscription-required", "")
 	}
 	return Refusal(xmpp.NotAuthorized, "not-in-roster-group", "")
+}
+
+func (p *PubSub) isRelated(owner *directory.User, s *shape, bare xmpp.JID, sees *bool) bool {
+	if !p.opts.MaySee(owner.ID, bare) {
+		return false
+	}
+	*sees = true
+	return s.Config.Access == Presence || p.inGroup(owner.ID, s, bare)
 }
 
 func (p *PubSub) inGroup(owner directory.ID, s *shape, who xmpp.JID) bool {

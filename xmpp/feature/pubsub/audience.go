@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"maps"
 	"slices"
 	"sync"
 
@@ -36,6 +37,7 @@ type audience struct {
 	clients  map[*router.Session]*Client
 	interest map[string]map[*Client]struct{} // by node
 	holders  map[string]map[*home]struct{}   // by node: who has a last item there
+	lists    map[string][]*home              // the same as lists, as far as they have been asked for
 
 	pace pacer
 }
@@ -53,7 +55,7 @@ func (p *PubSub) audience(domain string) *audience {
 	if x = p.audiences[domain]; x == nil {
 		x = &audience{
 			clients:  map[*router.Session]*Client{},
-			interest: map[string]map[*Client]struct{}{}, holders: map[string]map[*home]struct{}{},
+			interest: map[string]map[*Client]struct{}{}, holders: map[string]map[*home]struct{}{}, lists: map[string][]*home{},
 		}
 		x.pace.p = p
 		p.audiences[domain] = x
@@ -127,6 +129,10 @@ func (x *audience) learn(cl *Client, key capsKey, c *capabilities) (added []stri
 func (x *audience) holds(h *home, name string, has bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if _, had := x.holders[name][h]; had == has {
+		return
+	}
+	delete(x.lists, name)
 	if has {
 		insert(x.holders, name, h)
 	} else {
@@ -134,14 +140,29 @@ func (x *audience) holds(h *home, name string, has bool) {
 	}
 }
 
-// holding appends the accounts that have a last item in nodes of a name.
-func (x *audience) holding(dst []place, name string) []place {
+// holding returns the accounts that have a last item in nodes of a name. The list
+// is one for all who ask, until it changes.
+func (x *audience) holding(name string) []*home {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	list, ok := x.lists[name]
+	if !ok {
+		list = slices.Collect(maps.Keys(x.holders[name]))
+		x.lists[name] = list
+	}
+	return list
+}
+
+// holdingOf returns those of some accounts that have a last item in nodes of a name.
+func (x *audience) holdingOf(some []*home, name string) (list []*home) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	for h := range x.holders[name] {
-		dst = append(dst, place{h, name})
+	for _, h := range some {
+		if _, has := x.holders[name][h]; has {
+			list = append(list, h)
+		}
 	}
-	return dst
+	return list
 }
 
 // drop forgets an account that is deleted.
@@ -151,6 +172,7 @@ func (x *audience) drop(id directory.ID) {
 	for name, all := range x.holders {
 		for h := range all {
 			if h.id == id {
+				delete(x.lists, name)
 				remove(x.holders, name, h)
 			}
 		}

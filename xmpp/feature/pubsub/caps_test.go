@@ -112,3 +112,17 @@ func FuzzVerification(f *testing.F) {
 		}
 	})
 }
+
+func FuzzItem(f *testing.F) {
+	it := Item{ID: "1", Publisher: "romeo@example.com", Payload: []byte("<x/>")}
+	f.Add(it.encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		it, err := decodeItem(itemKey(1, 2, 3), b)
+		if err != nil {
+			return
+		}
+		if it.seq != 3 || string(it.encode()) != string(b) {
+			t.Errorf("%x became %x", b, it.encode())
+		}
+	})
+}

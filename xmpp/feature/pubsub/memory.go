@@ -61,15 +61,18 @@ type lastItem struct {
 	bytes []byte // the notification, without 'to'
 }
 
+func (l *lastItem) same(o *lastItem) bool { return l != nil && o != nil && l.seq == o.seq }
+
 // maxRemembered is the largest payload that stays in memory, in bytes.
 const maxRemembered = 4 << 10
 
 // state is a node as a transaction left it. record is nil if it is gone.
 type state struct {
-	name   string
-	record *nodeRecord
-	last   *lastItem
-	people map[string]person // those who have changed
+	name       string
+	record     *nodeRecord
+	configured bool // anew
+	last       *lastItem
+	people     map[string]person // those who have changed
 }
 
 // readLast reads the last item of a node, nil if it need not be known.
@@ -222,7 +225,9 @@ func (p *PubSub) apply(h *home, o *outcome) {
 			delete(h.nodes, s.name)
 		} else {
 			n.shape = &shape{Config: s.record.Config, creator: s.record.Creator, people: people}
-			n.last, n.changed = s.last, turn
+			if s.configured || !n.last.same(s.last) {
+				n.last, n.changed = s.last, turn
+			}
 			h.nodes[s.name] = n
 		}
 		if here && !h.isService() {

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"confab/xmpp"
 	"confab/xmpp/router"
 )
 
@@ -22,8 +23,33 @@ const (
 // job is the last items that a client is still to get.
 type job struct {
 	client *Client
-	nodes  []place
+	parts  []part
 	since  uint64 // registry.turn when it began: newer items are told of anyway
+}
+
+// part is the nodes of one name at some homes. The list may be others', too.
+type part struct {
+	node  string
+	homes []*home
+}
+
+func (j *job) add(node string, homes []*home) {
+	if len(homes) > 0 {
+		j.parts = append(j.parts, part{node, homes})
+	}
+}
+
+// next takes the next node.
+func (j *job) next() (at place, ok bool) {
+	if len(j.parts) == 0 {
+		return at, false
+	}
+	p := &j.parts[0]
+	at = place{p.homes[0], p.node}
+	if p.homes = p.homes[1:]; len(p.homes) == 0 {
+		j.parts = j.parts[1:]
+	}
+	return at, true
 }
 
 // pacer sends the last items of a domain.
@@ -54,17 +80,41 @@ func (p *PubSub) lasts(cl *Client, nodes []string) {
 		p.hooks.Wanted(&out, cl, nodes)
 	}
 	out.Flush()
-	x := p.audience(cl.jid.Domain())
+	x, some := p.audience(cl.jid.Domain()), p.seen(cl)
 	for _, name := range nodes {
-		j.nodes = x.holding(j.nodes, name)
+		if some == nil {
+			j.add(name, x.holding(name))
+		} else {
+			j.add(name, x.holdingOf(some, name))
+		}
 	}
-	j.nodes = slices.DeleteFunc(j.nodes, func(at place) bool { return at.home == own })
-	if len(j.nodes) > 0 {
-		x.pace.add(j)
+	x.pace.add(j)
+}
+
+// seen returns the accounts that a client may see more of than others, nil if
+// that may be all.
+func (p *PubSub) seen(cl *Client) []*home {
+	u := p.host.Directory.ByID(cl.user)
+	if u == nil || p.opts.Seen == nil {
+		return nil
 	}
+	ids, everyone := p.opts.Seen(u)
+	if everyone {
+		return nil
+	}
+	some := make([]*home, 0, len(ids))
+	for _, id := range ids {
+		if h := p.known(id); h != nil {
+			some = append(some, h)
+		}
+	}
+	return some
 }
 
 func (c *pacer) add(j *job) {
+	if len(j.parts) == 0 {
+		return
+	}
 	c.mu.Lock()
 	c.jobs = append(c.jobs, j)
 	work := !c.busy
@@ -115,7 +165,7 @@ func (c *pacer) give(j *job) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case len(j.nodes) == 0 || !j.client.session.Alive():
+	case len(j.parts) == 0 || !j.client.session.Alive():
 	case !j.client.session.Connected():
 		c.parked = append(c.parked, j)
 	default:
@@ -155,11 +205,13 @@ func (c *pacer) serve(j *job, most, looks int) (sent, seen int) {
 		return 0, 0
 	}
 	var out router.Batch
-	for len(j.nodes) > 0 && sent < most && seen < looks {
-		at := j.nodes[0]
-		j.nodes = j.nodes[1:]
+	for sent < most && seen < looks {
+		at, ok := j.next()
+		if !ok {
+			break
+		}
 		seen++
-		if c.p.sendLast(&out, j, at) {
+		if at.home.id != j.client.user && c.p.sendLast(&out, j, at) { // his own he has
 			sent++
 		}
 	}
@@ -192,6 +244,9 @@ func (p *PubSub) sendLast(out *router.Batch, j *job, where place) bool {
 	if message == nil {
 		return false
 	}
-	j.client.session.Send(out, appendTo(nil, message, to))
+	buf := xmpp.GetBuffer()
+	*buf = appendTo((*buf)[:0], message, to)
+	j.client.session.Send(out, *buf)
+	xmpp.PutBuffer(buf)
 	return true
 }

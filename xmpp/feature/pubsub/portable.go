@@ -178,7 +178,7 @@ func (t *Transaction) importConfig(n *touched, f *form.Form) error {
 	if err := t.p.alone(t.home, n.name, &c); err != nil {
 		return err
 	}
-	n.Config, n.dirty = c, true
+	n.Config, n.dirty, n.configured = c, true, true
 	return nil
 }
 

@@ -39,6 +39,10 @@ import (
 type Options struct {
 	// MaySee reports whether a contact is sent the presence of a user.
 	MaySee func(owner directory.ID, contact xmpp.JID) bool
+	// Seen returns the users whose presence a user gets, or more of them; everyone
+	// says that it may be all of the domain, who are not listed then. It spares
+	// looking at all others whenever somebody comes online; nil: it is everyone.
+	Seen func(viewer *directory.User) (seen []directory.ID, everyone bool)
 	// Groups returns the groups in which a user has a contact, for nodes of the
 	// access model roster; nil: nobody is in any.
 	Groups func(owner directory.ID, contact xmpp.JID) []string
@@ -161,20 +165,20 @@ func (p *PubSub) came(s *router.Session, k capsKey, says bool) {
 func (p *PubSub) arrived(cl *Client) {
 	bare := cl.jid.Bare()
 	j := &job{client: cl, since: p.turn.Load()}
+	var shared []place
 	for _, at := range p.people.of(bare) {
 		if at.home.isService() {
-			j.nodes = append(j.nodes, at)
+			shared = append(shared, at)
+			j.add(at.node, []*home{at.home})
 		}
 	}
 	var out router.Batch
-	p.remind(&out, cl, j.nodes)
+	p.remind(&out, cl, shared)
 	if own := p.known(cl.user); own != nil {
 		p.remind(&out, cl, own.places())
 	}
 	out.Flush()
-	if len(j.nodes) > 0 {
-		p.audience(cl.jid.Domain()).pace.add(j)
-	}
+	p.audience(cl.jid.Domain()).pace.add(j)
 }
 
 // learned takes note of what a client wants to be told of, and tells it.

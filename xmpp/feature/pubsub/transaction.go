@@ -36,6 +36,7 @@ type touched struct {
 	*nodeRecord // nil: there is none
 	name        string
 	dirty       bool
+	configured  bool // anew
 	existed     bool
 	people      map[string]person // those who have changed
 }
@@ -217,7 +218,7 @@ func (t *Transaction) create(name string, c Config, creator directory.ID) (*touc
 		return nil, err
 	}
 	n.nodeRecord = &nodeRecord{Num: h.Next, Creator: creator, Created: t.now.Unix(), Config: c}
-	n.dirty = true
+	n.dirty, n.configured = true, true
 	if t.home.isService() {
 		owner := t.p.host.Directory.ByID(creator)
 		if owner == nil {
@@ -325,7 +326,7 @@ func (t *Transaction) configure(name string, f *form.Form) error {
 	if err := t.p.alone(t.home, name, &c); err != nil {
 		return err
 	}
-	n.Config, n.dirty = c, true
+	n.Config, n.dirty, n.configured = c, true, true
 	if c.Transient && n.Items > 0 {
 		if err := t.clear(n); err != nil {
 			return err
@@ -409,7 +410,7 @@ func (t *Transaction) say(n *touched, ev Event) {
 // save writes the records, and notes what is to be known in memory.
 func (t *Transaction) save() error {
 	for name, n := range t.nodes {
-		st := state{name: name, record: n.nodeRecord, people: n.people}
+		st := state{name: name, record: n.nodeRecord, configured: n.configured}
 		switch {
 		case n.nodeRecord != nil && n.dirty:
 			if err := put(t.tx, spaceNodes, nodeKey(t.home.id, name), n.nodeRecord); err != nil {
