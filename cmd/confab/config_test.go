@@ -53,6 +53,29 @@ _xmpp-client._tcp.xn--bcher-kva.example. 3600 IN SRV 10 0 5222 chat.example.com.
 	}
 }
 
+func TestConfigHostMeta(t *testing.T) {
+	c := newCLI(t)
+	c.env = []string{"CONFAB_DATA=" + c.dir, "CONFAB_DOMAINS=example.com,bücher.example"}
+	got := c.ok("", "config", "host-meta")
+	for _, want := range []string{
+		"# https://xn--bcher-kva.example/.well-known/host-meta.json ",
+		"  <Link rel='urn:xmpp:alt-connections:websocket' href='wss://example.com:5443/xmpp-websocket'/>\n",
+		`"href": "https://xn--bcher-kva.example:5443/http-bind"`,
+		"proxy_pass https://example.com:5443;",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %s in\n%s", want, got)
+		}
+	}
+	got = c.ok("", "config", "host-meta", "--web-url", "https://chat.example.com")
+	if strings.Count(got, "wss://chat.example.com/xmpp-websocket") != 2 || !strings.Contains(got, "# https://xn--bcher-kva.example/.well-known/host-meta ") {
+		t.Errorf("got\n%s", got)
+	}
+	if r := c.run("", "config", "host-meta", "--listen-https", "off"); r.code == exitOK || !strings.Contains(r.err, "listen.https") {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestConfigCheck(t *testing.T) {
 	c := initialized(t)
 	r := c.run("", "config", "check")

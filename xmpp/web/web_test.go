@@ -99,6 +99,11 @@ func (h *house) get(t *testing.T, url string, header ...string) (*http.Response,
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])
 	}
+	return h.do(t, r)
+}
+
+func (h *house) do(t *testing.T, r *http.Request) (*http.Response, string) {
+	t.Helper()
 	answer, err := h.client(false).Do(r)
 	if err != nil {
 		t.Fatal(err)
