@@ -3,19 +3,22 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/xml"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
+	ws "github.com/coder/websocket"
 	"mellium.im/sasl"
+	"mellium.im/xmlstream"
 	mxmpp "mellium.im/xmpp"
 	mjid "mellium.im/xmpp/jid"
 	mstanza "mellium.im/xmpp/stanza"
 	"mellium.im/xmpp/websocket"
-	"mellium.im/xmlstream"
 
 	"confab/cmd/internal/dialogue"
 )
@@ -82,5 +85,67 @@ func TestIndependentWebSocketClient(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Behind a proxy there is no channel to bind to, and wrong passwords are counted
+// by who is behind the proxy. Without a proxy there is nothing without TLS.
+func TestLoginsBehindProxy(t *testing.T) {
+	w := startWorld(t, dialogue.Scene{
+		Domains: []dialogue.Domain{{Name: "example.com", Users: []dialogue.User{{Local: "romeo", Password: "pw-romeo"}}}},
+		Settings: []dialogue.Setting{{Key: "listen.http", Value: "127.0.0.1:0"}, {Key: "limits.login_failures", Value: "2"},
+			{Key: "web.url", Value: "https://chat.example.com"}, {Key: "web.proxies", Value: "127.0.0.1"}},
+	}).(*world)
+	url := "ws://" + w.server.Listening()["http"][0] + "/xmpp-websocket"
+	login := func(from, password string) (features, answer string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		c, _, err := ws.Dial(ctx, url, &ws.DialOptions{Subprotocols: []string{"xmpp"}, HTTPHeader: http.Header{"X-Forwarded-For": {from}, "X-Forwarded-Proto": {"https"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.CloseNow()
+		auth := base64.StdEncoding.EncodeToString([]byte("\x00romeo\x00" + password))
+		for _, text := range []string{
+			"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='example.com' version='1.0'/>",
+			"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>" + auth + "</auth>",
+		} {
+			if err := c.Write(ctx, ws.MessageText, []byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var heard []string
+		for range 3 {
+			_, b, err := c.Read(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			heard = append(heard, string(b))
+		}
+		return heard[1], heard[2]
+	}
+	for _, test := range []struct{ from, password, want string }{
+		{"198.51.100.7", "wrong", "<not-authorized/>"},
+		{"198.51.100.7", "wrong", "<not-authorized/>"},
+		{"198.51.100.7", "pw-romeo", "<temporary-auth-failure/>"},
+		{"10.0.0.1, 198.51.100.7", "pw-romeo", "<temporary-auth-failure/>"},
+		{"198.51.100.8", "pw-romeo", "<success "},
+	} {
+		features, answer := login(test.from, test.password)
+		if strings.Contains(features, "-PLUS") || strings.Contains(features, "channel-binding") || !strings.Contains(features, "<mechanism>SCRAM-SHA-256</mechanism>") {
+			t.Errorf("%s was offered %s", test.from, features)
+		}
+		if !strings.Contains(answer, test.want) {
+			t.Errorf("%s heard %s", test.from, answer)
+		}
+	}
+	w.settings.Flags["web-proxies"] = "192.0.2.1"
+	if _, err := w.server.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, answer, err := ws.Dial(t.Context(), url, &ws.DialOptions{Subprotocols: []string{"xmpp"}, HTTPHeader: http.Header{"X-Forwarded-Proto": {"https"}}})
+	if err == nil || answer.StatusCode != http.StatusForbidden {
+		t.Error("somebody who is no proxy was let in")
 	}
 }

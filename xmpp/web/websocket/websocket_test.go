@@ -195,6 +195,9 @@ func TestBinaryFrame(t *testing.T) {
 	if got := h.hear(c); got != "<close xmlns='"+xmpp.NSFraming+"'/>" {
 		t.Error(got)
 	}
+	if _, _, err := c.Read(t.Context()); ws.CloseStatus(err) != ws.StatusNormalClosure {
+		t.Error(err)
+	}
 	h.end()
 }
 
