@@ -14,6 +14,7 @@ import traceback
 sys.dont_write_bytecode = True
 
 import slixmpp_account
+import slixmpp_admin
 import slixmpp_aliases
 import slixmpp_component
 import slixmpp_rooms
@@ -136,7 +137,7 @@ async def history():
 
 CHECKS = [login_over_starttls, login_over_direct_tls, wrong_password, domain_roster, presence, chat,
           carbons, resumption, history, *slixmpp_aliases.CHECKS, *slixmpp_account.CHECKS, *slixmpp_rooms.CHECKS,
-          *slixmpp_component.CHECKS]
+          *slixmpp_component.CHECKS, *slixmpp_admin.CHECKS]
 
 
 async def close_all():

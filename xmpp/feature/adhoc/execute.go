@@ -81,12 +81,28 @@ func isLanguage(s string) bool {
 	return true
 }
 
-// command answers a <command/>.
+// command answers a <command/>. An error says to what, as in the examples of
+// the specification (§3.7); COMPAT(slixmpp 1.8), which finds the execution by it.
 func (e *engine) command(q *feature.Query, dst []byte) ([]byte, error) {
 	r, err := parse(q.Payload.Node())
-	if err != nil {
-		return nil, err
+	if err == nil {
+		dst, err = e.answer(q, r, dst)
 	}
+	var refused *xmpp.Error
+	if !errors.As(err, &refused) {
+		return dst, err
+	}
+	told := *refused
+	told.Payload = append([]byte("<command xmlns='"), xmpp.NSCommands+"'"...)
+	told.Payload = xmpp.AppendAttr(told.Payload, "node", r.node)
+	if r.hasID {
+		told.Payload = xmpp.AppendAttr(told.Payload, "sessionid", r.id)
+	}
+	told.Payload = append(told.Payload, "/>"...)
+	return nil, &told
+}
+
+func (e *engine) answer(q *feature.Query, r request, dst []byte) ([]byte, error) {
 	if lang := string(q.Stanza.Lang); lang != "" && !isLanguage(lang) {
 		return nil, refusal("bad-locale", "this is no language")
 	}
