@@ -1,6 +1,9 @@
 """What clients keep on their accounts, and tell one another about themselves."""
 import asyncio
 import hashlib
+import json
+import os
+import subprocess
 
 from slixmpp.plugins.xep_0048.stanza import Bookmarks
 from slixmpp.plugins.xep_0084.stanza import MetaData
@@ -286,5 +289,38 @@ async def change_of_password():
     await is_refused("not-allowed", carol["xep_0077"].cancel_registration(jid=DOMAIN))
 
 
-CHECKS = [blocking, private_xml, vcard, avatar_of_today, avatar_of_old, bookmarks, personal_events, nodes,
+async def directory_search():
+    """People are found by a form, for "chat with…" on domains with too many people for a contact list."""
+    alice = await Client("alice", plugins=["xep_0055"]).come_online()
+    await has_features(alice, "search." + DOMAIN, {"jabber:iq:search"})
+    form = await alice.make_iq_get(queryxmlns="jabber:iq:search", ito="search." + DOMAIN).send()
+    check({"first", "last", "nick"} <= set(form["search"]["form"].get_fields()), "the form asks for something else")
+    ask = alice["xep_0055"].make_search_iq(ito="search." + DOMAIN)
+    ask["search"]["form"].add_field("last", value="bak*")
+    found = (await ask.send())["search"]["form"].get_items()
+    same([dict(row)["jid"] for row in found], [bare("bob")], "who was found")
+
+
+async def invited():
+    """Somebody who was invited makes the account with a token, chooses the password and is in."""
+    made = subprocess.run([os.environ["CONFAB"], "user", "invite", "erin", "--json"], check=True, capture_output=True)
+    token = json.loads(made.stdout)["uri"].split("preauth=")[1]
+    erin = Client("erin", password="chosen", plugins=["xep_0077"])
+
+    async def register(_):
+        proof = erin.make_iq_set(ito=DOMAIN)
+        proof.append(ET.Element("{urn:xmpp:pars:0}preauth", token=token))
+        await proof.send()
+        account = erin.make_iq_set(ito=DOMAIN)
+        account["register"]["username"], account["register"]["password"] = "erin", "chosen"
+        await account.send()
+
+    erin._always_send_everything = True  # slixmpp 1.8 holds other requests back before login, such as the token
+    erin.add_event_handler("register", register)
+    await erin.log_in()
+    await erin.leave()
+    subprocess.run([os.environ["CONFAB"], "user", "delete", "erin", "--yes"], check=True, capture_output=True)
+
+
+CHECKS = [directory_search, invited, blocking, private_xml, vcard, avatar_of_today, avatar_of_old, bookmarks, personal_events, nodes,
           client_state, last_activity, change_of_password]
