@@ -101,10 +101,22 @@ func (db *DB) commitLoop() {
 			<-db.wake
 			continue
 		}
+		began := time.Now()
 		n := copy(queue, db.commitGroup(queue))
 		clear(queue[n:])
 		queue = queue[:n]
+		if n == 0 && db.crowded {
+			time.Sleep(db.opts.Gather - time.Since(began))
+		}
 	}
+}
+
+// busy reports whether Updates have come while a commit was under way. It is asked before those of that commit are let go:
+// one caller who comes back at once is no crowd.
+func (db *DB) busy() bool {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return len(db.pending) > 0 && !db.closed
 }
 
 // group is the work of one commit.
@@ -202,6 +214,7 @@ func (g *group) finish() {
 	if g.err == nil && len(g.ok) > 0 && g.db.record.Len() > 0 {
 		g.commit()
 	}
+	g.db.crowded = g.db.busy()
 	g.end(false)
 	if g.err != nil {
 		g.db.stats.failed.Add(uint64(len(g.ok)))
@@ -230,7 +243,11 @@ func (g *group) commit() {
 		snap := g.tx.snap
 		g.end(true)
 		g.db.advance(snap)
-		g.db.stats.committed(len(g.ok), n, time.Since(start))
+		took := time.Since(start)
+		g.db.stats.committed(len(g.ok), n, took)
+		if g.db.opts.Committed != nil {
+			g.db.opts.Committed(len(g.ok), took)
+		}
 		return
 	}
 	g.err = fmt.Errorf("store: commit: %w", err)
