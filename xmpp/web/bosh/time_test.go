@@ -1,6 +1,7 @@
 package bosh
 
 import (
+	"context"
 	"crypto/sha1"
 	"encoding/hex"
 	"io"
@@ -43,19 +44,18 @@ func TestGone(t *testing.T) {
 	h := open(t)
 	c := h.create("")
 	c.rid++
-	r, err := http.NewRequest("POST", h.http.URL+web.BOSHPath, strings.NewReader(c.body(c.rid, "", "<silence/>")))
+	ctx, stop := context.WithCancel(t.Context())
+	r, err := http.NewRequestWithContext(ctx, "POST", h.http.URL+web.BOSHPath, strings.NewReader(c.body(c.rid, "", "<silence/>")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := make(chan struct{})
-	r.Cancel = stop
 	failed := make(chan error)
 	go func() {
 		_, err := http.DefaultClient.Do(r)
 		failed <- err
 	}()
 	h.hears("silence")
-	close(stop)
+	stop()
 	if <-failed == nil {
 		t.Fatal("the request was not given up")
 	}
