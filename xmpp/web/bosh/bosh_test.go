@@ -147,7 +147,12 @@ func TestSlowBody(t *testing.T) {
 }
 
 func TestBothWays(t *testing.T) {
-	h := open(t)
+	for _, origin := range []string{"", overHTTP2} {
+		testBothWays(t, open(t, origin))
+	}
+}
+
+func testBothWays(t *testing.T, h *house) {
 	c := h.create("")
 	got := c.ask("xmlns:p='urn:example:p'", "<message to='a'><body>1</body></message>\n<message xmlns='jabber:client' id='2'><p:x/></message>")
 	want := "<message xmlns='jabber:client' to='a'><body>1</body></message>"

@@ -17,12 +17,16 @@ import (
 	"confab/xmpp/xmpptest"
 )
 
+// overHTTP2 in place of an origin has the house speak HTTP/2, as browsers do.
+const overHTTP2 = "https://http2.example"
+
 // house is a door with somebody behind it who says hello, sends back what he gets,
 // and answers <quit/> by an error.
 type house struct {
 	t     *testing.T
 	door  *door
 	http  *httptest.Server
+	user  *http.Client
 	clock xmpptest.Clock
 	heard chan string       // the local name of each element that came
 	ended chan error        // how a stream ended
@@ -50,7 +54,13 @@ func open(t *testing.T, origins ...string) *house {
 	for _, r := range h.door.routes() {
 		mux.Handle(r.Pattern, r.Handler)
 	}
-	h.http = httptest.NewServer(mux)
+	h.http = httptest.NewUnstartedServer(mux)
+	if h.http.EnableHTTP2 = len(origins) == 1 && origins[0] == overHTTP2; h.http.EnableHTTP2 {
+		h.http.StartTLS()
+	} else {
+		h.http.Start()
+	}
+	h.user = h.http.Client()
 	t.Cleanup(func() {
 		for _, s := range h.sessions() {
 			s.Close()
@@ -108,7 +118,7 @@ func (h *house) post(text string, header ...string) (status int, answer string, 
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	a, err := http.DefaultClient.Do(r)
+	a, err := h.user.Do(r)
 	if err != nil {
 		h.t.Error(err)
 		return 0, "", nil

@@ -41,7 +41,12 @@ func TestInactivity(t *testing.T) {
 
 // A client that is gone while its request waits has its time too, and may come back for the answer.
 func TestGone(t *testing.T) {
-	h := open(t)
+	for _, origin := range []string{"", overHTTP2} {
+		testGone(t, open(t, origin))
+	}
+}
+
+func testGone(t *testing.T, h *house) {
 	c := h.create("")
 	c.rid++
 	ctx, stop := context.WithCancel(t.Context())
@@ -51,7 +56,7 @@ func TestGone(t *testing.T) {
 	}
 	failed := make(chan error)
 	go func() {
-		_, err := http.DefaultClient.Do(r)
+		_, err := h.user.Do(r)
 		failed <- err
 	}()
 	h.hears("silence")
