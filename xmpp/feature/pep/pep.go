@@ -62,7 +62,7 @@ func New(h *feature.Host, nodes *pubsub.PubSub, o Options) *PEP {
 	return p
 }
 
-// capabilities of accounts besides those of all nodes (XEP-0060 §10).
+// capabilities of accounts besides those of all nodes (XEP-0060 §11).
 var features = []string{
 	"auto-subscribe", "filtered-notifications", "presence-notifications", "presence-subscribe", "pubsub-on-a-jid",
 }

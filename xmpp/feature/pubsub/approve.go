@@ -14,7 +14,7 @@ const maxReminders = 100
 
 // tellOfSubscription tells of a change of somebody's subscription: the owners of
 // a request (XEP-0060 §8.6), or of the rest if they want to hear of it; and who
-// has subscribed, if somebody else did it (§12.12).
+// has subscribed, if somebody else did it (§13.14).
 func (p *PubSub) tellOfSubscription(out *router.Batch, at *site, ev *Event) {
 	var owners []byte
 	switch {

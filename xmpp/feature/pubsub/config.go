@@ -32,7 +32,7 @@ const (
 	ByAll         Publishing = "open"
 )
 
-// When the last item is sent without being asked for (XEP-0060 §16.4.4,
+// When the last item is sent without being asked for (XEP-0060 §17.4.4,
 // pubsub#send_last_published_item).
 const (
 	lastNever    = "never"
@@ -103,7 +103,7 @@ func (p *PubSub) alone(h *home, name string, c *Config) error {
 	return nil
 }
 
-// Names of the forms (XEP-0060 §16.4).
+// Names of the forms (XEP-0060 §17.4).
 const (
 	formConfig   = xmpp.NSPubSub + "#node_config"
 	formOptions  = xmpp.NSPubSub + "#publish-options"
@@ -388,7 +388,7 @@ func unacceptable(format string, args ...any) *xmpp.Error {
 	return xmpp.NewError(xmpp.NotAcceptable, fmt.Sprintf(format, args...))
 }
 
-// Refusal is an error with a condition of its own (XEP-0060 §11).
+// Refusal is an error with a condition of its own (XEP-0060 §12).
 func Refusal(c xmpp.Condition, condition, text string) *xmpp.Error {
 	return xmpp.NewError(c, text).WithApp("<" + condition + " xmlns='" + xmpp.NSPubSubErr + "'/>")
 }

@@ -112,7 +112,7 @@ func (t *Transaction) forget(n *touched, it *Item) error {
 	return t.tx.Delete(spaceIDs, idKey(t.home.id, n.Num, it.ID))
 }
 
-// dropOldest makes room for a newer item (XEP-0060 §7.1.2.4).
+// dropOldest makes room for a newer item (XEP-0060 §7.1.2.5).
 func (t *Transaction) dropOldest(n *touched) error {
 	for it, err := range scanItems(t.tx, t.home.id, n.Num, store.Range{Limit: 1}) {
 		if err != nil {

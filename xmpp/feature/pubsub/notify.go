@@ -117,15 +117,24 @@ func (p *PubSub) receivers(at *site, ev *Event) (told []receiver) {
 		if len(clients) == 0 || !p.welcome(at, s, j) && ev.Kind != Deleted {
 			continue
 		}
-		to := xmpp.AppendAttr(nil, "to", text)
 		for _, cl := range clients {
 			if !have[cl] && !p.blocked(cl.user, at) {
-				told = append(told, receiver{cl, to})
+				told = append(told, receiver{cl, at.addressTo(text, cl)})
 				have[cl] = true
 			}
 		}
 	}
 	return told
+}
+
+// addressTo is how a client of somebody who has subscribed is addressed: an
+// account tells of items by full addresses (XEP-0163 §4.3.1), a service by the
+// address that subscribed (XEP-0060 §13.3).
+func (at *site) addressTo(subscriber string, cl *Client) []byte {
+	if at.user != nil {
+		return cl.to
+	}
+	return xmpp.AppendAttr(nil, "to", subscriber)
 }
 
 // welcome reports whether somebody who has subscribed still may read the node.

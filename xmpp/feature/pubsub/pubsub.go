@@ -160,7 +160,7 @@ func (p *PubSub) came(s *router.Session, k capsKey, says bool) {
 }
 
 // arrived sends a client that has come online what waits for it at the nodes that
-// its user has to do with: the last items of the service's (XEP-0060 §16.4.4,
+// its user has to do with: the last items of the service's (XEP-0060 §17.4.4,
 // on_sub_and_presence), and the requests of those who want to subscribe.
 func (p *PubSub) arrived(cl *Client) {
 	bare := cl.jid.Bare()

@@ -180,7 +180,7 @@ func ParseItem(publish *xmpp.Node) (it *Item, named bool, err error) {
 	for _, c := range publish.Children {
 		switch {
 		case !c.Is(xmpp.NSPubSub, "item"):
-		case it != nil: // XEP-0060 §12.10: one at a time
+		case it != nil: // XEP-0060 §13.11: one at a time
 			return nil, false, Refusal(xmpp.NotAllowed, "max-items-exceeded", "one item at a time can be published")
 		default:
 			it = &Item{ID: c.Attr("id")}

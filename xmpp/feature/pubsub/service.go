@@ -13,7 +13,7 @@ import (
 // label begins the address of the service: pubsub.example.com.
 const label = "pubsub"
 
-// Features is what can be done with all nodes, as XEP-0060 §10 names it.
+// Features is what can be done with all nodes, as XEP-0060 §11 names it.
 var Features = []string{
 	"access-authorize", "access-open", "access-presence", "access-roster", "access-whitelist",
 	"auto-create", "config-node", "config-node-max", "create-and-configure", "create-nodes", "delete-items",

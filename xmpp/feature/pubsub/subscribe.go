@@ -116,9 +116,8 @@ func (p *PubSub) greet(at *site, name string, j xmpp.JID) {
 	if message == nil {
 		return
 	}
-	to := xmpp.AppendAttr(nil, "to", j.String())
 	for _, cl := range p.audience(at.domain).of(nil, p.host.Router, j) {
-		cl.session.Send(nil, appendTo(nil, message, to))
+		cl.session.Send(nil, appendTo(nil, message, at.addressTo(j.String(), cl)))
 	}
 }
 
