@@ -108,13 +108,10 @@ func editAdmins(c *call) (feature.Outcome, error) {
 }
 
 func askDelay(title, what string) []func(*call) (*form.Form, error) {
-	delay := form.Field{Var: "delay", Type: form.ListSingle, Label: "Time delay before " + what}
-	for _, o := range []form.Option{
+	delay := form.Field{Var: "delay", Type: form.ListSingle, Label: "Time delay before " + what, Options: []form.Option{
 		{Label: "30 seconds", Value: "30"}, {Label: "60 seconds", Value: "60"}, {Label: "90 seconds", Value: "90"},
 		{Label: "2 minutes", Value: "120"}, {Label: "3 minutes", Value: "180"}, {Label: "4 minutes", Value: "240"}, {Label: "5 minutes", Value: "300"},
-	} {
-		delay.Options = append(delay.Options, o)
-	}
+	}}
 	return ask(title, "Fill out this form. Without a delay it is done at once.", delay,
 		form.Field{Var: "announcement", Type: form.TextMulti, Label: "Announcement"})
 }
