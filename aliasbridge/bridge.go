@@ -145,7 +145,8 @@ func (b *Bridge) Feature() feature.Feature {
 				return nil
 			},
 		}},
-		Start: func(*feature.Host) error { return b.loadGuests(context.Background()) },
+		Restart: feature.Restart{Save: b.save, Restore: b.restore},
+		Start:   func(*feature.Host) error { return b.loadGuests(context.Background()) },
 	}
 }
 

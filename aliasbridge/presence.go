@@ -301,3 +301,38 @@ func (c contacts) Reblock(owner *directory.User) (after func(out *router.Batch))
 		}
 	}
 }
+
+// save tells what is waiting to be told, so that sessions rest with what is true (feature.Restart).
+func (b *Bridge) save(*router.Session) []byte {
+	b.mu.Lock()
+	waiting := len(b.dirty) > 0
+	b.mu.Unlock()
+	if waiting {
+		b.tell()
+	}
+	return nil
+}
+
+// restore counts a session that is back from its rest. Viewers know of it.
+func (b *Bridge) restore(s *router.Session, _ []byte) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	id, now := s.User(), b.statusOf(s.JID())
+	was := b.online[id]
+	if was == now {
+		return nil
+	}
+	b.online[id] = now
+	for aliasID, shown := range b.shown {
+		r := b.dir.Reach(aliasID)
+		if r == nil || !b.counts(r, id) {
+			continue
+		}
+		if was != gone {
+			shown.count[was]--
+		}
+		shown.count[now]++
+		shown.told[id] = now
+	}
+	return nil
+}

@@ -22,7 +22,7 @@ import (
 // nothing comes twice. A client that binds its address within its login (XEP-0386) reads the history, and makes its owner
 // live without any of that. The feature stands before the roster in the list: it looks at a presence once that was handled.
 func NewOffline(h *feature.Host, a *Archive) feature.Feature {
-	o := &offline{host: h, archive: a, owners: map[directory.ID]*awaited{}}
+	o := &offline{host: h, archive: a, owners: map[directory.ID]*awaited{}, returned: map[*router.Session]uint64{}, least: map[directory.ID]uint64{}}
 	return feature.Feature{
 		Name:       "offline",
 		Implements: []feature.XEP{feature.Implements(160, "1.0.1", feature.Complete, "a view on the history: nothing is kept twice"), feature.Implements(203, "2.0", feature.Complete, "")},
@@ -32,6 +32,9 @@ func NewOffline(h *feature.Host, a *Archive) feature.Feature {
 		Settled:    o.settled,
 		Catchup:    o.catchup,
 		Ended:      o.ended,
+		Resumed:    o.resumed,
+		Restart:    feature.Restart{Save: o.save, Restore: o.restore},
+		Stop:       o.stop,
 	}
 }
 
@@ -41,6 +44,10 @@ type offline struct {
 
 	mu     sync.Mutex
 	owners map[directory.ID]*awaited // of those with a session that may get messages, or had one
+
+	rest     sync.WaitGroup             // goroutines that send what waits
+	returned map[*router.Session]uint64 // of restored sessions that were not resumed yet: where the marker goes then
+	least    map[directory.ID]uint64    // while sessions are saved: from where on none of an owner's has everything; 0: one has
 }
 
 // awaited is what is known of an owner; no value means: not live.
@@ -257,7 +264,7 @@ func (o *offline) next(s *router.Session) {
 	})
 	if found != nil {
 		// On a goroutine of its own: it may wait for that session's socket.
-		go o.available(found)
+		o.rest.Go(func() { o.available(found) })
 	}
 }
 
@@ -405,6 +412,7 @@ func (o *offline) ended(s *router.Session, lost router.Unacknowledged) {
 		})
 	}
 	o.mu.Lock()
+	delete(o.returned, s)
 	w := o.of(s.User())
 	delete(w.since, s)
 	for id, got := range w.direct {
@@ -435,7 +443,7 @@ func (o *offline) ended(s *router.Session, lost router.Unacknowledged) {
 }
 
 // caughtUp is set for sessions that read their history up to its end: they have all that came before.
-var caughtUp = router.NewFlag()
+var caughtUp = router.NewFlag("offline: caught up")
 
 // passOn sends what a session lost to those that came later, unless one was there all the time. Call with o.mu held.
 func (o *offline) passOn(w *awaited, from uint64, to []*router.Session) {
@@ -450,7 +458,7 @@ func (o *offline) passOn(w *awaited, from uint64, to []*router.Session) {
 		}
 		upto := w.since[x]
 		// On a goroutine of its own: it may wait for that session's socket.
-		go func() {
+		o.rest.Go(func() {
 			_, err := o.archive.Spool(context.Background(), x.User(), from-1, func(it *Item) error {
 				if it.ID > upto || !o.sendTo(x, it) {
 					return errEnded
@@ -460,7 +468,7 @@ func (o *offline) passOn(w *awaited, from uint64, to []*router.Session) {
 			if err != nil && !errors.Is(err, errEnded) {
 				o.host.Log.Error("what another session lost could not be read", "error", err, "user", x.JID().Bare().String())
 			}
-		}()
+		})
 	}
 }
 

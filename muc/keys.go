@@ -20,6 +20,7 @@ import (
 //	s ID             the subject of a room, given ones too
 //	v ID             the vCard of a persistent room that people made
 //	o ID             a room that has or had this id, for whoever reads its archive
+//	t address        a temporary room in which sessions rest while the server is down
 //
 // Numbers are 8 bytes, big endian. who is 'u' and the id of a user of ours, so that a namesake inherits nothing, or 'j'
 // and an address.

@@ -168,19 +168,25 @@ type destruction struct {
 // destroy sends everybody away and takes the room out of memory.
 func (r *room) destroy(out *router.Batch, why destruction) {
 	for _, s := range slices.Clone(r.seats) {
-		b := xmpp.AppendAttr([]byte("<presence"), "from", s.of.jid.String())
-		b = append(b, s.to...)
-		b = append(b, " type='unavailable'><x xmlns='"+xmpp.NSMUCUser+"'><item affiliation='none' role='none'/>"...)
-		if len(why.codes) == 0 {
-			b = why.append(b)
-		}
-		b = appendCodes(b, why.codes, []int{110})
-		b = append(append(b, "</x>"...), s.of.mark...)
-		s.live = true
-		s.send(out, append(b, "</presence>"...))
-		r.vacate(s)
+		r.expel(out, s, why)
 	}
 	r.m.forget(r)
+}
+
+// expel takes a client out of a room that ends, for it at least. It reports
+// whether it was the last one of its occupant.
+func (r *room) expel(out *router.Batch, s *seat, why destruction) (last bool) {
+	b := xmpp.AppendAttr([]byte("<presence"), "from", s.of.jid.String())
+	b = append(b, s.to...)
+	b = append(b, " type='unavailable'><x xmlns='"+xmpp.NSMUCUser+"'><item affiliation='none' role='none'/>"...)
+	if len(why.codes) == 0 {
+		b = why.append(b)
+	}
+	b = appendCodes(b, why.codes, []int{110})
+	b = append(append(b, "</x>"...), s.of.mark...)
+	s.live = true
+	s.send(out, append(b, "</presence>"...))
+	return r.vacate(s)
 }
 
 func (d *destruction) append(dst []byte) []byte {
@@ -197,23 +203,4 @@ func (d *destruction) append(dst []byte) []byte {
 		}
 	}
 	return append(dst, "</destroy>"...)
-}
-
-// Shutdown tells everybody in all rooms that the service ends (§11.2). Call it before the sessions are closed.
-func (m *Rooms) Shutdown() {
-	m.mu.RLock()
-	rooms := make([]*room, 0, len(m.loaded))
-	for _, r := range m.loaded {
-		rooms = append(rooms, r)
-	}
-	m.mu.RUnlock()
-	out := newBatch()
-	defer flush(out)
-	for _, r := range rooms {
-		r.mu.Lock()
-		if !r.gone {
-			r.destroy(out, destruction{codes: []int{332}})
-		}
-		r.mu.Unlock()
-	}
 }

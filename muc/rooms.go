@@ -147,6 +147,8 @@ func (m *Rooms) Feature() feature.Feature {
 			Message: m.message, Deliver: m.deliver, Presence: m.presence, IQ: m.iq,
 		}},
 		Ended: m.ended, PeerGone: m.peerGone,
+		Restart: feature.Restart{Save: m.save, Restore: m.restore, Restored: m.restored},
+		Stop:    m.layDown,
 		Start: func(*feature.Host) error {
 			m.host.Directory.OnChange(m.directoryChanged)
 			return m.Open(context.Background())

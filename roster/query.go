@@ -223,7 +223,7 @@ func (r *Roster) set(q *feature.Query, dst []byte) ([]byte, error) {
 	source, covered := r.foreign(owner, req.jid)
 	switch {
 	case req.remove && covered:
-		return nil, r.restore(q.Session, owner, req.jid)
+		return nil, r.reshow(q.Session, owner, req.jid)
 	case req.remove:
 		deaf := r.deaf(owner, r.peer(owner, req.jid))
 		err = r.deal(context.Background(), func(d *deal) error {
@@ -236,8 +236,8 @@ func (r *Roster) set(q *feature.Query, dst []byte) ([]byte, error) {
 	return dst, err
 }
 
-// restore shows a client that a contact which it wanted to remove is still there.
-func (r *Roster) restore(s *router.Session, owner *directory.User, contact xmpp.JID) error {
+// reshow shows a client that a contact which it wanted to remove is still there.
+func (r *Roster) reshow(s *router.Session, owner *directory.User, contact xmpp.JID) error {
 	c, err := r.contacts(s.Account())
 	if err != nil {
 		return err

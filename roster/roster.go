@@ -83,7 +83,7 @@ type Roster struct {
 }
 
 // Interested is set on sessions that asked for the roster: they get pushes (RFC 6121 §2.2).
-var Interested = router.NewFlag()
+var Interested = router.NewFlag("roster: interested")
 
 // New makes the Roster of a server. It follows the host's directory from now on.
 func New(h *feature.Host, o Options) *Roster {
@@ -125,6 +125,7 @@ func (r *Roster) Feature() feature.Feature {
 		},
 		Presence: r.presence,
 		Ended:    r.ended,
+		Restart:  feature.Restart{Save: r.save, Restore: r.restore},
 		StreamFeatures: func(_ string, dst []byte) []byte {
 			return append(dst, "<ver xmlns='"+xmpp.NSRosterVer+"'/><sub xmlns='"+xmpp.NSPreAppr+"'/>"...)
 		},

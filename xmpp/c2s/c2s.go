@@ -25,6 +25,7 @@ import (
 	"confab/xmpp/directory"
 	"confab/xmpp/feature"
 	"confab/xmpp/router"
+	"confab/xmpp/store"
 	"confab/xmpp/stream"
 )
 
@@ -34,6 +35,7 @@ type Options struct {
 	Auth      *auth.Auth
 	Router    *router.Router
 	Table     *feature.Table
+	State     store.DB        // state.db
 	Stream    *stream.Options // prepared
 	TLS       *tls.Config     // certificates by name; ALPN is set here
 	Clock     xmpp.Clock
@@ -69,6 +71,8 @@ type Server struct {
 	guard                 guard
 	ended                 endedSessions
 	waiting               vestibule
+	read                  []readRecord // while Restore works
+	resting               []resting    // until Begin
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -187,7 +191,8 @@ func (s *Server) forget(c *client) {
 }
 
 // Shutdown stops taking connections and closes the streams with
-// <system-shutdown/>. It returns when all have ended, or ctx is done.
+// <system-shutdown/>. It returns when all have ended, or ctx is done, and the
+// sessions that can be resumed are on disk, for Restore.
 func (s *Server) Shutdown(ctx context.Context) {
 	clients := s.shut()
 	for _, c := range clients {
@@ -207,9 +212,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 	if s.crashed.Load() {
 		return
 	}
-	// What waits to be resumed cannot wait any longer.
-	s.opts.Table.StoreCounts()
-	s.opts.Router.Sessions(s.opts.Table.End)
+	s.layDown()
 }
 
 // shut closes the door and returns who is inside.

@@ -55,7 +55,7 @@ func open(t testing.TB) *door {
 	o.Prepare()
 	cert := certificate(t)
 	d := &door{House: h, Server: New(Options{
-		Directory: h.Directory, Auth: a, Router: h.Router, Table: h.Table, Stream: o, Clock: h.Clock,
+		Directory: h.Directory, Auth: a, Router: h.Router, Table: h.Table, State: h.State, Stream: o, Clock: h.Clock,
 		TLS: &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			stream.Certificate(hello, cert)
 			return cert, nil

@@ -174,10 +174,13 @@ type Feature struct {
 	Ended    func(s *router.Session, lost router.Unacknowledged) // left the table for good
 	Inactive func(s *router.Session)                             // lost its connection and waits for a resumption
 
+	// Restart is what happens to sessions when the server is started again.
+	Restart Restart
+
 	// Start is called once when all is assembled, before the first connection.
 	Start func(h *Host) error
-	// Stop is called once when the last session has ended, before the stores
-	// are closed: what a feature still holds goes to disk.
+	// Stop is called once when the last session has ended or rests, before the
+	// stores are closed: what a feature still holds goes to disk.
 	Stop func()
 }
 

@@ -119,7 +119,7 @@ func NewTable(h *Host, features ...Feature) (*Table, error) {
 }
 
 // Stop ends the features, in the reverse of their order. It is called once,
-// when no session is left.
+// when each session has ended or rests.
 func (t *Table) Stop() {
 	for i := len(t.features) - 1; i >= 0; i-- {
 		if f := t.features[i].Stop; f != nil {

@@ -151,7 +151,7 @@ func TestSlot(t *testing.T) {
 }
 
 func TestFlags(t *testing.T) {
-	one, two := router.NewFlag(), router.NewFlag()
+	one, two := router.NewFlag("test: one"), router.NewFlag("test: two")
 	r := router.New(router.Options{})
 	s, _ := bind(t, r, "orchard")
 	if s.Has(one) || s.Clear(one) || !s.Set(one) || s.Set(one) || !s.Has(one) || s.Has(two) {

@@ -14,8 +14,9 @@ import (
 // stanzas and four times as many bytes unacknowledged, since the presence of a
 // whole domain arrives in one run.
 type QueueLimits struct {
-	Stanzas int // 0: 1000
-	Bytes   int // 0: 1 MiB
+	Stanzas int   // 0: 1000
+	Bytes   int   // 0: 1 MiB
+	Total   int64 // bytes of all sessions together; 0: 256 MiB. Beyond, the largest go, hibernating ones first.
 }
 
 func (q QueueLimits) orDefault() QueueLimits {
@@ -24,6 +25,9 @@ func (q QueueLimits) orDefault() QueueLimits {
 	}
 	if q.Bytes == 0 {
 		q.Bytes = 1 << 20
+	}
+	if q.Total == 0 {
+		q.Total = 256 << 20
 	}
 	return q
 }
@@ -45,12 +49,9 @@ type management struct {
 
 	handled uint32 // stanzas of the client that were handled, modulo 2³²
 
-	// The unacknowledged stanzas, oldest first: their bytes one after the
-	// other in data, what is known of each in sent.
 	acked uint32 // the client's last h
 	total uint64 // the same, not modulo 2³²
-	data  []byte
-	sent  []sentStanza
+	queue *queue // nil: everything is acknowledged
 
 	asking  bool       // an <r/> is on its way
 	askedAt time.Time  // when it left
@@ -59,7 +60,7 @@ type management struct {
 
 	full        bool   // something was not kept: the session cannot be resumed any more
 	lost        uint64 // the oldest id of the history that was not kept
-	keptStanzas int    // len(sent) and len(data) when the connection was lost
+	keptStanzas int    // what was unacknowledged when the connection was lost
 	keptBytes   int
 	lostAt      time.Time // when that was
 	naps        uint32    // how often it was
@@ -67,82 +68,9 @@ type management struct {
 	expired     func()
 }
 
-type sentStanza struct {
-	size int32
-	id   uint64 // in the history, 0: none
-}
-
-// Unacknowledged is what a client never acknowledged.
-type Unacknowledged struct {
-	Stanzas [][]byte
-	FirstID uint64 // the oldest id of the history among them, 0: none
-}
-
-// push keeps a stanza until it is acknowledged. It reports false the first
-// time that the bounds are passed.
-func (m *management) push(stanza []byte, id uint64, connected bool, limit *QueueLimits) bool {
-	if !m.on {
-		return true
-	}
-	if m.full {
-		m.lose(id)
-		return true
-	}
-	stanzas, bytes := 10*limit.Stanzas, 4*limit.Bytes
-	if !connected {
-		stanzas, bytes = m.keptStanzas+limit.Stanzas, m.keptBytes+limit.Bytes
-	}
-	if len(m.sent) >= stanzas || len(m.data)+len(stanza) > bytes {
-		m.full = true
-		m.lose(id)
-		return false
-	}
-	m.data = append(m.data, stanza...)
-	m.sent = append(m.sent, sentStanza{int32(len(stanza)), id})
-	return true
-}
-
-func (m *management) lose(id uint64) {
-	if m.lost == 0 {
-		m.lost = id
-	}
-}
-
-func (m *management) wantsAck() bool { return m.on && !m.asking && len(m.sent) >= askEvery }
+func (m *management) wantsAck() bool { return m.on && !m.asking && m.unacked() >= askEvery }
 
 func (m *management) asked(now time.Time) { m.asking, m.askedAt = true, now }
-
-// drop forgets the n oldest stanzas.
-func (m *management) drop(n int) {
-	size := 0
-	for _, s := range m.sent[:n] {
-		size += int(s.size)
-	}
-	if n == len(m.sent) {
-		m.sent = m.sent[:0]
-		if cap(m.data) > 16<<10 {
-			m.data, m.sent = nil, nil
-		} else {
-			m.data = m.data[:0]
-		}
-		return
-	}
-	m.sent = append(m.sent[:0], m.sent[n:]...)
-	m.data = append(m.data[:0], m.data[size:]...)
-}
-
-func (m *management) unacknowledged() Unacknowledged {
-	u := Unacknowledged{FirstID: m.lost}
-	rest := m.data
-	for _, s := range m.sent {
-		u.Stanzas = append(u.Stanzas, rest[:s.size:s.size])
-		rest = rest[s.size:]
-		if s.id != 0 && (u.FirstID == 0 || s.id < u.FirstID) {
-			u.FirstID = s.id
-		}
-	}
-	return u
-}
 
 func (m *management) stop() {
 	if m.pending != nil {
@@ -220,7 +148,7 @@ func (s *Session) Acknowledge(h uint32) error {
 
 func (s *Session) acknowledge(h uint32) error {
 	n := h - s.sm.acked // modulo 2³²
-	if n > uint32(len(s.sm.sent)) {
+	if n > uint32(s.sm.unacked()) {
 		// COMPAT(@xmpp/client 0.14): it does not count IQs, so its h may go
 		// back behind an earlier one; only an h ahead of us is an error.
 		if back := s.sm.acked - h; back < 1<<31 && uint64(back) <= s.sm.total {
@@ -228,7 +156,7 @@ func (s *Session) acknowledge(h uint32) error {
 		}
 		return ErrAcknowledged
 	}
-	s.sm.drop(int(n))
+	s.router.Stats.Queued.Add(-int64(s.sm.drop(int(n))))
 	s.sm.acked = h
 	s.sm.total += uint64(n)
 	if s.sm.asking {
@@ -242,7 +170,7 @@ func (s *Session) acknowledge(h uint32) error {
 // armAsk makes sure that an acknowledgement of what was just sent is asked for.
 // Call with s.mu held.
 func (s *Session) armAsk() {
-	if s.sm.on && s.sm.pending == nil && s.conn != nil && len(s.sm.sent) > 0 {
+	if s.sm.on && s.sm.pending == nil && s.conn != nil && s.sm.unacked() > 0 {
 		s.setAsk(askAfter)
 	}
 }
@@ -276,7 +204,7 @@ func (s *Session) ask(which uint32) {
 	c := s.conn
 	now := s.router.opts.Clock.Now()
 	dead := false
-	if c != nil && len(s.sm.sent) > 0 {
+	if c != nil && s.sm.unacked() > 0 {
 		if !s.sm.asking {
 			s.sm.asked(now)
 			if c.Append(requestAck) {
@@ -317,7 +245,7 @@ func (s *Session) Hibernate(c Conn, expired func()) (waits, mine bool) {
 	s.conn = nil
 	s.sm.asking = false
 	s.stopAsk()
-	s.sm.keptStanzas, s.sm.keptBytes = len(s.sm.sent), len(s.sm.data)
+	s.sm.keptStanzas, s.sm.keptBytes = s.sm.unacked(), s.sm.bytes()
 	s.sm.lostAt = s.router.opts.Clock.Now()
 	s.sm.naps++
 	s.sm.expired = expired
@@ -377,8 +305,8 @@ func (s *Session) Resume(c Conn, h uint32, header func(handled uint32) []byte) e
 	s.sm.expiry.Stop()
 	s.sm.expiry, s.sm.expired = nil, nil
 	b := header(s.sm.handled)
-	if len(s.sm.data) > 0 {
-		b = append(append(b, s.sm.data...), requestAck...)
+	if s.sm.queue != nil {
+		b = append(append(b, s.sm.queue.data...), requestAck...)
 		s.sm.asked(s.router.opts.Clock.Now())
 	}
 	c.Append(b)
@@ -392,7 +320,7 @@ func (s *Session) Resume(c Conn, h uint32, header func(handled uint32) []byte) e
 func (s *Session) SentCount() uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.sm.acked + uint32(len(s.sm.sent))
+	return s.sm.acked + uint32(s.sm.unacked())
 }
 
 // overflowed ends what can no longer be resumed: a connected session is

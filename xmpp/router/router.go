@@ -38,6 +38,7 @@ type Stats struct {
 	Overflowed  atomic.Int64 // sessions whose unacknowledged stanzas outgrew their bounds
 	Sent        atomic.Int64 // stanzas sent to sessions
 	Held        atomic.Int64 // bytes that wait for sessions whose clients are not looked at
+	Queued      atomic.Int64 // bytes of what is unacknowledged
 }
 
 // Router is the table of all sessions. All its methods may be called from any goroutine.
@@ -49,6 +50,8 @@ type Router struct {
 	domains map[string]*Domain
 
 	resumable sync.Map // token → *Session
+
+	lightening atomic.Bool // somebody brings what all sessions keep under its limit
 }
 
 // Domain is the presence table of one domain: its accounts with at least one session.

@@ -17,7 +17,7 @@ func (s *Session) SendRun(out *Batch, b []byte, ends []int) {
 	start := 0
 	if s.sm.on {
 		for _, end := range ends {
-			if !s.sm.push(b[start:end], 0, s.conn != nil, &s.router.opts.Queue) {
+			if !s.push(b[start:end], 0) {
 				overflow = true
 			}
 			start = end

@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,15 +27,18 @@ type Conn interface {
 // Flag is a bit of a session that belongs to a feature, such as "carbons are on".
 type Flag uint32
 
-var flags atomic.Int32
+// flags are the names of all flags, in the order of their bits.
+var flags []string
 
-// NewFlag makes a flag. Declare flags as package variables.
-func NewFlag() Flag {
-	n := flags.Add(1)
-	if n > 32 {
-		panic("router: more than 32 session flags")
+// NewFlag makes a flag. Declare flags as package variables, before anything
+// runs. Its name is that of the feature and what it says; by it the flag is
+// found again after a restart.
+func NewFlag(name string) Flag {
+	if len(flags) == 32 || slices.Contains(flags, name) {
+		panic("router: more than 32 session flags, or two of the name " + name)
 	}
-	return 1 << (n - 1)
+	flags = append(flags, name)
+	return 1 << (len(flags) - 1)
 }
 
 // Presence is what a session last told the server of its availability
@@ -203,7 +207,7 @@ func (s *Session) send(out *Batch, stanza []byte, id uint64) bool {
 // with s.mu held.
 func (s *Session) put(stanza []byte, id uint64) (idle, overflow bool) {
 	s.router.Stats.Sent.Add(1)
-	overflow = !s.sm.push(stanza, id, s.conn != nil, &s.router.opts.Queue)
+	overflow = !s.push(stanza, id)
 	if c := s.conn; c != nil {
 		idle = c.Append(stanza)
 		if s.sm.wantsAck() {
@@ -350,6 +354,7 @@ func (s *Session) End() (lost Unacknowledged, first bool) {
 	s.forget()
 	s.held = nil
 	lost = s.sm.unacknowledged()
+	s.router.Stats.Queued.Add(-int64(s.sm.weight()))
 	token := s.sm.token
 	s.sm.stop()
 	s.mu.Unlock()

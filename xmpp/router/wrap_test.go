@@ -39,8 +39,8 @@ func TestCountsGoOver(t *testing.T) {
 		{3, nil, 0},
 		{4, ErrAcknowledged, 0},
 	} {
-		if err := s.Acknowledge(test.h); err != test.want || len(s.sm.sent) != test.left {
-			t.Errorf("h=%d: %v, and %d are left, not %d", test.h, err, len(s.sm.sent), test.left)
+		if err := s.Acknowledge(test.h); err != test.want || s.sm.unacked() != test.left {
+			t.Errorf("h=%d: %v, and %d are left, not %d", test.h, err, s.sm.unacked(), test.left)
 		}
 	}
 }

@@ -84,6 +84,7 @@ type Server struct {
 	blocks         *blocking.Blocking
 	push           *push.Push
 	metrics        *http.Server
+	commits        *commits
 	admin          *admin.Admin
 
 	started time.Time
@@ -136,7 +137,8 @@ func (s *Server) loadCertificates(settings *config.Loaded) error {
 // open opens the stores and what lives in them.
 func (s *Server) open(ctx context.Context) error {
 	set := s.settings.Load()
-	stores, err := admin.OpenStores(set.Settings)
+	s.commits = newCommits()
+	stores, err := admin.OpenStores(set.Settings, s.commits.note)
 	if err != nil {
 		return err
 	}

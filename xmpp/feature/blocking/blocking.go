@@ -96,10 +96,11 @@ func (b *Blocking) Feature(reblock func(out *router.Batch, owner *directory.User
 			feature.Set(xmpp.NSBlocking, "block", feature.Self, b.block),
 			feature.Set(xmpp.NSBlocking, "unblock", feature.Self, b.unblock),
 		},
-		Accept: b.accept,
-		Bound:  b.bound,
-		Ended:  b.ended,
-		Start:  b.start,
+		Accept:  b.accept,
+		Bound:   b.bound,
+		Ended:   b.ended,
+		Restart: feature.Restart{Restore: func(s *router.Session, _ []byte) error { b.bound(s); return nil }},
+		Start:   b.start,
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // interested is set on sessions that have asked for the list: they are told of changes.
-var interested = router.NewFlag()
+var interested = router.NewFlag("blocking: interested")
 
 // get answers with the list (§3.2).
 func (b *Blocking) get(q *feature.Query, dst []byte) ([]byte, error) {

@@ -35,7 +35,7 @@ func New() feature.Feature {
 }
 
 // on is the flag of sessions that want copies.
-var on = router.NewFlag()
+var on = router.NewFlag("carbons: on")
 
 // enable and disable may be asked for again and again (§10.1).
 func enable(q *feature.Query, dst []byte) ([]byte, error) {

@@ -34,8 +34,22 @@ func New(o Options) feature.Feature {
 		IQ:         []feature.IQ{feature.Get(xmpp.NSLast, "query", where|feature.Nobody, l.answer)},
 		Accept:     l.accept,
 		Ended:      l.ended,
-		Start:      l.start,
-		Stop:       func() { l.book.flush() },
+		Restart: feature.Restart{
+			Save: func(s *router.Session) []byte {
+				if text, _ := status.Peek(s.Account()); text != "" {
+					return []byte(text)
+				}
+				return nil
+			},
+			Restore: func(s *router.Session, text []byte) error {
+				if len(text) > 0 {
+					status.Put(s.Account(), string(text))
+				}
+				return nil
+			},
+		},
+		Start: l.start,
+		Stop:  func() { l.book.flush() },
 	}
 }
 

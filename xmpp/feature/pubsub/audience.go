@@ -20,6 +20,8 @@ type Client struct {
 	// Under audience.mu.
 	key  capsKey
 	caps *capabilities // nil: not known yet
+
+	unfinished bool // it was to get last items when the server stopped
 }
 
 // User is whose client it is.

@@ -47,8 +47,9 @@ func (p *PubSub) Feature() feature.Feature {
 			Message: p.message, Deliver: func(*feature.Dispatch, *router.Batch) {},
 		}},
 		Accept:  p.accept,
-		Resumed: func(s *router.Session) { p.audience(s.JID().Domain()).pace.resume(s) },
+		Resumed: p.resumed,
 		Ended:   func(s *router.Session, _ router.Unacknowledged) { p.left(s) },
+		Restart: feature.Restart{Save: p.save, Restore: p.restore},
 		Start: func(*feature.Host) error {
 			p.sweeper.arm(p)
 			return p.load(context.Background())

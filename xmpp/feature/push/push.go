@@ -109,6 +109,7 @@ func (p *Push) Feature() feature.Feature {
 		Inactive: p.inactive,
 		Resumed:  p.resumed,
 		Ended:    p.ended,
+		Restart:  feature.Restart{Save: p.save, Restore: p.restore},
 		Start:    p.start,
 		Stop:     p.stop,
 	}
