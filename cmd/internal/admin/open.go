@@ -16,14 +16,14 @@ import (
 // Stores are the open databases of a data folder.
 type Stores struct{ State, History store.DB }
 
-// OpenStores opens the databases. If another process holds them, the error
+// OpenStores opens the databases. Each commit of the history is told to committed, which may be nil. If another process holds them, the error
 // says which.
-func OpenStores(s *config.Settings) (*Stores, error) {
+func OpenStores(s *config.Settings, committed func(updates int, took time.Duration)) (*Stores, error) {
 	state, err := openStore(s.StateDB(), bolt.Options{InitialMmapSize: int(s.Store.StateSpace)})
 	if err != nil {
 		return nil, err
 	}
-	history, err := openStore(s.ArchiveDB(), bolt.Options{InitialMmapSize: int(s.Store.ArchiveSpace), Append: archive.AppendSpaces()})
+	history, err := openStore(s.ArchiveDB(), bolt.Options{InitialMmapSize: int(s.Store.ArchiveSpace), Append: archive.AppendSpaces(), Committed: committed})
 	if err != nil {
 		return nil, errors.Join(err, state.Close())
 	}
@@ -97,7 +97,7 @@ func Connect(ctx context.Context, s *config.Settings, open func() (DoorCloser, e
 
 // Free reports whether nobody holds the databases.
 func Free(s *config.Settings) (bool, error) {
-	stores, err := OpenStores(s)
+	stores, err := OpenStores(s, nil)
 	var held *heldError
 	if errors.As(err, &held) {
 		return false, nil

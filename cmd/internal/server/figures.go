@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"confab/cmd/internal/metrics"
 )
 
@@ -22,7 +24,7 @@ const (
 	onFiles       = "Files"
 	onComponents  = "Components"
 	onCommits     = "Time until messages are on disk"
-	onCommitGroup = "Messages that share a commit"
+	onCommitGroup = "Updates that share a commit"
 )
 
 // figures is the list of all that is counted and measured, the only place that names them. Nothing of s is touched before a
@@ -88,7 +90,29 @@ func gauge(name, help, panel string, read func() int64) metrics.Figure {
 }
 
 // histograms names the distributions.
-var histograms = []metrics.Histogram{}
+var histograms = []metrics.Histogram{{Name: commitSeconds, Panel: onCommits, Unit: "s"}, {Name: commitGroup, Panel: onCommitGroup}}
+
+const (
+	commitSeconds = metrics.Prefix + "history_commit_seconds"
+	commitGroup   = metrics.Prefix + "history_commit_updates"
+)
+
+// commits are the distributions of the history's commits.
+type commits struct{ took, updates prometheus.Histogram }
+
+func newCommits() *commits {
+	return &commits{
+		took: prometheus.NewHistogram(prometheus.HistogramOpts{Name: commitSeconds, Help: "Time in which a commit of the history was on disk.",
+			Buckets: prometheus.ExponentialBuckets(0.00025, 2, 14)}),
+		updates: prometheus.NewHistogram(prometheus.HistogramOpts{Name: commitGroup, Help: "Readers of connections whose messages shared a commit.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 12)}),
+	}
+}
+
+func (c *commits) note(updates int, took time.Duration) {
+	c.took.Observe(took.Seconds())
+	c.updates.Observe(float64(updates))
+}
 
 // serveMetrics serves the figures to Prometheus.
 func (s *Server) serveMetrics(l net.Listener) error {
@@ -100,7 +124,7 @@ func (s *Server) serveMetrics(l net.Listener) error {
 
 func (s *Server) newMetrics() *http.Server {
 	return &http.Server{
-		Handler: metrics.Handler(s.figures()), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: metrics.Handler(s.figures(), s.commits.took, s.commits.updates), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 16 << 10,
 	}
 }
