@@ -122,6 +122,9 @@ func New(ctx context.Context, settings *config.Loaded, o Options) (s *Server, er
 	if err := s.assemble(); err != nil {
 		return nil, err
 	}
+	if err := s.c2s.Restore(ctx); err != nil {
+		return nil, err
+	}
 	return s, s.listen()
 }
 
@@ -160,7 +163,7 @@ func (s *Server) open(ctx context.Context) error {
 // assemble makes the way of the stanzas, from the streams to the store.
 func (s *Server) assemble() error {
 	set := s.settings.Load()
-	s.router = router.New(router.Options{Clock: s.opts.Clock, MaxResources: set.Limits.Sessions, Queue: router.QueueLimits{Stanzas: set.Limits.ResumeStanzas}})
+	s.router = router.New(router.Options{Clock: s.opts.Clock, MaxResources: set.Limits.Sessions, Queue: router.QueueLimits{Stanzas: set.Limits.ResumeStanzas, Total: int64(set.Limits.OutBuffers)}})
 	s.host = &feature.Host{
 		Clock: s.opts.Clock, Directory: s.directory, Router: s.router, State: s.state, Log: s.opts.Log,
 		Keeper: s.archive.Keeper(),
@@ -173,7 +176,7 @@ func (s *Server) assemble() error {
 		return err
 	}
 	s.c2s = c2s.New(c2s.Options{
-		Directory: s.directory, Auth: s.auth, Router: s.router, Table: s.table,
+		Directory: s.directory, Auth: s.auth, Router: s.router, Table: s.table, State: s.state,
 		Stream: s.streamOptions(set), TLS: s.tlsConfig(),
 		Clock: s.opts.Clock, Log: s.opts.Log,
 		Handled:      s.handled,
@@ -281,6 +284,9 @@ func (s *Server) Admin() *admin.Admin { return s.admin }
 
 // Run serves until ctx is done or Stop is called, and closes everything.
 func (s *Server) Run(ctx context.Context) error {
+	if err := s.c2s.Begin(ctx); err != nil {
+		return errors.Join(err, s.close())
+	}
 	var wg sync.WaitGroup
 	failed := make(chan error, 8)
 	serve := func(what string, fn func() error) {
