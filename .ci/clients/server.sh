@@ -4,6 +4,7 @@
 #                    exports DOMAIN, STARTTLS_PORT, TLS_PORT, HTTPS_PORT, COMPONENT_PORT and CA_FILE for
 #                    the clients; bridge.$DOMAIN may connect as a component
 #   server_down DIR
+#   server_restart DIR   SIGTERM, and a start with the same data and ports; DIR is exported as SERVER_DIR
 
 : "${DOMAIN:=example.com}"
 export DOMAIN
@@ -19,29 +20,36 @@ END
 }
 
 server_up() {
-    local dir=$1 i
+    local dir=$1
     mkdir -p "$dir"
-    export CONFAB_DATA=$dir/data
+    export CONFAB_DATA=$dir/data SERVER_DIR=$dir
     read -r STARTTLS_PORT TLS_PORT HTTPS_PORT COMPONENT_PORT < <(free_ports 4)
     export STARTTLS_PORT TLS_PORT HTTPS_PORT COMPONENT_PORT CA_FILE=$CONFAB_DATA/tls/cert.pem
+    server_start "$dir" || return
+    printf '%s\n' address,name,password "alice@$DOMAIN,Alice Archer,pw-alice" "bob@$DOMAIN,Bob Baker,pw-bob" \
+        "carol@$DOMAIN,Carol Cook,pw-carol" "dora@$DOMAIN,Dora Drake,pw-dora" | "$CONFAB" user import - >>"$dir/server.log" 2>&1
+    "$CONFAB" user set dora --admin >>"$dir/server.log" 2>&1
+}
+
+server_start() { # DIR: with the data and the ports that server_up has exported
+    local dir=$1 i
     "$CONFAB" serve --domains "$DOMAIN" --listen-starttls "127.0.0.1:$STARTTLS_PORT" --listen-tls "127.0.0.1:$TLS_PORT" \
         --listen-https "127.0.0.1:$HTTPS_PORT" --listen-component "127.0.0.1:$COMPONENT_PORT" \
         --components-accept "[{name = \"bridge.$DOMAIN\", secret = \"the secret of the bridge\"}]" \
-        >"$dir/server.log" 2>&1 </dev/null &
+        >>"$dir/server.log" 2>&1 </dev/null &
     echo $! >"$dir/server.pid"
     for ((i = 0; i < 200; i++)); do
-        if (exec 3<>"/dev/tcp/127.0.0.1/$TLS_PORT") 2>/dev/null; then
-            printf '%s\n' address,name,password "alice@$DOMAIN,Alice Archer,pw-alice" "bob@$DOMAIN,Bob Baker,pw-bob" \
-                "carol@$DOMAIN,Carol Cook,pw-carol" "dora@$DOMAIN,Dora Drake,pw-dora" | "$CONFAB" user import - >>"$dir/server.log" 2>&1
-            "$CONFAB" user set dora --admin >>"$dir/server.log" 2>&1
-            return
-        fi
+        (exec 3<>"/dev/tcp/127.0.0.1/$TLS_PORT") 2>/dev/null && return
         kill -0 "$(cat "$dir/server.pid")" 2>/dev/null || break
         sleep 0.05
     done
     cat "$dir/server.log" >&2
     echo "confab does not start" >&2
     return 1
+}
+
+server_restart() { # DIR: as an upgrade does it, from within a client's test too
+    server_down "$1" && server_start "$1"
 }
 
 server_down() {

@@ -179,3 +179,10 @@ async def confab(*args):
     out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     check(process.returncode == 0, "confab %s: %s" % (" ".join(args), out.decode()))
     return out.decode()
+
+
+async def restart():
+    """Stops the server with SIGTERM and starts it again with the same data and ports."""
+    script = '. "$0/server.sh" && server_restart "$SERVER_DIR"'
+    process = await asyncio.create_subprocess_exec("bash", "-c", script, os.path.dirname(os.path.abspath(__file__)))
+    check(await asyncio.wait_for(process.wait(), PATIENCE) == 0, "the server does not restart")

@@ -18,7 +18,7 @@ import slixmpp_admin
 import slixmpp_aliases
 import slixmpp_component
 import slixmpp_rooms
-from slixmpp_client import PATIENCE, Client, Failure, bare, check
+from slixmpp_client import PATIENCE, ROOMS, Client, Failure, bare, check, restart
 
 
 async def login_over_starttls():
@@ -119,6 +119,56 @@ async def resumption():
     check(got == missed + ["afterwards"], "expected %d messages after resuming, got %s" % (len(missed) + 1, got))
 
 
+async def server_restart():
+    """A restart of the server ends no session: nothing is lost or comes twice, room and presence stay."""
+    room = "restart@" + ROOMS
+    dora = Client("dora", "desk", plugins=("xep_0045",))
+    alice = Client("alice", "phone", plugins=("xep_0045",))
+    bob = Client("bob", "desk")
+    for client in (dora, alice, bob):
+        await client.log_in()
+        await client.get_roster()
+    for client in (dora, alice, bob):
+        client.send_presence(pshow="away" if client is alice else "")
+        await client.fence()
+        check(client["xep_0198"].sm_id, "stream management is not on")
+    await dora.enter(room, "dora")
+    await dora["xep_0045"].set_room_config(room, await dora["xep_0045"].get_room_config(room))
+    await alice.enter(room, "alice")
+    bob.chat(alice.boundjid, "before")
+    await alice.has_message("before")
+    for client in (dora, alice, bob):
+        await client.fence()
+        client.heard.clear()
+
+    await restart()
+    for client in (dora, bob):
+        await client.hear("disconnected")
+        client.dial()
+        await client.hear("session_resumed")
+    bob.chat(bare("alice"), "meanwhile")
+    dora.say(room, "is anybody here")
+    await dora.fence()
+    await bob.fence()
+    carol = await Client("carol", "desk").come_online()
+    await carol.hear("changed_status", lambda p: p["from"] == alice.boundjid and p["type"] == "away")
+
+    await alice.hear("disconnected")
+    alice.dial()
+    await alice.hear("session_resumed")
+    bob.chat(alice.boundjid, "afterwards")
+    got = []
+    while not got or got[-1] != "afterwards":
+        got.append((await alice.hear("message"))["body"])
+    check(got == ["meanwhile", "is anybody here", "afterwards"], "after the restart came %s" % got)
+    alice.say(room, "alice is")
+    await dora.has_message("alice is")
+    for client in (dora, alice, bob):
+        seen = [(str(p["from"]), p["type"]) for event, p in client.heard + client.passed
+                if event in ("changed_status", "groupchat_presence") and p["from"].bare != carol.boundjid.bare]
+        check(not seen, "%s saw %s" % (client.boundjid, seen))
+
+
 async def history():
     """The history is paged from both ends."""
     alice = await Client("alice").come_online()
@@ -136,7 +186,7 @@ async def history():
 
 
 CHECKS = [login_over_starttls, login_over_direct_tls, wrong_password, domain_roster, presence, chat,
-          carbons, resumption, history, *slixmpp_aliases.CHECKS, *slixmpp_account.CHECKS, *slixmpp_rooms.CHECKS,
+          carbons, resumption, server_restart, history, *slixmpp_aliases.CHECKS, *slixmpp_account.CHECKS, *slixmpp_rooms.CHECKS,
           *slixmpp_component.CHECKS, *slixmpp_admin.CHECKS]
 
 
