@@ -236,7 +236,7 @@ func (a *app) aliasSet() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "set ALIAS",
 		Short: "Change the name, the picture, the moderators or the settings of an alias",
-		Long:  "Change the name, the picture, the moderators or the settings of an alias. Open clients show it at once.\n\n" + aliasHelp,
+		Long:  "Change the name, the picture, the moderators or the settings of an alias.\nOpen clients show it at once.\n\n" + aliasHelp,
 		Example: `  confab alias set sales --name 'Sales and service' --post members
   confab alias set sales --avatar sales.png
   confab alias set board --moderator alice --moderator bob    # these, and nobody else`,
@@ -281,7 +281,7 @@ func (a *app) aliasSet() *cobra.Command {
 	c.Flags().StringVar(&description, "description", "", "what it is for, as `text`")
 	c.Flags().StringArrayVar(&moderators, "moderator", nil, "a `member` who moderates, in place of those who do; may be repeated, '' for nobody")
 	c.Flags().BoolVar(&everyone, "all-users", false, "its members are all users of the domain")
-	c.Flags().StringVar(&avatar, "avatar", "", "its picture, a `file` (PNG, JPEG, GIF, WebP, SVG; 128 KiB at most); '' for none")
+	c.Flags().StringVar(&avatar, "avatar", "", "its picture: a `file` of an image, 128 KiB at most; '' for none")
 	set = knobFlags(c)
 	return a.jsonFlag(c)
 }

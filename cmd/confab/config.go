@@ -33,8 +33,8 @@ func (a *app) configGrafana() *cobra.Command {
 	return &cobra.Command{
 		Use:   "grafana",
 		Short: "Print a Grafana dashboard of the figures at listen.metrics",
-		Long: `Print a dashboard to be imported into Grafana. It shows what Prometheus gets from listen.metrics, under the
-job name confab:
+		Long: `Print a dashboard to be imported into Grafana. It shows what Prometheus gets from
+listen.metrics, under the job name confab:
 
   scrape_configs:
     - job_name: confab

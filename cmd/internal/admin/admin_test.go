@@ -155,6 +155,22 @@ func TestAuditComesFirst(t *testing.T) {
 	}
 }
 
+// The log tells that there was a picture, not what it shows.
+func TestAuditHasNoPictures(t *testing.T) {
+	picture := []byte("a picture")
+	a := Audit{Path: filepath.Join(t.TempDir(), "audit.log")}
+	if err := a.started(time.Now(), &Request{By: "root", Operation: "alias set"}, AliasSetParams{Address: "sales@example.com", Avatar: &picture}); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(a.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `"params":{"address":"sales@example.com","avatar_bytes":9}`; !strings.Contains(string(b), want) {
+		t.Errorf("the log says %s, not %s", b, want)
+	}
+}
+
 // A server that dies in the middle has not said that all went well.
 func TestAnswerCutOff(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "control.sock")

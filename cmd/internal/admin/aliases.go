@@ -364,6 +364,19 @@ type AliasSetParams struct {
 	Avatar      *[]byte           `json:"avatar,omitempty"` // a picture; empty: none
 }
 
+// audited leaves the picture out of the audit log, but for its length.
+func (p AliasSetParams) audited() any {
+	if p.Avatar == nil {
+		return p
+	}
+	size := len(*p.Avatar)
+	p.Avatar = nil
+	return struct {
+		AliasSetParams
+		Bytes int `json:"avatar_bytes"`
+	}{p, size}
+}
+
 // AliasSet changes an alias.
 var AliasSet = define(Operation{Name: "alias set", Title: "Change an alias's name or settings", Reach: OfDomain, Audited: true}, func(c *call[None], p AliasSetParams) (Alias, error) {
 	return c.updateAlias(p.Address, directory.Membership{Moderators: p.Moderators}, func(x *directory.Alias) error {

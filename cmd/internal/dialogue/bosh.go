@@ -34,7 +34,7 @@ type bosh struct {
 	answers  map[uint64]string // that came before those of earlier requests
 	heard    uint64            // rid of the last answer that was read
 	elements []string          // not heard yet
-	silent   bool     // no more requests are made
+	silent   bool              // no more requests are made
 	end      error
 }
 
