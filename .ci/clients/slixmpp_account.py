@@ -233,6 +233,60 @@ async def nodes():
     await is_refused("item-not-found", own.get_items(None, node))
 
 
+async def shared_nodes():
+    """At the service of the domain people make nodes, let others subscribe and publish, and all hear of it."""
+    service, node = "pubsub." + DOMAIN, "news"
+    alice = await Client("alice", plugins=["xep_0060"]).come_online()
+    bob = await Client("bob", plugins=["xep_0060"]).come_online()
+    own, other = alice["xep_0060"], bob["xep_0060"]
+    await has_features(alice, service, {"http://jabber.org/protocol/pubsub#" + f for f in ("create-nodes", "instant-nodes", "subscribe")})
+
+    def note(text):
+        payload = ET.Element("{urn:example:notes}note")
+        payload.text = text
+        return payload
+
+    def of(id):
+        return lambda m: [i["id"] for i in m["pubsub_event"]["items"]] == [id]
+
+    config = alice["xep_0004"].make_form("submit")
+    config.add_field(var="FORM_TYPE", ftype="hidden", value="http://jabber.org/protocol/pubsub#node_config")
+    config.add_field(var="pubsub#access_model", value="authorize")
+    config.add_field(var="pubsub#title", value="News")
+    await own.create_node(service, node, config)
+    await is_refused("conflict", other.create_node(service, node))
+    same({i[1] for i in (await own.get_nodes(service))["disco_items"]["items"]}, {node}, "the nodes")
+    # An owner is asked, and lets him in.
+    got = (await other.subscribe(service, node))["pubsub"]["subscription"]["subscription"]
+    same(got, "pending", "the subscription before it is granted")
+    ask = await alice.hear("message_xform")
+    answer = alice.make_message(mto=service)
+    answer["id"] = ask["id"]
+    answer["form"]["type"] = "submit"
+    for var, value in ask["form"].get_values().items():
+        answer["form"].add_field(var=var, value="true" if var == "pubsub#allow" else value)
+    answer.send()
+    await bob.hear("pubsub_subscription", lambda m: m["pubsub_event"]["subscription"]["subscription"] == "subscribed")
+    await own.publish(service, node, id="one", payload=note("one"))
+    event = await bob.hear("pubsub_publish", of("one"))
+    same(str(event["from"]), service, "whose event it is")
+    # Others publish when they may.
+    await is_refused("forbidden", other.publish(service, node, id="two", payload=note("two")))
+    await own.modify_affiliations(service, node, [(bare("bob"), "publisher")])
+    await other.publish(service, node, id="two", payload=note("two"))
+    await bob.hear("pubsub_publish", of("two"))
+    same({i["id"] for i in (await own.get_items(service, node))["pubsub"]["items"]}, {"one", "two"}, "the items")
+    subscriptions = (await own.get_node_subscriptions(service, node))["pubsub_owner"]["subscriptions"]
+    same([str(s["jid"]) for s in subscriptions], [bare("bob")], "who has subscribed")
+    await own.retract(service, node, "two", notify=True)
+    await bob.hear("pubsub_retract")
+    await other.unsubscribe(service, node)
+    await own.delete_node(service, node)
+    await is_refused("item-not-found", other.get_items(service, node))
+    instant = (await other.create_node(service, None))["pubsub"]["create"]["node"]
+    await other.delete_node(service, instant)
+
+
 async def client_state():
     """While nobody looks, presence waits: only the last one comes, before the next message."""
     alice = Client("alice", plugins=["xep_0352"])
@@ -323,4 +377,4 @@ async def invited():
 
 
 CHECKS = [directory_search, invited, blocking, private_xml, vcard, avatar_of_today, avatar_of_old, bookmarks, personal_events, nodes,
-          client_state, last_activity, change_of_password]
+          shared_nodes, client_state, last_activity, change_of_password]

@@ -32,7 +32,7 @@ class Client(slixmpp.ClientXMPP):
               "changed_status", "presence_available", "presence_error", "roster_update", "carbon_received", "carbon_sent", "sm_enabled",
               "blocked", "unblocked", "groupchat_message", "groupchat_direct_invite", "groupchat_invite",
               "groupchat_presence", "groupchat_subject", "pubsub_publish", "pubsub_retract", "pubsub_delete",
-              "pubsub_purge", "vcard_avatar_update")
+              "pubsub_purge", "pubsub_subscription", "message_xform", "vcard_avatar_update")
 
     def __init__(self, name, resource="", password=None, mechanism=None, plugins=()):
         super().__init__(bare(name) + ("/" + resource if resource else ""), password or "pw-" + name,

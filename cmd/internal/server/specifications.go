@@ -10,7 +10,7 @@ import (
 // core is what no feature states, as it is built into streams and sessions.
 var core = []feature.XEP{
 	feature.Implements(4, "2.13.2", feature.Complete, "as other specifications use it"),
-	feature.Implements(59, "1.0", feature.Complete, "in the history"),
+	feature.Implements(59, "1.0", feature.Complete, "in the history, in searches and in publish-subscribe"),
 	feature.Implements(106, "1.1.1", feature.Complete, "mail addresses as localparts"),
 	feature.Implements(124, "1.11.2", feature.Complete, "no acknowledgement of requests by the server, one stream a session, no script syntax"),
 	feature.Implements(156, "1.4.0", feature.Complete, ""),

@@ -251,7 +251,7 @@ func (p *PubSub) meet(people *roll, jid string, is person, at place) {
 
 // unmeet takes note that a node is gone that people were something to.
 func (p *PubSub) unmeet(people *roll, at place) {
-	for _, jid := range people.find(func(person) bool { return true }) {
+	for _, jid := range people.list(func(person) bool { return true }) {
 		p.people.note(jid, at, -1)
 	}
 }

@@ -108,7 +108,7 @@ func (p *PubSub) receivers(at *site, ev *Event) (told []receiver) {
 	if ev.Kind == Deleted { // §8.4.2
 		listed = func(q person) bool { return q.subscription != unsubscribed }
 	}
-	for _, text := range s.people.find(listed) {
+	for _, text := range s.people.list(listed) {
 		j, err := xmpp.ParseJID(text)
 		if err != nil {
 			continue

@@ -110,18 +110,23 @@ func (r *roll) counts() (listed, waiting int) {
 
 // find returns the addresses of those of whom what holds, in order.
 func (r *roll) find(what func(person) bool) []string {
+	found := r.list(what)
+	slices.Sort(found)
+	return found
+}
+
+// list is find without the order.
+func (r *roll) list(what func(person) bool) (found []string) {
 	if r == nil {
 		return nil
 	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	var found []string
 	for jid, p := range r.people {
 		if what(p) {
 			found = append(found, jid)
 		}
 	}
-	slices.Sort(found)
 	return found
 }
 

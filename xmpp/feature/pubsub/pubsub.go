@@ -16,8 +16,8 @@
 // an older item after a newer one. The locks, which come before those of roster
 // and router:
 //
-//	home.deliver → home.mu → roll.mu
-//	home.deliver → registry.mu, audience.mu, acquaintance.mu, book.mu
+//	home.deliver → home.mu → registry.mu, audience.mu, acquaintance.mu, roll.mu
+//	home.deliver → book.mu
 //	home.deliver → what package pep locks
 //	home.deliver → contacts.mu of package roster, router's locks
 //
