@@ -58,6 +58,7 @@ func (s *Server) figures() []metrics.Figure {
 		counter("bytes_out", "Bytes written to clients, without TLS.", onTraffic, func() int64 { return s.streams.BytesOut.Load() }),
 		gauge("bytes_waiting", "Bytes that wait to be taken by clients.", onWaiting, func() int64 { return s.streams.Waiting.Load() }),
 		gauge("bytes_held", "Bytes that wait for clients that are not looked at.", onWaiting, func() int64 { return s.router.Stats.Held.Load() }),
+		gauge("bytes_unacknowledged", "Bytes that clients who can resume have not acknowledged.", onWaiting, func() int64 { return s.router.Stats.Queued.Load() }),
 		counter("slow_peers", "Connections that were closed because too much waited for them.", onTrouble, func() int64 { return s.streams.SlowPeers.Load() }),
 		counter("write_timeouts", "Connections that took nothing for too long.", onTrouble, func() int64 { return s.streams.WriteTimeouts.Load() }),
 		counter("throttled_reads", "Reads that waited, since a client sent too much.", onTrouble, func() int64 { return s.streams.Throttled.Load() }),
