@@ -43,10 +43,18 @@ const (
 // TestKill kills the server under load, again and again. What a client saw or
 // had acknowledged must be in the history of both sides once, and what the
 // server says after the crash that it had handled must be exactly what it has.
+// CONFAB_KILL_ROUNDS sets how often.
 func TestKill(t *testing.T) {
 	rounds := 20
 	if testing.Short() {
 		rounds = 3
+	}
+	if s := os.Getenv("CONFAB_KILL_ROUNDS"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			t.Fatalf("CONFAB_KILL_ROUNDS is %q", s)
+		}
+		rounds = n
 	}
 	k := newKilled(t)
 	for round := range rounds {
