@@ -130,6 +130,7 @@ type group struct {
 // commitGroup runs and commits as many of the jobs as one group takes, and returns the others.
 func (db *DB) commitGroup(jobs []*job) (rest []*job) {
 	g := &group{db: db, ok: make([]*job, 0, min(len(jobs), maxGroupJobs))}
+	db.record.Reset()
 	if g.err = db.brokenErr(); g.err == nil {
 		g.begin()
 	}
@@ -159,7 +160,6 @@ func (db *DB) commitGroup(jobs []*job) (rest []*job) {
 
 // begin makes room for what the group will write and opens its transaction.
 func (g *group) begin() {
-	g.db.record.Reset()
 	if g.err = g.db.makeRoom(); g.err != nil {
 		g.err = fmt.Errorf("store: %w", g.err)
 		return

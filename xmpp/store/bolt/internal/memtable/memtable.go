@@ -317,19 +317,23 @@ func (t *Table) value(v *version) []byte {
 // Get returns the value of key as of the commit seq, nil if it was deleted; ok is false if the list does not know the key.
 func (l *List) Get(key []byte, seq uint64) (value []byte, ok bool) {
 	t := l.t
-	next := t.nodes.at(l.before(key, nil)).next.Load()
-	if next == 0 {
-		return nil, false
+	p := prefixOf(key)
+	for i := t.nodes.at(l.before(key, nil)).next.Load(); i != 0; {
+		n := t.nodes.at(i)
+		switch order := t.compare(n, key, p); {
+		case order > 0:
+			return nil, false
+		case order < 0: // written since before looked
+			i = n.next.Load()
+			continue
+		}
+		v := t.visible(n, seq)
+		if v == nil {
+			return nil, false
+		}
+		return t.value(v), true
 	}
-	n := t.nodes.at(next)
-	if !bytes.Equal(t.key(n), key) {
-		return nil, false
-	}
-	v := t.visible(n, seq)
-	if v == nil {
-		return nil, false
-	}
-	return t.value(v), true
+	return nil, false
 }
 
 // Cursor goes through a list as of one commit. The zero value stands nowhere.

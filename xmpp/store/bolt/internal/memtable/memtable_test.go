@@ -163,6 +163,30 @@ func TestReadersWhileWriting(t *testing.T) {
 	readers.Wait()
 }
 
+// TestGetWhileWriting looks a key up while others are written right before it.
+func TestGetWhileWriting(t *testing.T) {
+	table := New()
+	table.Put("s", []byte("z"), []byte("v"), 1)
+	l := table.Space("s")
+	var ended atomic.Bool
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for !ended.Load() {
+				if v, ok := l.Get([]byte("z"), 1); !ok || string(v) != "v" {
+					t.Errorf("Get = %q, %v", v, ok)
+					return
+				}
+			}
+		})
+	}
+	for i := range 200_000 {
+		table.Put("s", fmt.Appendf(nil, "k%06d", i), nil, 2)
+	}
+	ended.Store(true)
+	wg.Wait()
+}
+
 // TestLargeValues mixes values that need blocks of their own with small ones.
 func TestLargeValues(t *testing.T) {
 	table := New()
