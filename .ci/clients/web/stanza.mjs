@@ -4,7 +4,7 @@ import { BOSH, DOMAIN, Heard, WEBSOCKET, bare, check, same, within } from "./che
 
 const open = [];
 
-class Person extends Heard {
+export class Person extends Heard {
   constructor(name, { transport = "websocket", password = `pw-${name}` } = {}) {
     super();
     const transports = transport === "bosh" ? { bosh: BOSH } : { websocket: WEBSOCKET };
@@ -12,7 +12,8 @@ class Person extends Heard {
     // It takes any -PLUS that it knows, and then has nothing to bind to.
     this.client.sasl.disable("SCRAM-SHA-256-PLUS");
     this.client.sasl.disable("SCRAM-SHA-1-PLUS");
-    for (const event of ["session:started", "auth:failed", "disconnected", "stream:management:resumed", "chat"]) {
+    const events = ["session:started", "auth:failed", "disconnected", "stream:management:resumed", "available", "chat", "groupchat"];
+    for (const event of events) {
       this.client.on(event, (data) => this.note(event, data));
     }
     open.push(this);
