@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -32,6 +33,7 @@ func GiveMemoryBack(ctx context.Context) {
 		}
 		metrics.Read(samples)
 		if t.out(samples[0].Value.Uint64()) {
+			runtime.GC() // pools keep what they have for one collection
 			debug.FreeOSMemory()
 		}
 	}
