@@ -54,6 +54,9 @@ const maxRID = 1<<53 - 1
 
 var errBody = errors.New("bosh: not a body")
 
+// declarationRoom bounds by how much payloads become longer when what the wrapper declares is repeated in each.
+const declarationRoom = 64 << 10
+
 // parse reads a request. What it returns shares nothing with b.
 func parse(b []byte, limit int) (*body, error) {
 	b = bytes.TrimLeft(b, " \t\r\n")
@@ -79,8 +82,13 @@ func parse(b []byte, limit int) (*body, error) {
 		return nil, err
 	}
 	outer := declarations(b[:tagLength(b)])
+	size := 0
 	for i := range st.Children {
-		p.payloads = append(p.payloads, standalone(st.Children[i].Raw, outer))
+		text := standalone(st.Children[i].Raw, outer)
+		if size += len(text); size > 2*limit+declarationRoom {
+			return nil, errBody
+		}
+		p.payloads = append(p.payloads, text)
 	}
 	return p, nil
 }

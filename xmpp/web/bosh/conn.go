@@ -83,9 +83,16 @@ func (s *session) SetReadDeadline(t time.Time) error {
 	s.changed.Broadcast()
 	s.mu.Unlock()
 	if wait := time.Until(t); !t.IsZero() && wait > 0 {
-		time.AfterFunc(wait, s.changed.Broadcast)
+		time.AfterFunc(wait, s.wake)
 	}
 	return nil
+}
+
+// wake has the reader look at its deadline. With the lock, or it could fall between its look and its wait.
+func (s *session) wake() {
+	s.mu.Lock()
+	s.changed.Broadcast()
+	s.mu.Unlock()
 }
 
 // SetWriteDeadline lets a Write that is under way go on without waiting for a
