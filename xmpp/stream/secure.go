@@ -15,6 +15,20 @@ type wire struct {
 	net.Conn
 	sent *x509.Certificate
 	wait waiter
+
+	// places, while a handshake is under way, is where it has a place among those that compute.
+	places chan struct{}
+}
+
+// await reads. A handshake leaves its place to others meanwhile: a peer that does not go on keeps nobody out.
+func (w *wire) await(b []byte) (int, error) {
+	if w.places == nil {
+		return w.Conn.Read(b)
+	}
+	<-w.places
+	n, err := w.Conn.Read(b)
+	w.places <- struct{}{}
+	return n, err
 }
 
 // errNothing is the error of a read that would have to wait. After an error that calls itself temporary crypto/tls can go on.
@@ -94,6 +108,8 @@ func (x *Conn) StartTLS(config *tls.Config) error {
 		x.opts.Stats.TLSFailures.Add(1)
 		return errors.New("too many handshakes at a time")
 	}
+	x.raw.places = x.opts.handshakes
+	defer func() { x.raw.places = nil }()
 	secured := tls.Server(x.raw, config)
 	ctx, cancel := context.WithTimeout(context.Background(), x.opts.TLSTimeout)
 	defer cancel()

@@ -28,7 +28,7 @@ type Options struct {
 	OutTotal     int64         // bytes that may wait for all peers; 0: 1 GiB
 	WriteTimeout time.Duration // for one write; 0: 30 s
 	TLSTimeout   time.Duration // for a handshake; 0: 5 s
-	Handshakes   int           // at a time; 0: 256
+	Handshakes   int           // that compute at a time, rather than wait for their peer; 0: 256
 
 	Rate Rate // of what a peer may send after login
 

@@ -10,3 +10,5 @@ type waiter struct{}
 func (w *wire) prepare() {}
 
 func (w *wire) readFrom(r io.Reader, b []byte) (int, error) { return r.Read(b) }
+
+func (w *wire) Read(b []byte) (int, error) { return w.await(b) }

@@ -70,7 +70,7 @@ func (w *wire) attempt(r io.Reader) func(fd uintptr) bool {
 // Read is that of a try, if one is under way.
 func (w *wire) Read(b []byte) (int, error) {
 	if w.wait.fd < 0 {
-		return w.Conn.Read(b)
+		return w.await(b)
 	}
 	for {
 		n, err := syscall.Read(w.wait.fd, b)
