@@ -81,8 +81,10 @@ func (c *client) take(st *xmpp.Stanza) error {
 		}
 		return &xmpp.StreamError{Condition: xmpp.StreamUnsupportedStanzaType}
 	}
-	// RFC 6120 §8.1.2.1: a client speaks for itself only.
-	if st.FromErr != nil || !st.From.IsZero() && st.From != c.session.JID() && st.From != c.session.JID().Bare() {
+	// RFC 6120 §8.1.2.1: a client speaks for its own account only. What resource it
+	// names is overridden. COMPAT(Converse.js 14): after a resumption it names the one
+	// that it would have bound.
+	if st.FromErr != nil || !st.From.IsZero() && st.From.Bare() != c.session.JID().Bare() {
 		return &xmpp.StreamError{Condition: xmpp.StreamInvalidFrom}
 	}
 	st.From = c.session.JID() // to whom answers go

@@ -112,8 +112,9 @@ class User {
     await this.page.locator("converse-user-profile").waitFor();
   }
 
+  // contact is somebody in the list, who is there twice with unread messages.
   contact(name) {
-    return this.page.locator(`converse-roster-contact a.open-chat[data-jid="${bare(name)}"]`);
+    return this.page.locator(`converse-roster-contact a.open-chat[data-jid="${bare(name)}"]`).first();
   }
 
   // conversation is the open chat or room.
