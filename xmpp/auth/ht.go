@@ -130,8 +130,8 @@ func (h *hashedToken) check(message []byte) ([]byte, *Failure) {
 	if right != 1 || user == nil {
 		return nil, &Failure{Condition: NotAuthorized, Text: "The name or the token is wrong.", Cause: Credentials}
 	}
-	if !x.auth.clock.Now().Before(time.Unix(used.expiry, 0)) {
-		return nil, expired()
+	if now := x.auth.clock.Now(); !now.Before(time.Unix(used.expiry, 0)) || now.Add(x.auth.lifetime).Before(time.Unix(used.issued, 0)) {
+		return nil, expired() // or of a clock that ran far ahead, when it would live for as long
 	}
 	if f := x.admit(user, j, ""); f != nil {
 		return nil, f

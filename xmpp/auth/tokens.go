@@ -198,7 +198,7 @@ func (x *Exchange) Token(ctx context.Context, request string) (*Token, error) {
 	}
 	used := x.used
 	if issue == 0 && used.mechanism != 0 && !at.Invalidate &&
-		x.auth.clock.Now().Sub(time.Unix(used.issued, 0)) >= x.auth.rotation {
+		x.auth.clock.Now().Sub(time.Unix(used.issued, 0)).Abs() >= x.auth.rotation { // the clock may have been ahead
 		issue = htMechanism(used.mechanism)
 	}
 	if issue == 0 && !at.Invalidate && (used.mechanism == 0 || !x.fresh) {

@@ -14,6 +14,7 @@ import (
 type Clock struct {
 	mu     sync.Mutex
 	passed time.Duration
+	jumped time.Duration
 	timers []*timer
 }
 
@@ -31,7 +32,7 @@ var epoch = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return epoch.Add(c.passed)
+	return epoch.Add(c.passed + c.jumped)
 }
 
 // AfterFunc implements xmpp.Clock; a d that is not above zero has fn run at once.
@@ -58,6 +59,14 @@ func (t *timer) Stop() bool {
 	}
 	t.clock.timers = slices.Delete(t.clock.timers, i, i+1)
 	return true
+}
+
+// Jump sets the clock forwards, or backwards if d is below zero, as somebody does whose machine had the wrong time.
+// Timers don't notice.
+func (c *Clock) Jump(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.jumped += d
 }
 
 // Timers is how many timers are set.
