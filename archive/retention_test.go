@@ -194,6 +194,30 @@ func TestMarker(t *testing.T) {
 	}
 }
 
+// TestSyncMarkersOfMany stops after a message that went to more people than one transaction writes markers of.
+func TestSyncMarkersOfMany(t *testing.T) {
+	h := open(t, t.TempDir())
+	const owners = 2*maxMarkers + 1
+	for o := range directory.ID(owners) {
+		h.Advance(o+1, 5)
+	}
+	if err := h.SyncMarkers(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h = h.reopen()
+	n := 0
+	for o := range directory.ID(owners) {
+		if m, err := h.Marker(t.Context(), o+1); err != nil {
+			t.Fatal(err)
+		} else if m == 5 {
+			n++
+		}
+	}
+	if n != owners {
+		t.Errorf("%d markers are on disk, want %d", n, owners)
+	}
+}
+
 func TestSpool(t *testing.T) {
 	h := open(t, t.TempDir())
 	of := func(typ xmpp.Type, m *Message) *Message { m.Type = typ; return m }

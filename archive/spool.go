@@ -72,7 +72,16 @@ func (a *Archive) SetMarker(ctx context.Context, o directory.ID, id uint64) erro
 
 // SyncMarkers writes the markers that have moved.
 func (a *Archive) SyncMarkers(ctx context.Context) error {
-	return a.db.Update(ctx, a.writeMarkers)
+	m := &a.markers
+	m.mu.Lock()
+	left := len(m.moved)
+	m.mu.Unlock()
+	for ; left > 0; left -= maxMarkers {
+		if err := a.db.Update(ctx, a.writeMarkers); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // markersDue reports whether markers have waited long enough.
