@@ -149,3 +149,36 @@ func TestLoginsBehindProxy(t *testing.T) {
 		t.Error("somebody who is no proxy was let in")
 	}
 }
+
+// Pages in browsers have nothing to bind a login to, other programs may.
+func TestBindingIsOfferedToProgramsOnly(t *testing.T) {
+	w := startWorld(t, dialogue.Scene{Domains: []dialogue.Domain{{Name: "example.com", Users: []dialogue.User{{Local: "romeo", Password: "pw-romeo"}}}}}).(*world)
+	client := w.files()
+	for _, origin := range []string{"", "https://chat.example.com"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		head := http.Header{}
+		if origin != "" {
+			head.Set("Origin", origin)
+		}
+		c, _, err := ws.Dial(ctx, "wss://example.com/xmpp-websocket", &ws.DialOptions{Subprotocols: []string{"xmpp"}, HTTPHeader: head, HTTPClient: client})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.CloseNow()
+		if err := c.Write(ctx, ws.MessageText, []byte("<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='example.com' version='1.0'/>")); err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		for !strings.Contains(got, "features") {
+			_, b, err := c.Read(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = string(b)
+		}
+		if offered := strings.Contains(got, "-PLUS"); offered != (origin == "") || !strings.Contains(got, "SCRAM-SHA-256<") {
+			t.Errorf("with the origin %q there is on offer: %s", origin, got)
+		}
+	}
+}

@@ -58,7 +58,9 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	peer := web.PeerOf(r)
 	c := &conn{ws: socket, wire: h.wire, peer: peer.Addr, clock: d.Clock}
 	a := c2s.Arrival{Conn: c, Peer: peer.Addr, Transport: "websocket"}
-	if secured := h.wire.secured(); secured != nil && !peer.Proxied {
+	// COMPAT(stanza 12): it takes a -PLUS mechanism that is offered and has nothing to bind to. No page in a browser has, so to
+	// those none is offered.
+	if secured := h.wire.secured(); secured != nil && !peer.Proxied && r.Header.Get("Origin") == "" {
 		a.TLS, a.Sent = r.TLS, stream.Noted(secured)
 	}
 	c.rest()
