@@ -150,8 +150,9 @@ func TestSlot(t *testing.T) {
 	}
 }
 
+var one, two = router.NewFlag("test: one"), router.NewFlag("test: two")
+
 func TestFlags(t *testing.T) {
-	one, two := router.NewFlag("test: one"), router.NewFlag("test: two")
 	r := router.New(router.Options{})
 	s, _ := bind(t, r, "orchard")
 	if s.Has(one) || s.Clear(one) || !s.Set(one) || s.Set(one) || !s.Has(one) || s.Has(two) {
