@@ -45,9 +45,11 @@ func (h *Held) Release() {
 
 // Update implements store.DB. The commit is held at the end of its function, on the committer's goroutine.
 func (h *Held) Update(ctx context.Context, fn func(store.Tx) error) error {
-	h.count(1)
+	arrived := sync.OnceFunc(func() { h.count(1) })
 	defer h.count(-1)
-	return h.DB.Update(ctx, func(tx store.Tx) error {
+	defer arrived()
+	return h.DB.Update(queued{ctx, arrived}, func(tx store.Tx) error {
+		arrived()
 		err := fn(tx)
 		h.mu.Lock()
 		release := h.release
@@ -57,6 +59,17 @@ func (h *Held) Update(ctx context.Context, fn func(store.Tx) error) error {
 		}
 		return err
 	})
+}
+
+// queued is the context of an Update. An engine asks when it is done once the Update has its place in the queue.
+type queued struct {
+	context.Context
+	arrived func()
+}
+
+func (q queued) Done() <-chan struct{} {
+	q.arrived()
+	return q.Context.Done()
 }
 
 // Close implements store.DB; it releases what is held.
@@ -73,8 +86,8 @@ func (h *Held) count(n int) {
 	h.changed = make(chan struct{})
 }
 
-// Await waits until at least n Updates have been called and have not returned. It reports false if that does not happen
-// in good time.
+// Await waits until at least n Updates are in the engine's queue and have not returned: whatever comes later is behind
+// them. It reports false if that does not happen in good time.
 func (h *Held) Await(n int) bool {
 	timeout := time.After(patience)
 	for {
