@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"strconv"
+	"strings"
 	"time"
 
 	"confab/xmpp"
@@ -108,7 +109,7 @@ func (p *PubSub) receivers(at *site, ev *Event) (told []receiver) {
 	if ev.Kind == Deleted { // §8.4.2
 		listed = func(q person) bool { return q.subscription != unsubscribed }
 	}
-	for _, text := range s.people.list(listed) {
+	for _, text := range bareFirst(s.people.list(listed)) { // as addressed does
 		j, err := xmpp.ParseJID(text)
 		if err != nil {
 			continue
@@ -125,6 +126,18 @@ func (p *PubSub) receivers(at *site, ev *Event) (told []receiver) {
 		}
 	}
 	return told
+}
+
+// bareFirst puts bare addresses before full ones.
+func bareFirst(jids []string) []string {
+	n := 0
+	for i, j := range jids {
+		if !strings.Contains(j, "/") {
+			jids[i], jids[n] = jids[n], j
+			n++
+		}
+	}
+	return jids
 }
 
 // addressTo is how a client of somebody who has subscribed is addressed: an
