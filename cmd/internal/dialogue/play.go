@@ -13,7 +13,7 @@ import (
 )
 
 // Patience is how long an expected stanza may take. Only failures take that long.
-const Patience = 10 * time.Second
+const Patience = 30 * time.Second
 
 // Extension is that of scripts.
 const Extension = ".txt"
