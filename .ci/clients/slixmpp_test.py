@@ -147,9 +147,9 @@ async def server_restart():
         client.dial()
         await client.hear("session_resumed")
     bob.chat(bare("alice"), "meanwhile")
+    await bob.fence()
     dora.say(room, "is anybody here")
     await dora.fence()
-    await bob.fence()
     carol = await Client("carol", "desk").come_online()
     await carol.hear("changed_status", lambda p: p["from"] == alice.boundjid and p["type"] == "away")
 
