@@ -12,8 +12,9 @@ const (
 	lookAtMemory = 2 * time.Second
 	// A server is quiet while it allocates less than that many bytes in lookAtMemory.
 	quietBytes = 2 << 20
-	// Less than that is not worth a collection.
+	// Less than that, or than an eighth of what is in use, is not worth a collection: that looks at all that is in use.
 	worthBytes = 4 << 20
+	worthPart  = 8
 )
 
 // GiveMemoryBack returns memory to the system whenever a busy time is over, until ctx is done. Go keeps what a rush of
@@ -22,7 +23,7 @@ const (
 // once.
 func GiveMemoryBack(ctx context.Context) {
 	var t tide
-	samples := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	samples := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
 	ticker := time.NewTicker(lookAtMemory)
 	defer ticker.Stop()
 	for {
@@ -32,7 +33,7 @@ func GiveMemoryBack(ctx context.Context) {
 		case <-ticker.C:
 		}
 		metrics.Read(samples)
-		if t.out(samples[0].Value.Uint64()) {
+		if t.out(samples[0].Value.Uint64(), samples[1].Value.Uint64()) {
 			runtime.GC() // pools keep what they have for one collection
 			debug.FreeOSMemory()
 		}
@@ -45,11 +46,12 @@ type tide struct {
 	freed  uint64 // and when memory was last given back
 }
 
-// out reports whether a busy time is over; it is called at each look.
-func (t *tide) out(allocated uint64) bool {
+// out reports whether a busy time is over, given how many bytes were ever allocated and how many are in use; it is called
+// at each look.
+func (t *tide) out(allocated, live uint64) bool {
 	quiet := allocated-t.before < quietBytes
 	t.before = allocated
-	if !quiet || allocated-t.freed < worthBytes {
+	if !quiet || allocated-t.freed < max(worthBytes, live/worthPart) {
 		return false
 	}
 	t.freed = allocated

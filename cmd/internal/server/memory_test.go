@@ -23,8 +23,14 @@ func TestMemoryIsGivenBackWhenABusyTimeIsOver(t *testing.T) {
 		{0, true},
 	} {
 		allocated += step.allocates
-		if got := at.out(allocated); got != step.out {
+		if got := at.out(allocated, 16*mib); got != step.out {
 			t.Errorf("look %d: given back: %v", i, got)
 		}
+	}
+	if at.out(allocated+100*mib, 1024*mib) || at.out(allocated+100*mib, 1024*mib) {
+		t.Error("little was used of much, and all was looked at for it")
+	}
+	if !at.out(allocated+100*mib, 800*mib) {
+		t.Error("it is worth it, and nothing was given back")
 	}
 }

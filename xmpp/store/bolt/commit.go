@@ -164,6 +164,11 @@ func (g *group) begin() {
 		g.err = fmt.Errorf("store: %w", g.err)
 		return
 	}
+	// Before the group reads: where no address space is reserved, a B-tree that grows waits for those who read it.
+	if g.err = g.db.identify(); g.err != nil {
+		g.err = fmt.Errorf("store: commit: %w", g.err)
+		return
+	}
 	b, snap, err := g.db.snapshot()
 	if err != nil {
 		g.err = err
@@ -260,9 +265,6 @@ func (g *group) commit() {
 // append writes the group's record to the log, in the segment of its layer.
 func (db *DB) append(l *layer, seq uint64) (int, error) {
 	if db.wal.Number() != l.segment {
-		if err := db.identify(); err != nil {
-			return 0, err
-		}
 		if err := db.wal.Start(wal.Header{Store: db.id, Number: l.segment, First: seq}); err != nil {
 			return 0, err
 		}

@@ -56,26 +56,19 @@ func TestUpdatesGather(t *testing.T) {
 	}
 	defer db.Close()
 	var wg sync.WaitGroup
-	update := func(key string) {
+	update := func(key string) (queued chan struct{}) {
+		queued = make(chan struct{})
 		wg.Go(func() {
-			if err := db.Update(context.Background(), put(key)); err != nil {
+			if err := db.Update(&noting{Context: context.Background(), asked: queued}, put(key)); err != nil {
 				t.Error(err)
 			}
 		})
-	}
-	waiting := func(n int64) {
-		for deadline := time.Now().Add(10 * time.Second); db.Stats().Waiting < n; {
-			if time.Now().After(deadline) {
-				t.Fatal("an Update has not come")
-			}
-			time.Sleep(time.Millisecond)
-		}
+		return queued
 	}
 	began := time.Now()
 	update("a")
 	<-inSync
-	update("b")
-	waiting(2)
+	<-update("b")
 	close(goOn)
 	wg.Wait()
 	if took := time.Since(began); took < gather {
@@ -90,4 +83,16 @@ func TestUpdatesGather(t *testing.T) {
 
 func put(key string) func(store.Tx) error {
 	return func(tx store.Tx) error { return tx.Put("test", []byte(key), []byte("v")) }
+}
+
+// noting is a context that tells when Update, whose job is in the queue by then, first asks for its end.
+type noting struct {
+	context.Context
+	once  sync.Once
+	asked chan struct{}
+}
+
+func (c *noting) Done() <-chan struct{} {
+	c.once.Do(func() { close(c.asked) })
+	return c.Context.Done()
 }
