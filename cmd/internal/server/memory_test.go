@@ -27,7 +27,8 @@ func TestMemoryIsGivenBackWhenABusyTimeIsOver(t *testing.T) {
 			t.Errorf("look %d: given back: %v", i, got)
 		}
 	}
-	if at.out(allocated+100*mib, 1024*mib) || at.out(allocated+100*mib, 1024*mib) {
+	at.out(allocated+100*mib, 1024*mib) // a busy time
+	if at.out(allocated+100*mib, 1024*mib) {
 		t.Error("little was used of much, and all was looked at for it")
 	}
 	if !at.out(allocated+100*mib, 800*mib) {
