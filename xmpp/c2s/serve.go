@@ -11,7 +11,7 @@ import (
 
 var noDeadline time.Time
 
-// maxBatch bounds the messages of one read that wait for one commit.
+// maxBatch bounds the messages of a client that wait for one commit.
 const maxBatch = 64
 
 // stanzaRings holds the stanzas of a read until they are on disk.
@@ -40,6 +40,9 @@ func (c *client) serve() error {
 			return err
 		}
 		if !ok {
+			if c.batch.Pending() > 0 && c.More() {
+				continue
+			}
 			table.Commit(c.batch)
 			if c.Closing() {
 				return errDone

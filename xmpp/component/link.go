@@ -26,7 +26,7 @@ type link struct {
 	next   int
 }
 
-// maxBatch bounds the messages of one read that wait for one commit.
+// maxBatch bounds the messages of a component that wait for one commit.
 const maxBatch = 64
 
 // held is a stanza until it is on disk.
@@ -150,6 +150,9 @@ func (l *link) serve() error {
 			return err
 		}
 		if !ok {
+			if l.batch.Pending() > 0 && l.More() {
+				continue
+			}
 			table.Commit(l.batch)
 			if l.Closing() {
 				return errDone

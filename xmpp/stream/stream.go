@@ -257,18 +257,45 @@ func (x *Conn) Fill() error {
 	return err
 }
 
-func (x *Conn) read(b []byte) (int, error) {
-	var r io.Reader = x.raw
-	if x.tls != nil {
-		r = x.tls
+// More reads what has come meanwhile, as far as there is room for it, and reports whether that was anything. It does not
+// wait, and the elements that Next returned stay valid. A read of TLS returns one record, and most clients send one for
+// each stanza: without More no two of them would ever share a commit.
+func (x *Conn) More() bool {
+	if x.pooled == nil || x.frames != nil {
+		return false
 	}
+	have := len(x.in)
+	room := (*x.pooled)[have:]
+	if len(room) == 0 {
+		return false
+	}
+	n := x.raw.readNow(x.reader(), room)
+	x.in = (*x.pooled)[:have+n]
+	x.came(n)
+	return n > 0
+}
+
+func (x *Conn) reader() io.Reader {
+	if x.tls != nil {
+		return x.tls
+	}
+	return x.raw
+}
+
+// came counts input, and waits if the peer sends too much.
+func (x *Conn) came(n int) {
+	x.opts.Stats.BytesIn.Add(int64(n))
+	if x.bucket.spendBytes(n) {
+		x.opts.Stats.Throttled.Add(1)
+	}
+}
+
+func (x *Conn) read(b []byte) (int, error) {
+	r := x.reader()
 	for {
 		n, err := x.raw.readFrom(r, b)
 		if n > 0 {
-			x.opts.Stats.BytesIn.Add(int64(n))
-			if x.bucket.spendBytes(n) {
-				x.opts.Stats.Throttled.Add(1)
-			}
+			x.came(n)
 			return n, nil
 		}
 		if err != nil {

@@ -14,6 +14,7 @@ type waiter struct {
 	socket syscall.RawConn // nil: the connection has none, reads wait where they are
 	from   io.Reader
 	try    func(fd uintptr) bool // a read by from, kept so that reading allocates nothing
+	now    func(fd uintptr) bool // the same, which is content with nothing
 	fd     int                   // of the try that is under way, else -1
 	to     []byte
 	n      int
@@ -34,9 +35,7 @@ func (w *wire) readFrom(r io.Reader, b []byte) (int, error) {
 	if a.socket == nil {
 		return r.Read(b)
 	}
-	if a.from != r {
-		a.from, a.try = r, w.attempt(r)
-	}
+	w.use(r)
 	a.to = b
 	err := a.socket.Read(a.try)
 	a.to = nil
@@ -44,6 +43,35 @@ func (w *wire) readFrom(r io.Reader, b []byte) (int, error) {
 		return 0, err
 	}
 	return a.n, a.err
+}
+
+// readNow is readFrom for what has come already; 0: nothing, or an error, which the next readFrom returns.
+func (w *wire) readNow(r io.Reader, b []byte) int {
+	a := &w.wait
+	if a.socket == nil {
+		return 0
+	}
+	w.use(r)
+	a.to, a.n = b, 0
+	err := a.socket.Read(a.now)
+	a.to = nil
+	if err != nil {
+		return 0
+	}
+	return a.n
+}
+
+// use makes r the one that reads.
+func (w *wire) use(r io.Reader) {
+	a := &w.wait
+	if a.from == r {
+		return
+	}
+	try := w.attempt(r)
+	a.from, a.try, a.now = r, try, func(fd uintptr) bool {
+		try(fd)
+		return true
+	}
 }
 
 // attempt returns a function that reads by r as long as that needs no waiting.

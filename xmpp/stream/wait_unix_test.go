@@ -5,8 +5,13 @@ package stream
 import (
 	"bytes"
 	"crypto/tls"
+	"fmt"
 	"io"
+	"runtime"
+	"strings"
 	"testing"
+
+	"confab/xmpp"
 )
 
 // A connection that waits for its peer keeps no memory of what TLS has read, and loses nothing by that: not what was
@@ -62,5 +67,64 @@ func TestTLSKeepsNothingAtRest(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What comes while an element is looked at is read behind it, record by record, and the element stays what it was.
+func TestMore(t *testing.T) {
+	plain, client := pair(t, nil)
+	encrypted, tc, _ := secured(t, tls.VersionTLS13)
+	for name, side := range map[string]struct {
+		c    *Conn
+		peer io.Writer
+	}{"TCP": {plain, client}, "TLS": {encrypted, tc}} {
+		t.Run(name, func(t *testing.T) {
+			var want []string
+			for i := range 20 {
+				want = append(want, fmt.Sprintf("<message id='%d'><body>%s</body></message>", i, strings.Repeat("a long word ", 10*i)))
+			}
+			said := want
+			go func() {
+				io.WriteString(side.peer, opening)
+				for _, m := range said {
+					io.WriteString(side.peer, m)
+				}
+			}()
+			c := side.c
+			if _, err := c.ReadHeader(); err != nil {
+				t.Fatal(err)
+			}
+			elements := make([]xmpp.Stanza, len(want))
+			for i, began := 0, false; i < len(want); {
+				ok, err := c.Next(&elements[i])
+				switch {
+				case err != nil:
+					t.Fatal(err)
+				case ok:
+					i++
+					began = true
+				case began && c.pooled != nil && len(c.in) < len(*c.pooled):
+					for !c.More() {
+						runtime.Gosched()
+					}
+				default:
+					check(t, elements[:i], want)
+					want, elements, i, began = want[i:], elements[i:], 0, false
+					if err := c.Fill(); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			check(t, elements, want)
+		})
+	}
+}
+
+func check(t *testing.T, elements []xmpp.Stanza, want []string) {
+	t.Helper()
+	for i := range elements {
+		if got := string(elements[i].Raw); got != want[i] {
+			t.Errorf("an element became %q, not %q", got, want[i])
+		}
 	}
 }
