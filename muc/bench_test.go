@@ -21,7 +21,7 @@ func (*sink) Close(*xmpp.StreamError) {
 
 // crowd is a room with n people in it; what the first says is handled by say.
 func crowd(t testing.TB, n int) (say func(stanza string), conns []*sink) {
-	h := newHouse(t, muc.Options{MayCreate: everybody})
+	h := newHouse(t, muc.Options{MayCreate: everybody, Rate: feature.Rate{Burst: 1 << 40, PerSecond: 1 << 40}})
 	var users []directory.NewUser
 	for i := range n {
 		users = append(users, directory.NewUser{Domain: "example.com", Local: fmt.Sprintf("u%03d", i)})
