@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,6 +54,7 @@ type world struct {
 	ended    chan error
 	loaded   *config.Loaded
 	wrap     func(store.DB) store.DB // around the history; may be nil
+	logged   atomic.Int64            // lines of the log
 }
 
 func startWorld(t testing.TB, s dialogue.Scene) dialogue.Server {
@@ -127,7 +129,7 @@ func (w *world) Start() error {
 		return err
 	}
 	w.loaded = l
-	log := slog.New(slog.NewTextHandler(testLog{w.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log := slog.New(slog.NewTextHandler(testLog{w}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	s, err := server.New(context.Background(), l, server.Options{Log: log, Clock: w.clock, Version: "test", Reload: w.settings.Load, Wrap: w.wrap, Restarts: true})
 	if err != nil {
 		return err
@@ -181,9 +183,10 @@ func (w *world) Operate(stdin string, args ...string) (string, error) {
 }
 
 // testLog is where the server's log goes.
-type testLog struct{ t testing.TB }
+type testLog struct{ *world }
 
 func (l testLog) Write(b []byte) (int, error) {
+	l.logged.Add(1)
 	l.t.Logf("log: %s", bytes.TrimSpace(b))
 	return len(b), nil
 }

@@ -111,7 +111,7 @@ func TestDataHeldByAnother(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stores, err := admin.OpenStores(l.Settings, nil)
+	stores, err := admin.OpenStores(l.Settings, admin.StoreOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func (w *world) kept(t *testing.T, user string) (ids []uint64, texts []string) {
 }
 
 // The disk is full for some of the time while many write. Each message is either heard once, and in the history of both
-// once, or comes back to its sender as an error, and is nowhere.
+// once, or comes back to its sender as an error, and is nowhere; the log says it once.
 func TestFullDiskUnderLoad(t *testing.T) {
 	const senders, each, window = 8, 150, 10
 	var failing *storetest.Failing
@@ -139,8 +139,13 @@ func TestFullDiskUnderLoad(t *testing.T) {
 			}
 		}
 	}
-	if n := w.server.Admin().Live.Counters()["history_failures"]; n != int64(len(refused)) {
+	counters := w.server.Admin().Live.Counters()
+	if n := counters["history_failures"]; n != int64(len(refused)) {
 		t.Errorf("%d failures were counted, %d messages came back", n, len(refused))
+	}
+	// The log is on a disk, too: in this second it has a line for each cause.
+	if lines, errors := w.logged.Load(), counters["log_errors"]; lines == 0 || lines > 5 || errors < int64(len(refused)) {
+		t.Errorf("the log has %d lines, and counted %d errors, %d messages came back", lines, errors, len(refused))
 	}
 	t.Logf("%d heard, %d refused", len(heard), len(refused))
 }

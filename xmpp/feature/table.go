@@ -407,7 +407,9 @@ func (t *Table) Commit(b *Batch) {
 		if err := t.store(b); err != nil {
 			var stanzaError *xmpp.Error
 			if !errors.As(err, &stanzaError) {
-				t.host.Log.Error("the history did not take a message", "error", err)
+				for range b.pending {
+					t.host.Log.Error("the history did not take a message", "error", err) // a bounded log: one line for many
+				}
 				stanzaError = xmpp.NewError(xmpp.InternalServerError, "the message could not be stored, and was not delivered")
 			}
 			for _, d := range b.pending {

@@ -224,14 +224,14 @@ func TestHolder(t *testing.T) {
 	}
 	s := config.Default()
 	s.Data = t.TempDir()
-	stores, err := OpenStores(s, nil)
+	stores, err := OpenStores(s, StoreOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if free, err := Free(s); free || err != nil {
 		t.Errorf("held: %v, %v", free, err)
 	}
-	_, err = OpenStores(s, nil)
+	_, err = OpenStores(s, StoreOptions{})
 	if err == nil || !strings.Contains(err.Error(), "state.db is held by process ") {
 		t.Errorf("got %v", err)
 	}

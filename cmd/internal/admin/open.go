@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"time"
 
@@ -16,14 +17,19 @@ import (
 // Stores are the open databases of a data folder.
 type Stores struct{ State, History store.DB }
 
-// OpenStores opens the databases. Each commit of the history is told to committed, which may be nil. If another process holds them, the error
-// says which.
-func OpenStores(s *config.Settings, committed func(updates int, took time.Duration)) (*Stores, error) {
-	state, err := openStore(s.StateDB(), bolt.Options{InitialMmapSize: int(s.Store.StateSpace)})
+// StoreOptions say what the databases tell, and whom. The zero value will do.
+type StoreOptions struct {
+	Committed func(updates int, took time.Duration) // told of each commit of the history
+	Log       *slog.Logger                          // nil: the default one
+}
+
+// OpenStores opens the databases. If another process holds them, the error says which.
+func OpenStores(s *config.Settings, o StoreOptions) (*Stores, error) {
+	state, err := openStore(s.StateDB(), bolt.Options{InitialMmapSize: int(s.Store.StateSpace), Log: o.Log})
 	if err != nil {
 		return nil, err
 	}
-	history, err := openStore(s.ArchiveDB(), bolt.Options{InitialMmapSize: int(s.Store.ArchiveSpace), Append: archive.AppendSpaces(), Committed: committed})
+	history, err := openStore(s.ArchiveDB(), bolt.Options{InitialMmapSize: int(s.Store.ArchiveSpace), Append: archive.AppendSpaces(), Committed: o.Committed, Log: o.Log})
 	if err != nil {
 		return nil, errors.Join(err, state.Close())
 	}
@@ -97,7 +103,7 @@ func Connect(ctx context.Context, s *config.Settings, open func() (DoorCloser, e
 
 // Free reports whether nobody holds the databases.
 func Free(s *config.Settings) (bool, error) {
-	stores, err := OpenStores(s, nil)
+	stores, err := OpenStores(s, StoreOptions{})
 	var held *heldError
 	if errors.As(err, &held) {
 		return false, nil

@@ -19,6 +19,7 @@ const (
 	onTraffic     = "Traffic in bytes"
 	onWaiting     = "Bytes that wait for slow clients"
 	onTrouble     = "Clients that are too slow or send too much"
+	onLog         = "Errors in the log"
 	onHistory     = "Messages kept"
 	onPush        = "Push"
 	onFiles       = "Files"
@@ -63,6 +64,8 @@ func (s *Server) figures() []metrics.Figure {
 		counter("write_timeouts", "Connections that took nothing for too long.", onTrouble, func() int64 { return s.streams.WriteTimeouts.Load() }),
 		counter("throttled_reads", "Reads that waited, since a client sent too much.", onTrouble, func() int64 { return s.streams.Throttled.Load() }),
 		counter("sessions_overflowed", "Sessions whose unacknowledged stanzas outgrew their bounds.", onTrouble, func() int64 { return s.router.Stats.Overflowed.Load() }),
+		counter("log_errors", "Errors that were logged, each counted that a line stands for.", onLog, func() int64 { return s.log.Stats.Errors.Load() }),
+		counter("log_lines_withheld", "Lines of the log that were counted in another instead of being written.", onLog, func() int64 { return s.log.Stats.Withheld.Load() }),
 		counter("history_messages", "Messages that were put into the history.", onHistory, func() int64 { return int64(s.archive.Stats().Messages) }),
 		counter("history_rows", "Entries that these have in the histories of users and rooms.", "", func() int64 { return int64(s.archive.Stats().Rows) }),
 		counter("history_failures", "Messages that could not be put there, and were refused.", onHistory, func() int64 { return int64(s.archive.Stats().Failed) }),

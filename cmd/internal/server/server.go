@@ -18,6 +18,7 @@ import (
 	"confab/archive/search"
 	"confab/cmd/internal/admin"
 	"confab/cmd/internal/config"
+	"confab/cmd/internal/logs"
 	"confab/cmd/internal/metrics"
 	"confab/muc"
 	"confab/roster"
@@ -60,6 +61,7 @@ type Options struct {
 // Server is a running confab.
 type Server struct {
 	opts     Options
+	log      *logs.Bounded // behind opts.Log; nil for Offline
 	settings atomic.Pointer[config.Loaded]
 	certs    atomic.Pointer[config.Certificates]
 
@@ -105,7 +107,9 @@ func New(ctx context.Context, settings *config.Loaded, o Options) (s *Server, er
 	if o.Clock == nil {
 		o.Clock = xmpp.SystemClock
 	}
-	made := &Server{opts: o, started: o.Clock.Now(), stop: make(chan struct{}), listeners: map[string][]net.Listener{}}
+	bounded := logs.Bound(o.Log.Handler(), o.Clock)
+	o.Log = slog.New(bounded)
+	made := &Server{opts: o, log: bounded, started: o.Clock.Now(), stop: make(chan struct{}), listeners: map[string][]net.Listener{}}
 	s = made
 	s.settings.Store(settings)
 	defer func() {
@@ -141,7 +145,7 @@ func (s *Server) loadCertificates(settings *config.Loaded) error {
 func (s *Server) open(ctx context.Context) error {
 	set := s.settings.Load()
 	s.commits = newCommits()
-	stores, err := admin.OpenStores(set.Settings, s.commits.note)
+	stores, err := admin.OpenStores(set.Settings, admin.StoreOptions{Committed: s.commits.note, Log: s.opts.Log})
 	if err != nil {
 		return err
 	}
@@ -381,6 +385,9 @@ func (s *Server) close() error {
 	if s.state != nil {
 		errs = append(errs, s.state.Close())
 		s.state = nil
+	}
+	if s.log != nil {
+		s.log.Flush()
 	}
 	return errors.Join(errs...)
 }
