@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,23 +15,9 @@ import (
 
 	"confab/archive"
 	"confab/cmd/internal/admin"
-	"confab/cmd/internal/config"
-	"confab/cmd/internal/server"
 	"confab/xmpp"
 	"confab/xmpp/directory"
 )
-
-// serveForKill makes the test binary a confab, so that there is a process to kill.
-const serveForKill = "CONFAB_TEST_SERVE"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(serveForKill) != "" {
-		os.Unsetenv(serveForKill)
-		main()
-		return
-	}
-	os.Exit(m.Run())
-}
 
 const (
 	killPairs  = 6
@@ -70,34 +54,13 @@ func TestKill(t *testing.T) {
 }
 
 type killed struct {
-	addr              string
-	env               []string
-	settings          *config.Settings
+	*process
 	tokens            map[string]string // by sender: the session of the last round
 	sent, acked, seen int
 }
 
 func newKilled(t *testing.T) *killed {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
-	data := t.TempDir()
-	source := config.Source{Flags: map[string]string{
-		"data": data, "domains": "example.com", "listen-starttls": "", "listen-tls": addr, "listen-https": "off", "roster-domain": "off", "auth-iterations": "4096",
-	}}
-	loaded, err := source.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := loaded.Prepare(time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	k := &killed{addr: addr, settings: loaded.Settings, tokens: map[string]string{}}
-	k.env = append(os.Environ(), serveForKill+"=1", "CONFAB_DATA="+data, "CONFAB_DOMAINS=example.com", "CONFAB_LISTEN_STARTTLS=",
-		"CONFAB_LISTEN_TLS="+addr, "CONFAB_LISTEN_HTTPS=off", "CONFAB_ROSTER_DOMAIN=off", "CONFAB_AUTH_ITERATIONS=4096")
+	k := &killed{newProcess(t, map[string]string{"roster-domain": "off"}), map[string]string{}, 0, 0, 0}
 	k.offline(t, func(a *admin.Admin) {
 		for i := range killPairs {
 			for _, user := range []string{sender(i), receiver(i)} {
@@ -115,46 +78,6 @@ func newKilled(t *testing.T) *killed {
 
 func sender(i int) string   { return "romeo" + strconv.Itoa(i) }
 func receiver(i int) string { return "juliet" + strconv.Itoa(i) }
-
-// offline opens the data while no server runs.
-func (k *killed) offline(t *testing.T, fn func(*admin.Admin)) {
-	t.Helper()
-	s, err := server.Offline(context.Background(), &config.Loaded{Settings: k.settings})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	fn(s.Admin())
-}
-
-// start runs the server as a process of its own.
-func (k *killed) start(t *testing.T) *exec.Cmd {
-	t.Helper()
-	cmd := exec.Command(os.Args[0], "serve")
-	cmd.Env = k.env
-	var log strings.Builder
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { cmd.Wait(); close(ended) }()
-	t.Cleanup(func() { cmd.Process.Kill(); <-ended })
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		if c, err := net.Dial("tcp", k.addr); err == nil {
-			c.Close()
-			return cmd
-		}
-		select {
-		case <-ended:
-			t.Fatalf("the server ended while starting:\n%s", log.String())
-		case <-time.After(10 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the server does not answer")
-		}
-	}
-}
 
 // outcome is what a pair knows of its messages when the server is gone.
 type outcome struct {

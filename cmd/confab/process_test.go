@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"confab/cmd/internal/admin"
+	"confab/cmd/internal/config"
+	"confab/cmd/internal/server"
+)
+
+// serveAlone makes the test binary a confab, so that there is a process of its own.
+const serveAlone = "CONFAB_TEST_SERVE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(serveAlone) != "" {
+		os.Unsetenv(serveAlone)
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// process is a server of example.com that runs as a process of its own: it can
+// be killed, and what it uses is not mixed with what its clients use.
+type process struct {
+	addr     string // of direct TLS
+	env      []string
+	settings *config.Settings
+}
+
+// newProcess prepares the data of a server; flags are settings besides the usual ones.
+func newProcess(tb testing.TB, flags map[string]string) *process {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	all := map[string]string{
+		"data": tb.TempDir(), "domains": "example.com", "listen-starttls": "", "listen-tls": addr, "listen-https": "off", "auth-iterations": "4096",
+	}
+	maps.Copy(all, flags)
+	source := config.Source{Flags: all}
+	loaded, err := source.Load()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if _, err := loaded.Prepare(time.Now()); err != nil {
+		tb.Fatal(err)
+	}
+	p := &process{addr: addr, settings: loaded.Settings, env: append(os.Environ(), serveAlone+"=1")}
+	for name, value := range all {
+		p.env = append(p.env, "CONFAB_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))+"="+value)
+	}
+	return p
+}
+
+// offline opens the data while no server runs.
+func (p *process) offline(tb testing.TB, fn func(*admin.Admin)) {
+	tb.Helper()
+	s, err := server.Offline(context.Background(), &config.Loaded{Settings: p.settings})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer s.Close()
+	fn(s.Admin())
+}
+
+// start runs the server until the test ends, or somebody kills it.
+func (p *process) start(tb testing.TB) *exec.Cmd {
+	tb.Helper()
+	cmd := exec.Command(os.Args[0], "serve")
+	cmd.Env = p.env
+	var log strings.Builder
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { cmd.Wait(); close(ended) }()
+	tb.Cleanup(func() { cmd.Process.Kill(); <-ended })
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		if c, err := net.Dial("tcp", p.addr); err == nil {
+			c.Close()
+			return cmd
+		}
+		select {
+		case <-ended:
+			tb.Fatalf("the server ended while starting:\n%s", log.String())
+		case <-time.After(10 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			tb.Fatal("the server does not answer")
+		}
+	}
+}
