@@ -182,7 +182,7 @@ func (b *Bridge) spread(d *feature.Dispatch, r *directory.Reach, w writer) error
 			from = j
 		}
 	}
-	e := xmpp.Edit{From: from, Add: appendOrigin(nil, w.jid)}
+	e := &xmpp.Edit{From: from, Add: appendOrigin(nil, w.jid)} // but for the address it is the same for all
 	if b.labels(r) {
 		if e.Label = w.name; !w.member {
 			e.Label += " (guest)"
@@ -199,15 +199,11 @@ func (b *Bridge) spread(d *feature.Dispatch, r *directory.Reach, w writer) error
 	}
 	n := 0
 	d.Copies = slices.Grow(d.Copies, len(r.Users)+1)
-	edits := make([]xmpp.Edit, 0, len(r.Users)+1)
 	to := func(u *directory.User) {
 		if w.user != nil && u.ID == w.user.ID || b.opts.Blocks(u.ID, a.JID) {
 			return
 		}
-		edits = append(edits, e)
-		edit := &edits[len(edits)-1]
-		edit.To = u.JID
-		d.Copies = append(d.Copies, feature.Copy{Owner: u.ID, OwnerJID: u.JID, With: with, Incoming: true, Edit: edit})
+		d.Copies = append(d.Copies, feature.Copy{Owner: u.ID, OwnerJID: u.JID, With: with, Incoming: true, Edit: e, To: u.JID})
 		n++
 	}
 	skip := b.skipAway(r, w)

@@ -58,6 +58,7 @@ type Archive struct {
 	next     uint64
 	last     atomic.Uint64 // the last id on disk
 	ordinals ordinals
+	settle   func() // ordinals.settled
 }
 
 // Open makes the archive in db ready. The db is the caller's to close.
@@ -87,6 +88,7 @@ func Open(ctx context.Context, db store.DB, o Options) (*Archive, error) {
 	a.last.Store(a.next)
 	a.opened = a.next
 	a.follower.a = a
+	a.settle = a.ordinals.settled
 	return a, nil
 }
 
@@ -108,6 +110,7 @@ type Row struct {
 	With     xmpp.JID // the other side; the owner's own address in messages to himself; zero: found in no conversation
 	Incoming bool     // sent to the owner
 	Edit     *xmpp.Edit
+	To       xmpp.JID // not zero: to whom the Edit addresses it. One Edit that several rows name, with To, is stored once
 }
 
 // Flags tell what is in a message without reading it.

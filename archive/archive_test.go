@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -469,9 +470,13 @@ func FuzzRecords(f *testing.F) {
 	m := message(romeo, juliet, "hello")
 	edit := xmpp.Edit{From: jids[alice], Label: "Bob"}
 	m.Rows[0].Edit = &edit
-	k := newKeeping(&Archive{}, []*Message{m}, Also{})
+	m.Rows[1].Edit, m.Rows[1].To = &edit, jids[romeo]
+	var k keeping
+	k.prepare(&Archive{}, []*Message{m}, Also{})
 	f.Add(k.bodies[0])
-	f.Add(append([]byte{5}, k.rows[0].encoded...))
+	for _, r := range k.rows {
+		f.Add(append([]byte{5}, r.value[ordinalRoom:]...))
+	}
 	f.Add((&Tombstone{ID: 7, By: jids[romeo], Inside: []byte("<x/>")}).append(nil))
 	f.Fuzz(func(t *testing.T, v []byte) {
 		var b body
@@ -486,6 +491,7 @@ func FuzzRecords(f *testing.F) {
 		var r row
 		if r.decode(v) == nil {
 			_ = bareOf(r.with)
+			_, _ = r.readEdit(&b)
 		}
 		b.tomb = v
 		if tomb, err := b.tombstone(); err == nil && tomb != nil {
@@ -507,4 +513,35 @@ func FuzzParseID(f *testing.F) {
 			t.Errorf("%q is read as %d, which is %q", s, id, FormatID(id))
 		}
 	})
+}
+
+// An edit that several rows name is stored once, with a body that knows it; each owner sees the message by his own address.
+func TestSharedEdit(t *testing.T) {
+	h := open(t, t.TempDir())
+	shared := &xmpp.Edit{From: xmpp.MustJID("sales@example.com/romeo"), Label: "Romeo", Add: []byte("<x xmlns='urn:example'/>")}
+	own := &xmpp.Edit{From: jids[alice], Add: shared.Add}
+	m := message(romeo, juliet, "hi")
+	m.Rows = []Row{
+		{Owner: romeo, With: jids[juliet]},
+		{Owner: juliet, With: jids[alice], Incoming: true, Edit: shared, To: jids[juliet]},
+		{Owner: alice, With: jids[alice], Incoming: true, Edit: shared, To: jids[alice]},
+		{Owner: 301, With: jids[alice], Incoming: true, Edit: own, To: jids[romeo]},
+		{Owner: 302, With: jids[alice], Incoming: true, Edit: shared},
+	}
+	id := h.keep(m)[0]
+	if _, err := h.SetTombstone(t.Context(), id, Tombstone{ID: id, Inside: []byte("<retracted/>")}); err != nil {
+		t.Fatal(err)
+	}
+	h = h.reopen()
+	seen := func(e *xmpp.Edit, to xmpp.JID) xmpp.Edit { c := *e; c.To = to; return c }
+	want := []xmpp.Edit{{}, seen(shared, jids[juliet]), seen(shared, jids[alice]), seen(own, jids[romeo]), *shared}
+	for i, r := range m.Rows {
+		var items []Item
+		if _, err := h.Page(t.Context(), Query{Owner: r.Owner}, func(it *Item) error { items = append(items, *it); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if len(items) != 1 || !reflect.DeepEqual(items[0].Edit, want[i]) {
+			t.Errorf("%d has %+v, want %+v", r.Owner, items, want[i])
+		}
+	}
 }

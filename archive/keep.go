@@ -6,8 +6,10 @@ import (
 	"encoding/binary"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/store"
 )
@@ -19,8 +21,10 @@ func (a *Archive) Keep(ctx context.Context, batch []*Message, also Also) error {
 	if len(batch) == 0 && also.Count.Key == "" {
 		return nil
 	}
-	k := newKeeping(a, batch, also)
-	err := a.db.Update(ctx, k.write)
+	k := keepings.Get().(*keeping)
+	defer k.release()
+	k.prepare(a, batch, also)
+	err := a.db.Update(ctx, k.writes)
 	if err != nil {
 		a.stats.failed.Add(uint64(len(batch)))
 	}
@@ -28,15 +32,43 @@ func (a *Archive) Keep(ctx context.Context, batch []*Message, also Also) error {
 }
 
 // keeping is a batch while it is being kept. What can be encoded before the ids are known is, off the committer's
-// goroutine; buf holds it and is not touched again until the commit.
+// goroutine.
 type keeping struct {
-	a       *Archive
-	batch   []*Message
-	also    Also
-	bodies  [][]byte
-	rows    []newRow // by owner, then in the order of the batch
-	links   []newLink
-	scratch []byte
+	a      *Archive
+	batch  []*Message
+	also   Also
+	bodies [][]byte
+	rows   []newRow // in the order of their keys
+	owned  int      // of them are those of archives
+	links  []newLink
+
+	refs   []rowRef
+	owners []byte
+	key    []byte
+	buf    []byte // what bodies and rows are made of
+
+	writes  func(store.Tx) error // write
+	commits func()               // committed
+}
+
+var keepings = sync.Pool{New: func() any {
+	k := new(keeping)
+	k.writes, k.commits = k.write, k.committed
+	return k
+}}
+
+// maxSpareKeeping is how much of a buffer is kept for the next batch.
+const maxSpareKeeping = 256 << 10
+
+func (k *keeping) release() {
+	if cap(k.buf) > maxSpareKeeping {
+		return
+	}
+	clear(k.bodies)
+	clear(k.rows)
+	clear(k.links)
+	k.a, k.batch, k.also = nil, nil, Also{}
+	keepings.Put(k)
 }
 
 // newLink says that a message links something.
@@ -45,53 +77,125 @@ type newLink struct {
 	link    string
 }
 
-// newRow is a row to be written.
+// newRow is a row to be written: of an archive, or of a conversation.
 type newRow struct {
-	message int // in the batch
-	*Row
-	bare    string
-	encoded []byte // the record without its ordinal
+	message int    // in the batch
+	key     []byte // the id is yet to be put at its end
+	value   []byte // the ordinal is yet to be put before what follows ordinalRoom
 }
 
-func newKeeping(a *Archive, batch []*Message, also Also) *keeping {
-	k := &keeping{a: a, batch: batch, also: also, bodies: make([][]byte, len(batch))}
-	size, rows := 0, 0
-	for _, m := range batch {
-		size += len(m.Stanza) + 32
-		rows += len(m.Rows)
-		for i := range m.Rows {
-			size += len(m.Rows[i].With.String()) + 16
-		}
+const (
+	idLen       = 8
+	ordinalRoom = binary.MaxVarintLen64
+)
+
+// rowRef is a row of a message.
+type rowRef struct {
+	owner      directory.ID
+	message, i int // in the batch, in the message
+}
+
+func (k *keeping) row(r rowRef) *Row { return &k.batch[r.message].Rows[r.i] }
+
+func byOwner(x, y rowRef) int {
+	switch {
+	case x.owner != y.owner:
+		return cmp.Compare(x.owner, y.owner)
+	case x.message != y.message:
+		return x.message - y.message
 	}
-	buf := make([]byte, 0, size)
-	k.rows = make([]newRow, 0, rows)
-	var owners []byte
-	seen := map[directory.ID]int{} // in which message an owner was last seen
+	return x.i - y.i
+}
+
+func (k *keeping) prepare(a *Archive, batch []*Message, also Also) {
+	k.a, k.batch, k.also = a, batch, also
+	k.bodies, k.rows, k.links, k.refs, k.buf = k.bodies[:0], k.rows[:0], k.links[:0], k.refs[:0], k.buf[:0]
 	for i, m := range batch {
-		owners = owners[:0]
-		for j := range m.Rows {
-			r := &m.Rows[j]
-			if seen[r.Owner] == i+1 {
-				continue
-			}
-			seen[r.Owner] = i + 1
-			owners = binary.AppendUvarint(owners, uint64(r.Owner))
-			from := len(buf)
-			buf = appendRow(buf, r)
-			k.rows = append(k.rows, newRow{i, r, r.With.Bare().String(), buf[from:len(buf):len(buf)]})
-		}
+		k.prepareBody(i, m)
 		for _, link := range a.linksOf(m.Stanza) {
 			k.links = append(k.links, newLink{i, link})
 		}
-		b := body{typ: m.Type, flags: m.Flags, owners: owners, stanza: m.Stanza}
-		from := len(buf)
-		buf = b.append(buf)
-		k.bodies[i] = buf[from:len(buf):len(buf)]
 	}
-	slices.SortFunc(k.rows, func(x, y newRow) int {
-		return cmp.Or(cmp.Compare(x.Owner, y.Owner), cmp.Compare(x.message, y.message))
-	})
-	return k
+	if len(batch) > 1 {
+		slices.SortFunc(k.refs, byOwner)
+	}
+	k.owned = len(k.refs)
+	for rest := k.refs; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].owner == rest[0].owner {
+			n++
+		}
+		k.prepareRows(rest[:n])
+		rest = rest[n:]
+	}
+}
+
+// prepareBody encodes a message, and notes its rows in the order of their owners.
+func (k *keeping) prepareBody(i int, m *Message) {
+	from := len(k.refs)
+	for j := range m.Rows {
+		k.refs = append(k.refs, rowRef{m.Rows[j].Owner, i, j})
+	}
+	mine := k.refs[from:]
+	slices.SortFunc(mine, byOwner)
+	mine = slices.CompactFunc(mine, func(x, y rowRef) bool { return x.owner == y.owner })
+	k.refs = k.refs[:from+len(mine)]
+	k.owners = k.owners[:0]
+	for _, r := range mine {
+		k.owners = binary.AppendUvarint(k.owners, uint64(r.owner))
+	}
+	b := body{typ: m.Type, flags: m.Flags, owners: k.owners, stanza: m.Stanza}
+	if e := m.sharedEdit(); e != nil {
+		b.edit = e.AppendBinary(nil)
+	}
+	at := len(k.buf)
+	k.buf = b.append(k.buf)
+	k.bodies = append(k.bodies, k.buf[at:len(k.buf):len(k.buf)])
+}
+
+// sharedEdit returns the edit that is stored with the body, nil if there is none.
+func (m *Message) sharedEdit() *xmpp.Edit {
+	for i := range m.Rows {
+		if r := &m.Rows[i]; r.Edit != nil && !r.To.IsZero() {
+			return r.Edit
+		}
+	}
+	return nil
+}
+
+// prepareRows encodes the rows of one owner: those of the archive, then those of the conversations, which is the order of
+// their keys.
+func (k *keeping) prepareRows(refs []rowRef) {
+	for _, r := range refs {
+		key := k.prepareKey(r.owner, "")
+		at := len(k.buf)
+		k.buf = append(k.buf, noOrdinal[:]...)
+		k.buf = appendRow(k.buf, k.row(r), k.batch[r.message].sharedEdit())
+		k.rows = append(k.rows, newRow{r.message, key, k.buf[at:len(k.buf):len(k.buf)]})
+	}
+	if len(refs) > 1 {
+		slices.SortStableFunc(refs, func(x, y rowRef) int {
+			return strings.Compare(k.row(x).With.Bare().String(), k.row(y).With.Bare().String())
+		})
+	}
+	for _, r := range refs {
+		bare := k.row(r).With.Bare().String()
+		if bare == "" {
+			continue
+		}
+		key := k.prepareKey(r.owner, bare)
+		at := len(k.buf)
+		k.buf = append(k.buf, noOrdinal[:]...)
+		k.rows = append(k.rows, newRow{r.message, key, k.buf[at:len(k.buf):len(k.buf)]})
+	}
+}
+
+var noOrdinal [ordinalRoom]byte
+
+func (k *keeping) prepareKey(o directory.ID, bare string) []byte {
+	at := len(k.buf)
+	k.buf = appendID(appendConversation(k.buf, o, bare), 0)
+	return k.buf[at:len(k.buf):len(k.buf)]
 }
 
 // write is the transaction. It may run again.
@@ -103,18 +207,14 @@ func (k *keeping) write(tx store.Tx) error {
 			o.undo(mark)
 		}
 	}()
-	key := k.scratch[:0]
 	for i, m := range k.batch {
 		m.ID = k.a.nextID()
-		key = appendID(key[:0], m.ID)
-		if err := tx.Put(spaceBody, key, k.bodies[i]); err != nil {
+		k.key = appendID(k.key[:0], m.ID)
+		if err := tx.Put(spaceBody, k.key, k.bodies[i]); err != nil {
 			return err
 		}
 	}
 	if err := k.writeRows(tx); err != nil {
-		return err
-	}
-	if err := k.writePeers(tx); err != nil {
 		return err
 	}
 	for _, l := range k.links {
@@ -134,55 +234,23 @@ func (k *keeping) write(tx store.Tx) error {
 			return err
 		}
 	}
-	k.scratch = key
-	tx.OnCommit(k.committed)
+	tx.OnCommit(k.commits)
 	if k.also.Flush != nil {
 		tx.OnGroup(k.a, k.also.Flush)
 	}
-	tx.OnGroup(o, o.settled)
+	tx.OnGroup(o, k.a.settle)
 	done = true
 	return nil
 }
 
 func (k *keeping) writeRows(tx store.Tx) error {
-	key := k.scratch[:0]
-	size := 0
-	for i := range k.rows {
-		size += len(k.rows[i].encoded) + binary.MaxVarintLen64
-	}
-	arena := make([]byte, 0, size)
+	var ordinal [ordinalRoom]byte
 	for i := range k.rows {
 		r := &k.rows[i]
-		key = appendConversation(key[:0], r.Owner, "")
-		from := len(arena)
-		arena = binary.AppendUvarint(arena, k.a.ordinals.next(tx, key))
-		arena = append(arena, r.encoded...)
-		key = appendID(key, k.batch[r.message].ID)
-		if err := tx.Put(spaceRow, key, arena[from:len(arena):len(arena)]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (k *keeping) writePeers(tx store.Tx) error {
-	order := make([]*newRow, 0, len(k.rows))
-	for i := range k.rows {
-		if k.rows[i].bare != "" {
-			order = append(order, &k.rows[i])
-		}
-	}
-	slices.SortFunc(order, func(x, y *newRow) int {
-		return cmp.Or(cmp.Compare(x.Owner, y.Owner), strings.Compare(x.bare, y.bare), cmp.Compare(x.message, y.message))
-	})
-	key := k.scratch[:0]
-	arena := make([]byte, 0, len(order)*4)
-	for _, r := range order {
-		key = appendConversation(key[:0], r.Owner, r.bare)
-		from := len(arena)
-		arena = binary.AppendUvarint(arena, k.a.ordinals.next(tx, key))
-		key = appendID(key, k.batch[r.message].ID)
-		if err := tx.Put(spaceRow, key, arena[from:len(arena):len(arena)]); err != nil {
+		prefix := r.key[:len(r.key)-idLen]
+		n := binary.PutUvarint(ordinal[:], k.a.ordinals.next(tx, prefix))
+		copy(r.value[ordinalRoom-n:], ordinal[:n])
+		if err := tx.Put(spaceRow, appendID(prefix, k.batch[r.message].ID), r.value[ordinalRoom-n:]); err != nil {
 			return err
 		}
 	}
@@ -199,7 +267,7 @@ func (k *keeping) committed() {
 	if n := len(k.batch); n > 0 {
 		k.a.last.Store(k.batch[n-1].ID)
 		k.a.stats.messages.Add(uint64(n))
-		k.a.stats.rows.Add(uint64(len(k.rows)))
+		k.a.stats.rows.Add(uint64(k.owned))
 	}
 	if k.also.Deliver == nil {
 		return

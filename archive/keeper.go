@@ -32,7 +32,7 @@ func (k *keeper) Keep(batch []*feature.Dispatch, c feature.Count, deliver func(*
 		m := &Message{Stanza: xmpp.Apply(nil, d.Stanza, &d.Edit), Type: d.Stanza.MessageType(), Rows: make([]Row, len(d.Copies))}
 		_, m.Flags = Worth(d.Stanza)
 		for j, c := range d.Copies {
-			m.Rows[j] = Row{Owner: c.Owner, With: c.With, Incoming: c.Incoming, Edit: c.Edit}
+			m.Rows[j] = Row{Owner: c.Owner, With: c.With, Incoming: c.Incoming, Edit: c.Edit, To: c.To}
 		}
 		messages[i] = m
 		retractions = retractions || d.Stanza.Child(xmpp.NSRetract, "retract") != nil

@@ -453,10 +453,8 @@ func (it *Item) read(tx store.Tx, o directory.ID, id uint64) (ok bool, err error
 			return false, errRecord
 		}
 	}
-	if len(r.edit) > 0 {
-		if err := it.Edit.UnmarshalBinary(bytes.Clone(r.edit)); err != nil {
-			return false, err
-		}
+	if it.Edit, err = r.readEdit(&b); err != nil {
+		return false, err
 	}
 	it.Tombstone, err = b.tombstone()
 	return err == nil, err

@@ -14,8 +14,9 @@ var errRecord = errors.New("archive: damaged record")
 
 // Formats of records. A reader refuses those it does not know.
 const (
-	bodyFormat = 1
-	tombFormat = 1
+	bodyFormat       = 1
+	sharedBodyFormat = 2 // with an edit
+	tombFormat       = 1
 )
 
 // body is a message as it is stored:
@@ -24,29 +25,44 @@ const (
 //	flags: uvarint
 //	owners: length and bytes; a uvarint each
 //	tombstone: length and bytes; empty if there is none
+//	edit: length and bytes; in sharedBodyFormat only
 //	stanza: the rest
+//
+// The edit is that of the rows that have none of their own: of a message to hundreds it would be most of each row.
 type body struct {
 	typ    xmpp.Type
 	flags  Flags
 	owners []byte
 	tomb   []byte
+	edit   []byte
 	stanza []byte
 }
 
 func (b *body) append(dst []byte) []byte {
-	dst = append(dst, bodyFormat, byte(b.typ))
+	format := byte(bodyFormat)
+	if len(b.edit) > 0 {
+		format = sharedBodyFormat
+	}
+	dst = append(dst, format, byte(b.typ))
 	dst = binary.AppendUvarint(dst, uint64(b.flags))
 	dst = appendBytes(dst, b.owners)
 	dst = appendBytes(dst, b.tomb)
+	if len(b.edit) > 0 {
+		dst = appendBytes(dst, b.edit)
+	}
 	return append(dst, b.stanza...)
 }
 
 func (b *body) decode(v []byte) error {
-	if len(v) < 2 || v[0] != bodyFormat {
+	if len(v) < 2 || v[0] != bodyFormat && v[0] != sharedBodyFormat {
 		return errRecord
 	}
 	d := decoder{v[2:], nil}
-	*b = body{typ: xmpp.Type(v[1]), flags: Flags(d.uvarint()), owners: d.bytes(), tomb: d.bytes(), stanza: d.rest}
+	*b = body{typ: xmpp.Type(v[1]), flags: Flags(d.uvarint()), owners: d.bytes(), tomb: d.bytes()}
+	if v[0] == sharedBodyFormat {
+		b.edit = d.bytes()
+	}
+	b.stanza = d.rest
 	return d.err
 }
 
@@ -87,52 +103,87 @@ func (b *body) tombstone() (*Tombstone, error) {
 func (t *Tombstone) append(dst []byte) []byte {
 	dst = append(dst, tombFormat)
 	dst = binary.AppendUvarint(dst, t.ID)
-	dst = appendBytes(dst, []byte(t.By.String()))
+	dst = appendBytes(dst, t.By.String())
 	return append(dst, t.Inside...)
 }
 
 // row is how an owner sees a message, as it is stored:
 //
 //	ordinal in the archive: uvarint
-//	direction: a byte
+//	kind: a byte
 //	other side: length and bytes
-//	edit: the rest; empty if the message is seen as it was sent
+//	edit: the rest; empty if the message is seen as it was sent. If the row shares the body's, the address to which that
+//	one is addressed
 type row struct {
 	ordinal  uint64
 	incoming bool
+	shares   bool
 	with     []byte
 	edit     []byte
 }
 
-const rowIncoming = 1
+// Bits of the kind of a row.
+const (
+	rowIncoming = 1 << iota
+	rowShares
+)
 
-// appendRow appends what of a record is known before the ordinal is.
-func appendRow(dst []byte, r *Row) []byte {
-	var direction byte
+// appendRow appends what of a record is known before the ordinal is. shared is the edit that the body has.
+func appendRow(dst []byte, r *Row, shared *xmpp.Edit) []byte {
+	var kind byte
 	if r.Incoming {
-		direction = rowIncoming
+		kind = rowIncoming
 	}
-	dst = appendBytes(append(dst, direction), []byte(r.With.String()))
-	if r.Edit != nil {
-		dst = r.Edit.AppendBinary(dst)
+	shares := shared != nil && r.Edit == shared && !r.To.IsZero()
+	if shares {
+		kind |= rowShares
 	}
-	return dst
+	dst = append(dst, kind)
+	dst = appendBytes(dst, r.With.String())
+	switch {
+	case shares:
+		return append(dst, r.To.String()...)
+	case r.Edit == nil:
+		return dst
+	}
+	e := *r.Edit
+	if !r.To.IsZero() {
+		e.To = r.To
+	}
+	return e.AppendBinary(dst)
 }
 
 func (r *row) decode(v []byte) error {
 	d := decoder{v, nil}
 	r.ordinal = d.uvarint()
-	if len(d.rest) == 0 || d.rest[0]&^rowIncoming != 0 {
+	if len(d.rest) == 0 || d.rest[0]&^(rowIncoming|rowShares) != 0 {
 		return errRecord
 	}
-	r.incoming = d.rest[0] == rowIncoming
+	r.incoming, r.shares = d.rest[0]&rowIncoming != 0, d.rest[0]&rowShares != 0
 	d.rest = d.rest[1:]
 	r.with = d.bytes()
 	r.edit = d.rest
 	return d.err
 }
 
-func appendBytes(dst, b []byte) []byte {
+// readEdit reads the edit of a row whose message is b.
+func (r *row) readEdit(b *body) (e xmpp.Edit, err error) {
+	switch {
+	case !r.shares && len(r.edit) == 0:
+	case !r.shares:
+		err = e.UnmarshalBinary(r.edit)
+	default:
+		if err = e.UnmarshalBinary(b.edit); err == nil {
+			e.To, err = xmpp.ParseJID(string(r.edit))
+		}
+	}
+	if err != nil {
+		return xmpp.Edit{}, errRecord
+	}
+	return e, nil
+}
+
+func appendBytes[S []byte | string](dst []byte, b S) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(b)))
 	return append(dst, b...)
 }

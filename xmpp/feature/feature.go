@@ -268,6 +268,7 @@ type Copy struct {
 	With     xmpp.JID // the other side, as MAM finds it; see directory.Conversation
 	Incoming bool
 	Edit     *xmpp.Edit // nil: as the Dispatch's Edit says; what that strips need not be said again
+	To       xmpp.JID   // not zero: to whom the Edit addresses it, which others may have, too
 }
 
 // Dispatch is one stanza on its way.

@@ -517,6 +517,9 @@ func (d *Dispatch) EditFor(owner directory.ID, scratch []byte) xmpp.Edit {
 				edit.Lang = d.Edit.Lang
 			}
 		}
+		if !c.To.IsZero() {
+			edit.To = c.To
+		}
 		edit.Add = d.host.Table.AppendStanzaID(append(scratch, edit.Add...), c.OwnerJID, d.ID)
 		return edit
 	}
