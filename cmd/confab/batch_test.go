@@ -410,3 +410,46 @@ func TestManyBatches(t *testing.T) {
 		})
 	}
 }
+
+// A session ends by somebody else's doing while what it sent is being stored: the count that its client is told is that of
+// what is in the history, so that nothing is sent twice.
+func TestSessionEndsWhileABatchIsStored(t *testing.T) {
+	for name, end := range map[string]func(t *testing.T, w *world, jid string){
+		"kicked": func(t *testing.T, w *world, jid string) {
+			if out, err := w.Operate("", "user", "kick", jid); err != nil {
+				t.Fatal(out, err)
+			}
+		},
+		"replaced": func(t *testing.T, w *world, jid string) {
+			c, err := login(w.Addr(dialogue.DirectTLS), "example.com", "romeo", "pw-romeo")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.conn.Close() })
+			_, resource, _ := strings.Cut(jid, "/")
+			c.must(t, "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>"+resource+"</resource></bind></iq>")
+			if _, err := c.await("iq"); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, g := gated(t)
+			addr := w.Addr(dialogue.DirectTLS)
+			romeo, token := managed(t, addr, "romeo")
+			juliet := mustOnline(t, addr, "juliet")
+			g.burst(t, romeo, linesTo(juliet.jid, 1, 6))
+			g.fate <- nil
+			g.await(t)
+			end(t, w, romeo.jid)
+			g.open()
+			if _, err := io.Copy(io.Discard, romeo.conn); err != nil {
+				t.Fatal(err)
+			}
+			juliet.tells(t, "line 1", "line 2", "line 3", "line 4", "line 5")
+			if _, e := resumes(t, addr, "romeo", token); e.XMLName.Local != "failed" || e.attr("h") != "5" {
+				t.Errorf("romeo hears %+v", e)
+			}
+		})
+	}
+}

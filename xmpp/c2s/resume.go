@@ -66,11 +66,14 @@ func (c *client) resume(n *xmpp.Node, header func(s *router.Session, resumed []b
 // nothing is known of it (XEP-0198 §5).
 func (c *client) handledBefore(token string) string {
 	h, user, ok := c.srv.ended.find(token)
-	if ok {
-		if user != c.user.ID {
-			return ""
-		}
-	} else if h, ok = c.srv.opts.Handled(token); !ok {
+	if ok && user != c.user.ID {
+		return ""
+	}
+	// A session that another one replaced may have stored what it had read after it was noted.
+	if stored, is := c.srv.opts.Handled(token); is && (!ok || int32(stored-h) > 0) { // modulo 2³²
+		h, ok = stored, true
+	}
+	if !ok {
 		return ""
 	}
 	return strconv.FormatUint(uint64(h), 10)

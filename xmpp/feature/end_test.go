@@ -46,6 +46,30 @@ func TestWhatWasNotHandledIsNotCounted(t *testing.T) {
 	}
 }
 
+// A session ends while its reader has a message in hand: that is stored, and so it is counted. Else the client, told of
+// the count, would send it again.
+func TestWhatIsStoredAfterTheEndIsCounted(t *testing.T) {
+	var h *featuretest.House
+	h = house(t, featuretest.Keep(), feature.Feature{Name: "end", Keep: func(d *feature.Dispatch) error {
+		if string(d.Stanza.ID) == "2" {
+			h.Table.End(d.Session)
+		}
+		return nil
+	}})
+	romeo, juliet := h.Online(t, "romeo@example.com/orchard"), h.Online(t, "juliet@example.com/balcony")
+	var token string
+	if err := romeo.EnableManagement(time.Minute, func(id string) []byte { token = id; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	romeo.Sends("<message to='juliet@example.com' id='1'><body>one</body></message>", "<message to='juliet@example.com' id='2'><body>two</body></message>")
+	if got := juliet.Conn.Left(); len(got) != 2 {
+		t.Errorf("juliet heard %q", got)
+	}
+	if on := h.Count(t, token); on != "2" {
+		t.Errorf("two messages are stored, the count with them is %s", on)
+	}
+}
+
 // A bug in one feature keeps neither the others nor the server from going on.
 func TestPanicAtTheEndOfASession(t *testing.T) {
 	told := false

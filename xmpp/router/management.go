@@ -79,7 +79,8 @@ func (m *management) stop() {
 	if m.expiry != nil {
 		m.expiry.Stop()
 	}
-	*m = management{handled: m.handled}
+	// Its reader may be about to store what it read before it notices, and that is counted.
+	*m = management{on: m.on, token: m.token, handled: m.handled}
 }
 
 // Errors of stream management.
@@ -147,6 +148,9 @@ func (s *Session) Acknowledge(h uint32) error {
 }
 
 func (s *Session) acknowledge(h uint32) error {
+	if s.ended {
+		return nil
+	}
 	n := h - s.sm.acked // modulo 2³²
 	if n > uint32(s.sm.unacked()) {
 		// COMPAT(@xmpp/client 0.14): it does not count IQs, so its h may go
