@@ -66,6 +66,7 @@ func (s *Server) layDown() {
 		}
 	}
 	s.endAll(leave)
+	t.Close() // what the server says from now on would be in the history, and not with those who rest
 	// What a feature still says while it saves comes before the sessions are laid down.
 	held := make([][]byte, len(stay))
 	for i, x := range stay {

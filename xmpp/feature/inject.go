@@ -6,6 +6,10 @@ import "confab/xmpp"
 // many were taken; those that somebody may not or cannot get are left out. An
 // error is that of the store, which then has none of the last batch.
 func (t *Table) InjectAll(from xmpp.JID, messages []*xmpp.Stanza) (taken int, err error) {
+	if !t.own.Enter() {
+		return 0, errClosed
+	}
+	defer t.own.Leave()
 	b := &Batch{}
 	for _, st := range messages {
 		if t.injectInto(b, from, st) {

@@ -20,6 +20,7 @@ type Table struct {
 
 	host     *Host
 	features []Feature
+	own      Gate // of what the server itself says
 
 	iq       map[iqKey][]IQ
 	accept   []func(*Dispatch) error
@@ -300,11 +301,15 @@ func (t *Table) Handle(b *Batch, st *xmpp.Stanza) {
 
 // Inject takes a stanza that the server itself, or a service of it, sends.
 // from is stamped on it. It returns when the stanza has gone its way, stored
-// first if it is to be stored.
+// first if it is to be stored. Once the table is closed it goes nowhere, and an error is returned.
 func (t *Table) Inject(from xmpp.JID, st *xmpp.Stanza) error { return t.InjectOf(nil, from, st) }
 
 // InjectOf is Inject for what the server says in the name of a peer.
 func (t *Table) InjectOf(p Peer, from xmpp.JID, st *xmpp.Stanza) error {
+	if !t.own.Enter() {
+		return errClosed
+	}
+	defer t.own.Leave()
 	b := &Batch{}
 	d := b.take()
 	d.Stanza, d.From, d.To, d.host, d.origin = st, from, st.To, t.host, p

@@ -83,7 +83,12 @@ type Live struct {
 	Restart func()
 
 	ending ending
+	gate   feature.Gate
 }
+
+// Close ends the operations of a server that stops: none begins any more, and those that have begun are waited for as long
+// as ctx lets it.
+func (l *Live) Close(ctx context.Context) { l.gate.Close(ctx) }
 
 func (a *Admin) now() time.Time {
 	if a.Clock == nil {
@@ -238,6 +243,12 @@ func (a *Admin) Do(ctx context.Context, r Request, out Output) (json.RawMessage,
 	}
 	if o.NeedLive && a.Live == nil {
 		return nil, failf(NotRunning, "no server runs on %s", a.Data)
+	}
+	if a.Live != nil {
+		if !a.Live.gate.Enter() {
+			return nil, failf(NotRunning, "the server on %s is stopping", a.Data)
+		}
+		defer a.Live.gate.Leave()
 	}
 	a, err := a.within(o, &r)
 	if err != nil {

@@ -63,6 +63,7 @@ var arrows = []string{
 	"cmd/internal/server → cmd/internal/api",
 	"cmd/internal/server → cmd/internal/commands",
 	"cmd/internal/server → cmd/internal/config",
+	"cmd/internal/server → cmd/internal/logs",
 	"cmd/internal/server → cmd/internal/metrics",
 }
 

@@ -318,12 +318,10 @@ func (s *Server) Run(ctx context.Context) error {
 	s.opts.Log.Info("stopping")
 	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
+	// Whoever else makes this server speak ends first: what it says is to reach the sessions, which are laid down after that.
+	s.closeDoors(grace)
 	wg.Go(func() { s.web.Shutdown(grace) })
 	wg.Go(func() { s.metrics.Shutdown(grace) })
-	if !s.crashed.Load() {
-		s.rooms.Shutdown()
-	}
-	s.components.Shutdown(grace)
 	s.proxy.Shutdown(grace)
 	s.c2s.Shutdown(grace)
 	if !s.crashed.Load() {
@@ -332,6 +330,18 @@ func (s *Server) Run(ctx context.Context) error {
 	s.control.Close(grace)
 	wg.Wait()
 	return errors.Join(err, s.close())
+}
+
+// closeDoors ends the operations of administrators and the components. An operation that takes long, an export most likely,
+// goes on for as long as there is something to read; should it still have anything to say, it is told that it comes too late.
+func (s *Server) closeDoors(grace context.Context) {
+	if !s.crashed.Load() {
+		soon, cancel := context.WithTimeout(grace, 3*time.Second)
+		defer cancel()
+		s.admin.Live.Close(soon)
+		s.rooms.Shutdown()
+	}
+	s.components.Shutdown(grace)
 }
 
 // serve serves on a listener, by the name of its setting.

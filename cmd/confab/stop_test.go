@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"testing"
+
+	"confab/cmd/internal/admin"
+	"confab/cmd/internal/dialogue"
+	"confab/xmpp/store"
+)
+
+// lastly is a store that says when it is about to be closed.
+type lastly struct {
+	store.DB
+	do func()
+}
+
+func (l *lastly) Close() error {
+	l.do()
+	return l.DB.Close()
+}
+
+// Between the laying down of the sessions and the end, nothing comes into the history: who resumes would not hear of it.
+func TestNothingIsSaidWhenTheSessionsAreLaidDown(t *testing.T) {
+	db := &lastly{do: func() {}}
+	w := promised(t, func(inner store.DB) store.DB { db.DB = inner; return db })
+	juliet := mustOnline(t, w.Addr(dialogue.DirectTLS), "juliet")
+	juliet.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+	enabled, err := juliet.await("enabled")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := w.server.Admin()
+	if n, err := a.Notices.Announce("example.com", "in time"); n != 1 || err != nil {
+		t.Fatalf("an announcement reached %d, %v", n, err)
+	}
+	juliet.conn.Close() // she would not close her stream
+	tried := false
+	db.do = func() {
+		tried = true
+		if n, err := a.Notices.Announce("example.com", "too late"); n != 0 || err == nil {
+			t.Errorf("an announcement that came too late was taken for %d, %v", n, err)
+		}
+		for _, op := range []string{"status", "announce"} {
+			if _, err := a.Do(context.Background(), admin.Request{Operation: op}, admin.Output{}); admin.CodeOf(err) != admin.NotRunning {
+				t.Errorf("%s when the server stops: %v", op, err)
+			}
+		}
+	}
+	if err := w.Stop(dialogue.Orderly); err != nil {
+		t.Fatal(err)
+	}
+	if !tried {
+		t.Fatal("the history was not closed")
+	}
+	db.do = func() {}
+	if err := w.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, texts := w.kept(t, "juliet"); len(texts) != 1 || texts[0] != "in time" {
+		t.Errorf("the history has %q", texts)
+	}
+	back, err := login(w.Addr(dialogue.DirectTLS), "example.com", "juliet", "pw-juliet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer back.conn.Close()
+	back.send("<resume xmlns='urn:xmpp:sm:3' h='0' previd='" + enabled.attr("id") + "'/>")
+	if _, err := back.await("resumed"); err != nil {
+		t.Fatal(err)
+	}
+	back.hears(t, "in time")
+}
