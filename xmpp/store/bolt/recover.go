@@ -87,9 +87,9 @@ func (db *DB) recover() error {
 		case len(e.Key) > memtable.MaxKey || len(e.Value) > memtable.MaxValue || !table.Fits(e.Key, e.Value):
 			return fmt.Errorf("commit %d: %w", seq, wal.ErrTooLarge)
 		case e.Value == nil:
-			table.Delete(e.Space, e.Key, seq)
+			table.List(e.Space).Delete(e.Key, seq)
 		default:
-			table.Put(e.Space, e.Key, e.Value, seq)
+			table.List(e.Space).Put(e.Key, e.Value, seq)
 		}
 		table.Keep()
 		return nil

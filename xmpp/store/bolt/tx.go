@@ -92,10 +92,8 @@ func (t *tx) Put(s store.Space, key, value []byte) error {
 	if err := t.writable(s, key, value); err != nil {
 		return err
 	}
-	i := t.space(s)
 	t.db.record.Put(string(s), key, value)
-	t.snap.layers[0].Put(string(s), key, value, t.seq)
-	t.wrote(i)
+	t.written(s).Put(key, value, t.seq)
 	return nil
 }
 
@@ -106,10 +104,8 @@ func (t *tx) Delete(s store.Space, key []byte) error {
 	if err := t.writable(s, key, nil); err != nil {
 		return err
 	}
-	i := t.space(s)
 	t.db.record.Delete(string(s), key)
-	t.snap.layers[0].Delete(string(s), key, t.seq)
-	t.wrote(i)
+	t.written(s).Delete(key, t.seq)
 	return nil
 }
 
@@ -132,12 +128,14 @@ func (t *tx) writable(s store.Space, key, value []byte) error {
 	return nil
 }
 
-// wrote notes that something was written to a space, which may be the first of it.
-func (t *tx) wrote(i int) {
+// written returns the list of a space that is about to be written to, which may be new.
+func (t *tx) written(s store.Space) *memtable.List {
 	t.writes++
-	if sp := &t.spaces[i]; sp.lists[0] == nil {
-		sp.lists[0] = t.snap.layers[0].Space(string(sp.name))
+	sp := &t.spaces[t.space(s)]
+	if sp.lists[0] == nil {
+		sp.lists[0] = t.snap.layers[0].List(string(s))
 	}
+	return sp.lists[0]
 }
 
 func (t *tx) OnCommit(fn func()) {

@@ -18,6 +18,8 @@ import (
 const (
 	maxHeight = 12 // a quarter of each level is on the next: enough for 16 million
 	deleted   = 1<<32 - 1
+	own       = 1<<32 - 1 // stands for the first version of a node, other numbers for a change
+	hintBits  = 10
 
 	// MaxKey and MaxValue are how long a key and a value may be, in bytes.
 	MaxKey   = 1 << 15
@@ -26,34 +28,41 @@ const (
 
 // Table is the map.
 type Table struct {
-	spaces   atomic.Pointer[map[string]*List] // replaced, never changed, when there is a new one
-	data     blocks
-	nodes    arena[node]
-	links    arena[atomic.Uint32]
-	versions arena[version]
-	undo     []uint32 // nodes that were given a version since Keep
-	random   uint32
-	size     atomic.Int64
+	spaces  atomic.Pointer[map[string]*List] // replaced, never changed, when there is a new one
+	data    blocks
+	nodes   arena[node]
+	links   arena[atomic.Uint32]
+	changes arena[change]
+	undo    []uint32 // nodes that were given a version since Keep
+	random  uint32
+	size    atomic.Int64
 }
 
-// node is a key. What is not atomic does not change once the node is linked.
+// node is a key. What is not atomic does not change once the node is linked, but for first, which does not once it is head.
+// It is as long as a line of the processor's cache, and chunks begin with one.
 type node struct {
 	prefix prefix // of the key: most comparisons need no more
 	key    uint32
+	tower  uint32 // links: the next nodes on the levels above 0
 	keyLen uint16
 	height uint8
-	tower  uint32        // links: the next nodes on the levels above 0
 	next   atomic.Uint32 // on level 0
 	prev   atomic.Uint32 // on level 0
 	head   atomic.Uint32 // the newest version, 0 if there is none
+	first  version       // what was written when the node was made: most keys are written once
 }
 
 // version is a value, or that there is none (length deleted).
 type version struct {
 	seq   uint64
-	older uint32
 	value uint32
 	len   uint32
+}
+
+// change is a version that was written to a node that was there.
+type change struct {
+	version
+	older uint32
 }
 
 // List is a space of a table.
@@ -63,10 +72,17 @@ type List struct {
 	height atomic.Int32
 	tail   atomic.Uint32
 
-	// Of the writer: the last node of each level, and those behind which it looked or wrote last. Who has looked for the
-	// end of a range often writes there.
-	tails, finger [maxHeight]uint32
+	// Of the writer: the last node of each level, and those behind which it looked last. Who has looked for the end of a
+	// range often writes there.
+	tails, finger path
+
+	// Of the writer: the last node written of the keys that begin alike, as those do that belong to somebody, and often
+	// ascend while others write theirs in between.
+	hints [1 << hintBits]uint32
 }
+
+// path is a place between nodes: on each level the last before it.
+type path [maxHeight]uint32
 
 // New returns an empty table.
 func New() *Table {
@@ -89,19 +105,27 @@ func (t *Table) Empty() bool { return t.size.Load() == 0 }
 
 // Fits reports whether a key and a value find room in the table.
 func (t *Table) Fits(key, value []byte) bool {
-	return t.data.fits(len(key)+len(value)) && t.nodes.end < 1<<30 && t.versions.end < 1<<30
+	return t.data.fits(len(key)+len(value)) && t.nodes.end < 1<<30 && t.changes.end < 1<<30
+}
+
+// List returns the list of a space, which it makes if there is none.
+func (t *Table) List(space string) *List {
+	if l := t.Space(space); l != nil {
+		return l
+	}
+	return t.addSpace(space)
 }
 
 // Put sets a value as of the commit seq, which is not before any other that was written. Key and value are copied.
-func (t *Table) Put(space string, key, value []byte, seq uint64) {
-	b, off := t.data.alloc(len(value))
+func (l *List) Put(key, value []byte, seq uint64) {
+	b, off := l.t.data.alloc(len(value))
 	copy(b, value)
-	t.write(space, key, version{seq: seq, value: off, len: uint32(len(value))})
+	l.write(key, version{seq: seq, value: off, len: uint32(len(value))})
 }
 
 // Delete notes that key has no value as of the commit seq.
-func (t *Table) Delete(space string, key []byte, seq uint64) {
-	t.write(space, key, version{seq: seq, len: deleted})
+func (l *List) Delete(key []byte, seq uint64) {
+	l.write(key, version{seq: seq, len: deleted})
 }
 
 // Mark returns a place to which Rollback goes back.
@@ -111,7 +135,11 @@ func (t *Table) Mark() int { return len(t.undo) }
 func (t *Table) Rollback(mark int) {
 	for _, i := range slices.Backward(t.undo[mark:]) {
 		n := t.nodes.at(i)
-		n.head.Store(t.versions.at(n.head.Load()).older)
+		if head := n.head.Load(); head == own {
+			n.head.Store(0)
+		} else {
+			n.head.Store(t.changes.at(head).older)
+		}
 	}
 	t.undo = t.undo[:mark]
 }
@@ -119,19 +147,20 @@ func (t *Table) Rollback(mark int) {
 // Keep makes all that was written stay.
 func (t *Table) Keep() { t.undo = t.undo[:0] }
 
-func (t *Table) write(space string, key []byte, v version) {
-	l := t.Space(space)
-	if l == nil {
-		l = t.addSpace(space)
+func (l *List) write(key []byte, v version) {
+	t := l.t
+	i, made := l.node(key)
+	n := t.nodes.at(i)
+	if made {
+		n.first = v
+		n.head.Store(own)
+	} else {
+		c := t.changes.alloc(1)
+		*t.changes.at(c) = change{version: v, older: n.head.Load()}
+		n.head.Store(c)
 	}
-	n := l.node(key)
-	at := t.nodes.at(n)
-	v.older = at.head.Load()
-	i := t.versions.alloc(1)
-	*t.versions.at(i) = v
-	at.head.Store(i)
-	t.undo = append(t.undo, n)
-	t.size.Store(int64(t.data.total) + 40*int64(t.nodes.end) + 4*int64(t.links.end) + 24*int64(t.versions.end))
+	t.undo = append(t.undo, i)
+	t.size.Store(int64(t.data.total) + 64*int64(t.nodes.end) + 4*int64(t.links.end) + 24*int64(t.changes.end))
 }
 
 func (t *Table) addSpace(name string) *List {
@@ -167,16 +196,23 @@ func (t *Table) newNode(key []byte, height int) uint32 {
 	return i
 }
 
-// prefix is the first 16 bytes of a key as numbers: if those of two keys differ, they are ordered as the keys are.
-type prefix struct{ a, b uint64 }
+// prefix is the first 24 bytes of a key as numbers: if those of two keys differ, they are ordered as the keys are.
+type prefix struct{ a, b, c uint64 }
+
+const prefixLen = 24
+
+// hash returns the place of the hint for keys that begin and are as long as one does whose prefix this is.
+func (p prefix) hash(length int) uint64 {
+	return (p.a + uint64(length)<<48) * 0x9e3779b97f4a7c15 >> (64 - hintBits)
+}
 
 func prefixOf(key []byte) prefix {
-	if len(key) >= 16 {
-		return prefix{binary.BigEndian.Uint64(key), binary.BigEndian.Uint64(key[8:])}
+	if len(key) < prefixLen {
+		var b [prefixLen]byte
+		copy(b[:], key)
+		key = b[:]
 	}
-	var b [16]byte
-	copy(b[:], key)
-	return prefix{binary.BigEndian.Uint64(b[:]), binary.BigEndian.Uint64(b[8:])}
+	return prefix{binary.BigEndian.Uint64(key), binary.BigEndian.Uint64(key[8:]), binary.BigEndian.Uint64(key[16:])}
 }
 
 func (t *Table) link(i uint32, level int) *atomic.Uint32 {
@@ -196,15 +232,17 @@ func (t *Table) compare(n *node, key []byte, p prefix) int {
 		return cmp.Compare(n.prefix.a, p.a)
 	case n.prefix.b != p.b:
 		return cmp.Compare(n.prefix.b, p.b)
-	case len(key) <= 16 || n.keyLen <= 16:
+	case n.prefix.c != p.c:
+		return cmp.Compare(n.prefix.c, p.c)
+	case len(key) <= prefixLen || n.keyLen <= prefixLen:
 		return cmp.Compare(int(n.keyLen), len(key))
 	}
-	return bytes.Compare(t.key(n)[16:], key[16:])
+	return bytes.Compare(t.key(n)[prefixLen:], key[prefixLen:])
 }
 
-// before returns the last node whose key is less than key, which may be the first of all. If path is not nil, it gets the
+// before returns the last node whose key is less than key, which may be the first of all. If found is not nil, it gets the
 // same for each level.
-func (l *List) before(key []byte, path *[maxHeight]uint32) uint32 {
+func (l *List) before(key []byte, found *path) uint32 {
 	t, p := l.t, prefixOf(key)
 	x, beyond := l.first, uint32(0)
 	for level := int(l.height.Load()) - 1; level >= 0; level-- {
@@ -219,57 +257,79 @@ func (l *List) before(key []byte, path *[maxHeight]uint32) uint32 {
 			}
 			x = next
 		}
-		if path != nil {
-			path[level] = x
+		if found != nil {
+			found[level] = x
 		}
 	}
 	return x
 }
 
-// node returns the node of a key, which it makes if there is none.
-func (l *List) node(key []byte) uint32 {
-	t, p := l.t, prefixOf(key)
-	for _, path := range []*[maxHeight]uint32{&l.tails, &l.finger, nil} {
-		if path == nil {
-			l.before(key, &l.finger)
-			path = &l.finger
-		} else if i := path[0]; i != l.first && t.compare(t.nodes.at(i), key, p) >= 0 {
-			continue
-		}
-		next := t.nodes.at(path[0]).next.Load()
-		if next == 0 {
-			return l.insert(key, path)
-		}
-		switch order := t.compare(t.nodes.at(next), key, p); {
-		case order == 0:
-			return next
-		case order > 0:
-			return l.insert(key, path)
-		}
+// node returns the node of a key, and whether it made it.
+func (l *List) node(key []byte) (i uint32, made bool) {
+	p, height := prefixOf(key), l.t.randomHeight()
+	hint := &l.hints[p.hash(len(key))]
+	near := &l.tails
+	i, ok := l.beside(near[0], key, p)
+	if !ok && height == 1 && *hint != 0 {
+		near = &path{*hint}
+		i, ok = l.beside(near[0], key, p)
 	}
-	panic("memtable: a key is nowhere")
+	if !ok {
+		near = &l.finger
+		i, ok = l.beside(near[0], key, p)
+	}
+	if !ok {
+		i, _ = l.beside(l.before(key, near), key, p)
+	}
+	if made = i == 0; made {
+		i = l.insert(key, near, height)
+	}
+	*hint = i
+	return i, made
 }
 
-// insert makes a node behind those of path. A reader may come past at any moment: each link leads to a node that is
-// complete, and readers who see but a part of the links pass over what is younger than they anyway.
-func (l *List) insert(key []byte, path *[maxHeight]uint32) uint32 {
+// beside returns the node of key if that is at or the one behind it, and 0 if key belongs between these two. ok is false if
+// it is anywhere else.
+func (l *List) beside(at uint32, key []byte, p prefix) (i uint32, ok bool) {
 	t := l.t
-	height := t.randomHeight()
+	if order := t.compare(t.nodes.at(at), key, p); order >= 0 {
+		return at, order == 0
+	}
+	next := t.nodes.at(at).next.Load()
+	if next == 0 {
+		return 0, true
+	}
+	switch order := t.compare(t.nodes.at(next), key, p); {
+	case order == 0:
+		return next, true
+	case order > 0:
+		return 0, true
+	}
+	return 0, false
+}
+
+// insert makes a node behind those of near, which needs to know as many levels as the node is high, and moves near there. A
+// reader may come past at any moment: each link leads to a node that is complete, and readers who see but a part of the
+// links pass over what is younger than they anyway.
+func (l *List) insert(key []byte, near *path, height int) uint32 {
+	t := l.t
 	i := t.newNode(key, height)
 	n := t.nodes.at(i)
-	next := t.nodes.at(path[0]).next.Load()
-	n.prev.Store(path[0])
+	prev := near[0]
+	next := t.nodes.at(prev).next.Load()
+	n.prev.Store(prev)
 	for level := range height {
-		above := t.link(path[level], level)
-		t.link(i, level).Store(above.Load())
+		t.link(i, level).Store(t.link(near[level], level).Load())
 	}
-	l.finger = *path
 	for level := range height {
-		t.link(l.finger[level], level).Store(i)
-		if l.tails[level] == l.finger[level] {
+		t.link(near[level], level).Store(i)
+		if l.tails[level] == near[level] {
 			l.tails[level] = i
 		}
-		l.finger[level] = i
+		near[level] = i
+	}
+	if l.finger[0] == prev {
+		copy(l.finger[:height], near[:height])
 	}
 	if next == 0 {
 		l.tail.Store(i)
@@ -294,11 +354,19 @@ func (t *Table) randomHeight() int {
 }
 
 // visible returns what a node holds as of the commit seq.
-func (t *Table) visible(n *node, seq uint64) (v *version) {
-	for i := n.head.Load(); i != 0; i = v.older {
-		if v = t.versions.at(i); v.seq <= seq {
-			return v
+func (t *Table) visible(n *node, seq uint64) *version {
+	for i := n.head.Load(); i != 0; {
+		if i == own {
+			if n.first.seq <= seq {
+				return &n.first
+			}
+			break
 		}
+		c := t.changes.at(i)
+		if c.seq <= seq {
+			return &c.version
+		}
+		i = c.older
 	}
 	return nil
 }
@@ -343,7 +411,7 @@ type Cursor struct {
 	n   uint32 // 0 or l.first: nowhere
 	v   *version
 
-	path *[maxHeight]uint32
+	path *path
 }
 
 // Cursor returns a cursor that stands nowhere. The list may be nil.

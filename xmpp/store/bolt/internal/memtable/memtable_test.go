@@ -2,6 +2,7 @@ package memtable
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"unsafe"
 )
 
 // model is what a table should hold as of one commit: nil for what was deleted.
@@ -47,11 +49,13 @@ func check(t *testing.T, l *List, seq uint64, want model) {
 func same(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
 
 func randomKey(random *rand.Rand) []byte {
-	switch random.IntN(3) {
+	switch random.IntN(4) {
 	case 0:
 		return fmt.Appendf(nil, "%d", random.IntN(300))
 	case 1:
-		return fmt.Appendf(nil, "the same beginning %d", random.IntN(300))
+		return fmt.Appendf(nil, "the same long beginning %d", random.IntN(300))
+	case 2:
+		return fmt.Appendf(nil, "owner%03d%04d", random.IntN(5), random.IntN(300))
 	}
 	return bytes.Repeat([]byte{0}, 1+random.IntN(12))
 }
@@ -66,10 +70,10 @@ func TestModel(t *testing.T) {
 			write := func(m model) {
 				k, v := randomKey(random), make([]byte, random.IntN(40))
 				if random.IntN(3) == 0 {
-					table.Delete("s", k, seq)
+					table.List("s").Delete(k, seq)
 					m[string(k)] = nil
 				} else {
-					table.Put("s", k, v, seq)
+					table.List("s").Put(k, v, seq)
 					m[string(k)] = bytes.Clone(v)
 					clear(k)
 				}
@@ -109,6 +113,41 @@ func TestModel(t *testing.T) {
 	}
 }
 
+// TestAscending writes the keys of many in turn, which ascend for each, and takes some back: each has a hint, and some share it.
+func TestAscending(t *testing.T) {
+	const owners = 3 << hintBits
+	table := New()
+	want := model{}
+	random := rand.New(rand.NewPCG(7, 8))
+	for i := range 20_000 {
+		owner := uint64(random.IntN(owners))
+		k := binary.BigEndian.AppendUint64(nil, owner)
+		if i%2 == 0 {
+			k = append(k, "with somebody, whose address is long"...)
+		}
+		k = binary.BigEndian.AppendUint64(k, uint64(i))
+		table.List("s").Put(k, k, uint64(i))
+		switch random.IntN(10) {
+		case 0:
+			table.Rollback(table.Mark() - 1)
+			continue
+		case 1:
+			table.Rollback(table.Mark() - 1)
+			table.List("s").Put(k, k, uint64(i))
+		}
+		table.Keep()
+		want[string(k)] = k
+	}
+	check(t, table.List("s"), 20_000, want)
+}
+
+// TestNodeFillsLine holds what the order of the fields is for.
+func TestNodeFillsLine(t *testing.T) {
+	if n := unsafe.Sizeof(node{}); n != 64 {
+		t.Errorf("a node has %d bytes", n)
+	}
+}
+
 // TestReadersWhileWriting has readers check that each sees one commit, whole, while keys are added, changed and rolled back.
 func TestReadersWhileWriting(t *testing.T) {
 	table := New()
@@ -117,11 +156,11 @@ func TestReadersWhileWriting(t *testing.T) {
 	commit := func(random *rand.Rand, seq uint64) {
 		v := fmt.Appendf(nil, "%d", seq)
 		for _, i := range random.Perm(100)[:10] {
-			table.Put("s", fmt.Appendf(nil, "%d", i), v, seq)
+			table.List("s").Put(fmt.Appendf(nil, "%d", i), v, seq)
 		}
-		table.Put("s", []byte("first"), v, seq)
-		table.Put("s", fmt.Appendf(nil, "n%09d", seq), v, seq)
-		table.Put("s", []byte("~last"), v, seq)
+		table.List("s").Put([]byte("first"), v, seq)
+		table.List("s").Put(fmt.Appendf(nil, "n%09d", seq), v, seq)
+		table.List("s").Put([]byte("~last"), v, seq)
 	}
 	commit(rand.New(rand.NewPCG(1, 1)), 1)
 	table.Keep()
@@ -166,7 +205,7 @@ func TestReadersWhileWriting(t *testing.T) {
 // TestGetWhileWriting looks a key up while others are written right before it.
 func TestGetWhileWriting(t *testing.T) {
 	table := New()
-	table.Put("s", []byte("z"), []byte("v"), 1)
+	table.List("s").Put([]byte("z"), []byte("v"), 1)
 	l := table.Space("s")
 	var ended atomic.Bool
 	var wg sync.WaitGroup
@@ -181,7 +220,7 @@ func TestGetWhileWriting(t *testing.T) {
 		})
 	}
 	for i := range 200_000 {
-		table.Put("s", fmt.Appendf(nil, "k%06d", i), nil, 2)
+		table.List("s").Put(fmt.Appendf(nil, "k%06d", i), nil, 2)
 	}
 	ended.Store(true)
 	wg.Wait()
@@ -197,7 +236,7 @@ func TestLargeValues(t *testing.T) {
 		for j := range v {
 			v[j] = byte(i + j)
 		}
-		table.Put("s", k, v, 1)
+		table.List("s").Put(k, v, 1)
 		want[string(k)] = v
 	}
 	check(t, table.Space("s"), 1, want)
@@ -209,19 +248,42 @@ func TestLargeValues(t *testing.T) {
 	}
 }
 
+// BenchmarkPut writes as an archive does: somebody's messages ten at a time, and of each a body, and for both sides a row and
+// one in their conversation. A table takes 20,000 messages.
 func BenchmarkPut(b *testing.B) {
-	table := New()
-	random := rand.New(rand.NewPCG(1, 2))
-	key, value := make([]byte, 17), make([]byte, 60)
-	for i := 0; b.Loop(); i++ {
-		if i%100_000 == 0 {
-			table = New()
-		}
-		key[7] = byte(random.Uint32())
-		for j := range 8 {
-			key[9+j] = byte(i >> (56 - 8*j))
-		}
-		table.Put("s", key, value, uint64(i))
-		table.Keep()
+	for _, owners := range []uint64{100, 5000} {
+		b.Run(fmt.Sprintf("owners=%d", owners), func(b *testing.B) {
+			var table *Table
+			key, value := make([]byte, 0, 64), make([]byte, 400)
+			put := func(l *List, id uint64, n int) {
+				key = binary.BigEndian.AppendUint64(key, id)
+				l.Put(key, value[:n], id)
+			}
+			for id := uint64(0); b.Loop(); id += 10 {
+				if id%20_000 == 0 {
+					table = New()
+				}
+				bodies, rows := table.List("body"), table.List("row")
+				from := id / 10 * 7919 % owners
+				sides := []uint64{from, from ^ 1}
+				for i := range uint64(10) {
+					key = key[:0]
+					put(bodies, id+i, 330)
+				}
+				for i := range uint64(10) {
+					for _, owner := range sides {
+						key = append(binary.BigEndian.AppendUint64(key[:0], owner), 0)
+						put(rows, id+i, 18)
+					}
+				}
+				for _, owner := range sides {
+					for i := range uint64(10) {
+						key = append(binary.BigEndian.AppendUint64(key[:0], owner), "somebody@example.com\x00"...)
+						put(rows, id+i, 2)
+					}
+				}
+				table.Keep()
+			}
+		})
 	}
 }
