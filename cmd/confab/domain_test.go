@@ -280,20 +280,28 @@ func cutStanza(b []byte) (st, rest []byte) {
 	}
 }
 
+// lastFrom leaves out what comes before the stanza: some that have no children.
+func lastFrom(st []byte, start string) []byte {
+	if bytes.HasPrefix(st, []byte(start)) {
+		return st
+	}
+	return st[max(0, bytes.LastIndex(st, []byte(start))):]
+}
+
 // hear takes note of a stanza.
 func (c *colleague) hear(st []byte) {
 	d := c.domain
 	kind := presences
 	switch {
 	case bytes.HasSuffix(st, ends[0]):
-		st = st[bytes.LastIndex(st, []byte("<presence ")):]
+		st = lastFrom(st, "<presence ")
 	case bytes.HasSuffix(st, ends[1]):
-		st = st[bytes.LastIndex(st, []byte("<message ")):]
+		st = lastFrom(st, "<message ")
 		if kind = avatars; bytes.Contains(st, []byte("node='"+nodeDevices+"'")) {
 			kind = devices
 		}
 	default:
-		c.answer(st[bytes.LastIndex(st, []byte("<iq ")):])
+		c.answer(lastFrom(st, "<iq "))
 		return
 	}
 	_, from, _ := bytes.Cut(st, []byte(" from='user"))

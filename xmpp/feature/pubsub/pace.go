@@ -10,14 +10,17 @@ import (
 )
 
 // A domain of a thousand people who all have avatars and device lists has
-// thousands of last items for everybody who logs in. They go out in turns, a
-// bounded number of them in a while, and to nobody faster than he reads.
+// thousands of last items for everybody who logs in, and two million if all of
+// them come at once. They go out in turns, between which is as much time as a
+// turn took, so that they never keep more than half of a processor from others,
+// and to nobody faster than he reads.
 const (
-	pause      = 20 * time.Millisecond
-	perTurn    = 256      // items sent in a turn, to all clients of a domain together
-	perClient  = 32       // items sent to one of them
-	looksTurn  = 4096     // items looked at: most may be for others
-	maxWaiting = 64 << 10 // bytes that wait for a client who gets no more for now
+	perTurn    = 1024                  // items sent in a turn, to all clients of a domain together
+	perClient  = 32                    // items sent to one of them: together about as much as a TLS record
+	looksTurn  = 4096                  // items looked at: most may be for others
+	maxWaiting = 32 << 10              // bytes that wait for a client who gets no more for now
+	minPause   = time.Millisecond      // between turns
+	maxPause   = 20 * time.Millisecond // the same, also if nobody could be sent anything
 )
 
 // job is the last items that a client is still to get.
@@ -175,6 +178,7 @@ func (c *pacer) give(j *job) {
 
 // work is one turn. Only one goroutine at a time does it.
 func (c *pacer) work() {
+	began := c.p.host.Clock.Now()
 	c.mu.Lock()
 	round := len(c.jobs)
 	c.mu.Unlock()
@@ -193,9 +197,14 @@ func (c *pacer) work() {
 	c.busy = len(c.jobs) > 0
 	again := c.busy
 	c.mu.Unlock()
-	if again {
-		c.p.host.Clock.AfterFunc(pause, c.work)
+	if !again {
+		return
 	}
+	pause := maxPause
+	if looks > 0 {
+		pause = min(max(c.p.host.Clock.Now().Sub(began), minPause), maxPause)
+	}
+	c.p.host.Clock.AfterFunc(pause, c.work)
 }
 
 // serve sends a client some of its last items.
