@@ -112,6 +112,9 @@ func New(o Options) *Server {
 // SetTLS replaces the TLS settings for connections to come.
 func (s *Server) SetTLS(config *tls.Config) {
 	direct, upgrade := config.Clone(), config.Clone()
+	// crypto/tls cuts what it writes first into records of one packet each, with a write for each, so that a browser can
+	// begin with the first. Nobody begins with half of an element.
+	direct.DynamicRecordSizingDisabled, upgrade.DynamicRecordSizingDisabled = true, true
 	direct.NextProtos = []string{"xmpp-client"} // XEP-0368 §3
 	upgrade.NextProtos = nil
 	s.tlsDirect.Store(direct)

@@ -27,7 +27,7 @@ func (c *client) negotiate(begin func(*client) error) error {
 		if err := c.open(); err != nil {
 			return err
 		}
-		c.Send(c.features())
+		c.Answer(c.features())
 	}
 	if c.session != nil { // bound or resumed within the login
 		return nil
@@ -55,7 +55,7 @@ func (c *client) upgrade() error {
 	if err := c.open(); err != nil {
 		return err
 	}
-	c.Send([]byte("<stream:features><starttls xmlns='" + xmpp.NSTLS + "'><required/></starttls></stream:features>"))
+	c.Answer([]byte("<stream:features><starttls xmlns='" + xmpp.NSTLS + "'><required/></starttls></stream:features>"))
 	var st xmpp.Stanza
 	for {
 		if err := c.Read(&st); err != nil {
@@ -63,11 +63,11 @@ func (c *client) upgrade() error {
 		}
 		switch {
 		case string(st.Space) == xmpp.NSTLS && string(st.Local) == "starttls":
-			c.Send([]byte("<proceed xmlns='" + xmpp.NSTLS + "'/>"))
+			c.Answer([]byte("<proceed xmlns='" + xmpp.NSTLS + "'/>"))
 			return c.secure(c.srv.tlsUpgrade.Load())
 		case string(st.Space) == xmpp.NSSASL && string(st.Local) == "auth":
 			// RFC 6120 §6.5.4; the password may be lost, but no session comes of it.
-			c.Send([]byte("<failure xmlns='" + xmpp.NSSASL + "'><encryption-required/></failure>"))
+			c.Answer([]byte("<failure xmlns='" + xmpp.NSSASL + "'><encryption-required/></failure>"))
 		case st.Kind != xmpp.KindOther: // §5.3.1
 			return &xmpp.StreamError{Condition: xmpp.StreamPolicyViolation, Text: "STARTTLS comes first"}
 		default:
@@ -86,7 +86,7 @@ func (c *client) open() error {
 	if se == nil {
 		se = c.check(&h)
 	}
-	c.Send(c.header(&h))
+	c.Answer(c.header(&h))
 	if se != nil {
 		return se
 	}
@@ -210,7 +210,7 @@ func (c *client) bind() error {
 
 func (c *client) bindResource(st *xmpp.Stanza, p *xmpp.Element) (done bool, err error) {
 	refuse := func(e *xmpp.Error) (bool, error) {
-		c.Send(xmpp.AppendError(nil, st, e))
+		c.Answer(xmpp.AppendError(nil, st, e))
 		return false, nil
 	}
 	var resource string

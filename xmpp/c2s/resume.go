@@ -14,12 +14,12 @@ import (
 func (c *client) resumeOrFail(st *xmpp.Stanza) (done bool, err error) {
 	n := st.Node()
 	if n.Local != "resume" { // XEP-0198 §3: enable comes after binding
-		c.Send(smFailed("unexpected-request", ""))
+		c.Answer(smFailed("unexpected-request", ""))
 		return false, nil
 	}
 	failed, err := c.resume(n, func(_ *router.Session, resumed []byte) []byte { return resumed })
 	if failed != nil {
-		c.Send(failed)
+		c.Answer(failed)
 	}
 	return failed == nil && err == nil, err
 }

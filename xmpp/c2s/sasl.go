@@ -40,7 +40,7 @@ func (c *client) authenticate() (again bool, err error) {
 	}
 	b = c.appendAuthentication(b, offered, s.opts.Auth.TokenMechanisms(binding))
 	b = s.opts.Table.LoginFeatures(c.domain.Name(), b)
-	c.Send(append(b, "</stream:features>"...))
+	c.Answer(append(b, "</stream:features>"...))
 
 	for range s.opts.Attempts {
 		// Both profiles offer the same, which is what XEP-0474 §5.1 vouches for.
@@ -102,14 +102,14 @@ func (c *client) visit(st *xmpp.Stanza) (bool, error) {
 	}
 	if !guard.allow(peer) {
 		c.srv.Stats.Throttled.Add(1)
-		c.Send(xmpp.AppendError(nil, st, xmpp.NewError(xmpp.ResourceConstraint, "too many failures from this address; wait some minutes")))
+		c.Answer(xmpp.AppendError(nil, st, xmpp.NewError(xmpp.ResourceConstraint, "too many failures from this address; wait some minutes")))
 		return true, c.visited()
 	}
 	answer, ok := c.srv.opts.Table.Visit(c.visitor, st)
 	if !ok {
 		return false, nil
 	}
-	c.Send(answer)
+	c.Answer(answer)
 	return true, c.visited()
 }
 
@@ -209,7 +209,7 @@ func (c *client) saslFailure(f *auth.Failure) error {
 	if f.Text != "" {
 		b = append(xmpp.AppendText(append(b, "<text xml:lang='en'>"...), f.Text), "</text>"...)
 	}
-	c.Send(append(b, "</failure>"...))
+	c.Answer(append(b, "</failure>"...))
 	return nil
 }
 
@@ -219,12 +219,12 @@ func (c *client) sendSASL(name string, data []byte) {
 	b := append(append([]byte{'<'}, name...), " xmlns='"+xmpp.NSSASL+"'"...)
 	switch {
 	case data == nil:
-		c.Send(append(b, "/>"...))
+		c.Answer(append(b, "/>"...))
 		return
 	case len(data) == 0:
 		b = append(b, ">="...)
 	default:
 		b = base64.StdEncoding.AppendEncode(append(b, '>'), data)
 	}
-	c.Send(append(append(append(b, "</"...), name...), '>'))
+	c.Answer(append(append(append(b, "</"...), name...), '>'))
 }

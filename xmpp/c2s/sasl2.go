@@ -217,7 +217,7 @@ func (c *client) welcome(r *request, s *success) (done bool, err error) {
 	if r.bind != nil {
 		return c.bind2(r, s, failed)
 	}
-	c.Send(append(s.with(c.user.JID, failed), c.features()...))
+	c.Answer(append(s.with(c.user.JID, failed), c.features()...))
 	return true, nil
 }
 
@@ -228,14 +228,14 @@ func (c *client) failure2(f *auth.Failure) error {
 	if f.Text != "" {
 		b = append(xmpp.AppendText(append(b, "<text xml:lang='en'>"...), f.Text), "</text>"...)
 	}
-	c.Send(append(b, "</failure>"...))
+	c.Answer(append(b, "</failure>"...))
 	return nil
 }
 
 func (c *client) send2(name string, data []byte) {
 	b := append(append([]byte{'<'}, name...), " xmlns='"+xmpp.NSSASL2+"'>"...)
 	b = base64.StdEncoding.AppendEncode(b, data)
-	c.Send(append(append(append(b, "</"...), name...), '>'))
+	c.Answer(append(append(append(b, "</"...), name...), '>'))
 }
 
 // appendAuthentication appends the stream feature (XEP-0388 §2.1).

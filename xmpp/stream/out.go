@@ -72,6 +72,38 @@ func (x *Conn) Send(b []byte) {
 	}
 }
 
+// Answer appends what the reader has to say before it waits for more: Fill writes it, all in one, on the reader's own
+// goroutine. In a negotiation there is nobody else to be kept waiting, and no flusher has to be woken for each step.
+func (x *Conn) Answer(b []byte) {
+	x.Append(b)
+	x.answered = true
+}
+
+// maxAnswer is what a socket takes at once, so that the reader does not have to wait for its peer.
+const maxAnswer = 4 << 10
+
+// answer writes what Answer has left.
+func (x *Conn) answer() {
+	if !x.answered {
+		return
+	}
+	x.answered = false
+	x.mu.Lock()
+	if x.frames != nil || x.waiting() > maxAnswer {
+		x.flush()
+		x.mu.Unlock()
+		return
+	}
+	mine := !x.writing && x.out != nil && x.failed == nil
+	if mine {
+		x.writing = true
+	}
+	x.mu.Unlock()
+	if mine {
+		x.write()
+	}
+}
+
 // write is the flusher: it writes until nothing waits. The lock is not held
 // while it writes.
 func (x *Conn) write() {
@@ -141,6 +173,7 @@ func (x *Conn) waiting() int {
 
 // settle waits until all is written: before the layers below change.
 func (x *Conn) settle() error {
+	x.answer()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.flush()

@@ -2,11 +2,11 @@ package stream
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"net"
+	"os"
 	"time"
 )
 
@@ -98,25 +98,21 @@ func (x *Conn) StartTLS(config *tls.Config) error {
 		return err
 	}
 	x.release()
-	// Those who come while all places are taken wait no longer than a handshake may take.
-	place := time.NewTimer(x.opts.TLSTimeout)
-	defer place.Stop()
-	select {
-	case x.opts.handshakes <- struct{}{}:
-		defer func() { <-x.opts.handshakes }()
-	case <-place.C:
+	if !x.opts.place() {
 		x.opts.Stats.TLSFailures.Add(1)
 		return errors.New("too many handshakes at a time")
 	}
+	defer func() { <-x.opts.handshakes }()
 	x.raw.places = x.opts.handshakes
 	defer func() { x.raw.places = nil }()
 	secured := tls.Server(x.raw, config)
-	ctx, cancel := context.WithTimeout(context.Background(), x.opts.TLSTimeout)
-	defer cancel()
-	// In a goroutine of its own, so that the reader's stack stays small.
-	done := make(chan error, 1)
-	go func() { done <- secured.HandshakeContext(ctx) }()
-	if err := <-done; err != nil {
+	// As HandshakeContext would, but without a goroutine for each.
+	late := time.AfterFunc(x.opts.TLSTimeout, func() { x.raw.Close() })
+	err := shake(secured)
+	if !late.Stop() && err == nil {
+		err = os.ErrDeadlineExceeded
+	}
+	if err != nil {
 		x.opts.Stats.TLSFailures.Add(1)
 		return err
 	}
@@ -126,6 +122,63 @@ func (x *Conn) StartTLS(config *tls.Config) error {
 	x.mu.Unlock()
 	x.lexer.Restart()
 	return nil
+}
+
+// place takes a place among those that compute. Those who come while all are taken wait no longer than a handshake may
+// take: false.
+func (o *Options) place() bool {
+	select {
+	case o.handshakes <- struct{}{}:
+		return true
+	default:
+	}
+	wait := time.NewTimer(o.TLSTimeout)
+	defer wait.Stop()
+	select {
+	case o.handshakes <- struct{}{}:
+		return true
+	case <-wait.C:
+		return false
+	}
+}
+
+// A handshake needs much stack. The reader's is to stay small, and a new goroutine's grows step by step, each time a copy
+// of all that came before: so those that have made a handshake wait a moment for the next.
+var handshakes = make(chan handshake)
+
+type handshake struct {
+	conn *tls.Conn
+	done chan<- error
+}
+
+const handshakeRest = time.Second
+
+// shake makes a handshake on another goroutine.
+func shake(c *tls.Conn) error {
+	done := make(chan error, 1)
+	h := handshake{c, done}
+	select {
+	case handshakes <- h:
+	default:
+		go h.work()
+	}
+	return <-done
+}
+
+// work makes this handshake and those that come soon after it.
+func (h handshake) work() {
+	rest := time.NewTimer(handshakeRest)
+	defer rest.Stop()
+	for {
+		h.done <- h.conn.Handshake()
+		h = handshake{}
+		rest.Reset(handshakeRest)
+		select {
+		case h = <-handshakes:
+		case <-rest.C:
+			return
+		}
+	}
 }
 
 // TLS describes the secured connection; nil: not secured.

@@ -94,8 +94,8 @@ func (o *Options) Prepare() {
 	o.handshakes = make(chan struct{}, o.Handshakes)
 }
 
-// Conn is one stream. Read, Next, ReadHeader, StartTLS and Restart belong to
-// its reader; Append, Flush and Close may be called by anybody.
+// Conn is one stream. Read, Next, ReadHeader, Answer, StartTLS and Restart belong
+// to its reader; Append, Flush and Close may be called by anybody.
 type Conn struct {
 	opts *Options
 	raw  *wire     // the TCP connection, or what stands for it
@@ -110,6 +110,8 @@ type Conn struct {
 	small  [64]byte
 	limit  int // bytes of an element
 	bucket bucket
+
+	answered bool // Fill has something to write
 
 	mu      sync.Mutex
 	net     io.ReadWriteCloser // raw or tls
@@ -217,6 +219,7 @@ const inputSize = 16 << 10 // a TLS record
 // no longer valid. A connection at rest holds no buffer: it waits with a few
 // bytes of its own, and takes a pooled buffer when something has come.
 func (x *Conn) Fill() error {
+	x.answer()
 	if x.frames != nil {
 		return x.fillFrame()
 	}
