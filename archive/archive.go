@@ -132,6 +132,9 @@ type Count struct {
 type Also struct {
 	Count Count
 
+	// Write is called in the transaction, behind all else, when the messages have their ids. It may be called again.
+	Write func(store.Tx) error
+
 	// Deliver is called for each message after it is on disk, in the order of the ids of all messages, on the committer's
 	// goroutine: it must not wait.
 	Deliver func(*Message)

@@ -23,7 +23,7 @@ type server struct {
 	failing *storetest.Failing
 }
 
-func serve(t *testing.T) *server {
+func serve(t testing.TB, more ...feature.Feature) *server {
 	db, err := bolt.Open(filepath.Join(t.TempDir(), "archive.db"), bolt.Options{NoSync: true, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +35,7 @@ func serve(t *testing.T) *server {
 			t.Fatal(err)
 		}
 		h.Keeper = s.Archive.Keeper()
-		return []feature.Feature{New(h, s.Archive)}
+		return append([]feature.Feature{New(h, s.Archive)}, more...)
 	})
 	return s
 }
@@ -158,29 +158,6 @@ func TestWhatIsKept(t *testing.T) {
 			n = got
 		}
 	}
-}
-
-func TestRetraction(t *testing.T) {
-	s := serve(t)
-	romeo, juliet := s.Online(t, "romeo@example.com/orchard"), s.Online(t, "juliet@example.com/balcony")
-	romeo.Sends("<message to='juliet@example.com' type='chat' id='a'><body>mine</body></message>")
-	juliet.Sends("<message to='romeo@example.com' type='chat' id='b'><body>hers</body></message>")
-	retract := func(id string) string {
-		return "<message to='juliet@example.com' type='chat' id='r" + id + "'><retract xmlns='urn:xmpp:message-retract:1' id='" + id + "'/></message>"
-	}
-	romeo.Sends(retract("a"), retract("b"), retract("unknown"))
-	var got []string
-	_, err := s.Page(t.Context(), Query{Owner: s.ID("juliet@example.com")}, func(it *Item) error {
-		b, err := it.Append(nil, "", nil)
-		got = append(got, string(b))
-		return err
-	})
-	if err != nil || len(got) != 5 {
-		t.Fatalf("%v, %q", err, got)
-	}
-	same(t, []byte(got[0]), "<message from='romeo@example.com/orchard' to='juliet@example.com' type='chat' id='a'>"+
-		"<retracted xmlns='urn:xmpp:message-retract:1' stamp='"+stamp+"2Z' id='ra'/></message>")
-	same(t, []byte(got[1]), "<message from='juliet@example.com/balcony' to='romeo@example.com' type='chat' id='b'><body>hers</body></message>")
 }
 
 func TestRequests(t *testing.T) {

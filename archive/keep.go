@@ -234,6 +234,11 @@ func (k *keeping) write(tx store.Tx) error {
 			return err
 		}
 	}
+	if k.also.Write != nil {
+		if err := k.also.Write(tx); err != nil {
+			return err
+		}
+	}
 	tx.OnCommit(k.commits)
 	if k.also.Flush != nil {
 		tx.OnGroup(k.a, k.also.Flush)

@@ -12,6 +12,6 @@ func (a *Archive) Sent(ctx context.Context, d *feature.Dispatch, id string) (boo
 	if d.Session == nil {
 		return false, nil
 	}
-	found, err := a.findSent(ctx, d, id, maxID)
+	found, err := a.findSent(ctx, d, id)
 	return found != 0, err
 }

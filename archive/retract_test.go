@@ -1,0 +1,114 @@
+package archive
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"confab/xmpp"
+	"confab/xmpp/directory"
+	"confab/xmpp/feature"
+	"confab/xmpp/router"
+	"confab/xmpp/store/storetest"
+)
+
+// seen is how somebody sees the messages of an archive.
+func (s *server) seen(o directory.ID) (all []string) {
+	s.t.Helper()
+	_, err := s.Page(s.t.Context(), Query{Owner: o, Max: 250}, func(it *Item) error {
+		b, err := it.Append(nil, "", nil)
+		all = append(all, string(b))
+		return err
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return all
+}
+
+func retracting(id string) string {
+	return "<message to='juliet@example.com' type='chat' id='r" + id + "'><retract xmlns='urn:xmpp:message-retract:1' id='" + id + "'/></message>"
+}
+
+func TestRetraction(t *testing.T) {
+	s := serve(t)
+	romeo, juliet := s.Online(t, "romeo@example.com/orchard"), s.Online(t, "juliet@example.com/balcony")
+	romeo.Sends("<message to='juliet@example.com' type='chat' id='a'><body>mine</body></message>")
+	juliet.Sends("<message to='romeo@example.com' type='chat' id='b'><body>hers</body></message>")
+	romeo.Sends(retracting("a"), retracting("b"), retracting("unknown"))
+	got := s.seen(s.ID("juliet@example.com"))
+	if len(got) != 5 {
+		t.Fatalf("%q", got)
+	}
+	same(t, []byte(got[0]), "<message from='romeo@example.com/orchard' to='juliet@example.com' type='chat' id='a'>"+
+		"<retracted xmlns='urn:xmpp:message-retract:1' stamp='"+stamp+"2Z' id='ra'/></message>")
+	same(t, []byte(got[1]), "<message from='juliet@example.com/balcony' to='romeo@example.com' type='chat' id='b'><body>hers</body></message>")
+}
+
+// Whoever has heard of a retraction does not find the text any more, whatever happens next.
+func TestRetractionIsOneTransaction(t *testing.T) {
+	var s *server
+	s = serve(t, feature.Feature{Name: "full disk", After: func(d *feature.Dispatch, _ *router.Batch) {
+		if d.Stanza.Child(xmpp.NSRetract, "retract") != nil {
+			s.failing.Fail(storetest.ErrFull)
+		}
+	}})
+	romeo := s.Online(t, "romeo@example.com/orchard")
+	romeo.Sends("<message to='juliet@example.com' type='chat' id='a'><body>mine</body></message>")
+	romeo.Sends(retracting("a"))
+	if got := s.seen(s.ID("juliet@example.com")); len(got) != 2 || strings.Contains(got[0], "mine") {
+		t.Errorf("the archive shows %q", got)
+	}
+}
+
+// What is taken back at once comes with its retraction, in one batch.
+func TestRetractionInOneBatch(t *testing.T) {
+	s := serve(t)
+	romeo := s.Online(t, "romeo@example.com/orchard")
+	say := func(to, id, text string) string {
+		return "<message to='" + to + "@example.com' type='chat' id='" + id + "'><body>" + text + "</body></message>"
+	}
+	romeo.Sends(say("juliet", "a", "kept"), say("juliet", "a", "taken back"), say("alice", "a", "to another"), retracting("a"), say("juliet", "a", "later"))
+	got := strings.Join(s.seen(s.ID("romeo@example.com")), "")
+	for text, want := range map[string]int{"kept": 1, "taken back": 0, "to another": 1, "later": 1, "<retracted": 1} {
+		if n := strings.Count(got, text); n != want {
+			t.Errorf("%q is there %d times, not %d: %s", text, n, want, got)
+		}
+	}
+}
+
+// A message is found among many, however its id is written, and not beyond a bound.
+func TestRetractionFarBack(t *testing.T) {
+	s := serve(t)
+	romeo := s.Online(t, "romeo@example.com/orchard")
+	for _, id := range []string{"far", "a&amp;b"} {
+		romeo.Sends("<message to='juliet@example.com' type='chat' id='" + id + "'><body>secret</body></message>")
+	}
+	for n := range maxRetractWalk - 2 {
+		romeo.Sends(fmt.Sprintf("<message to='juliet@example.com' type='chat' id='%d'><body>x</body></message>", n))
+	}
+	o := s.ID("juliet@example.com")
+	romeo.Sends(retracting("a&#38;b"))
+	if got := s.seen(o); strings.Contains(got[1], "secret") {
+		t.Errorf("the archive still shows %s", got[1])
+	}
+	romeo.Sends(retracting("far"))
+	if got := s.seen(o); !strings.Contains(got[0], "secret") {
+		t.Errorf("a message was found beyond the bound: %s", got[0])
+	}
+}
+
+func BenchmarkFindSent(b *testing.B) {
+	var last *feature.Dispatch
+	s := serve(b, feature.Feature{Name: "watch", After: func(d *feature.Dispatch, _ *router.Batch) { last = d }})
+	romeo := s.Online(b, "romeo@example.com/orchard")
+	for n := range maxRetractWalk {
+		romeo.Sends(fmt.Sprintf("<message to='juliet@example.com' type='chat' id='%d'><body>What light through yonder window breaks?</body></message>", n))
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if id, err := s.findSent(b.Context(), last, "none"); id != 0 || err != nil {
+			b.Fatal(id, err)
+		}
+	}
+}
