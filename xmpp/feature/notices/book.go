@@ -3,9 +3,11 @@ package notices
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
+	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/store"
 )
@@ -18,16 +20,19 @@ type visit struct {
 }
 
 // book keeps the records of users, and has them told what they have not heard.
-// Nobody who logs in waits for that: when a thousand people come at once, they
-// share a few commits.
+// Nobody who logs in waits for that: those who come within a moment share a
+// commit, unless there may be something to tell.
 type book struct {
 	*Notices
 
 	mu      sync.Mutex
-	idle    *sync.Cond // nobody works
+	idle    *sync.Cond // the work has stopped
 	queue   []visit
+	pause   xmpp.Timer // not nil: the queue waits for more
 	working bool
 }
+
+const gathering = time.Second
 
 func (b *book) open(n *Notices) {
 	b.Notices = n
@@ -39,36 +44,63 @@ func (b *book) note(v visit) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.queue = append(b.queue, v)
-	if !b.working {
+	b.next(v.here && b.stands(v.user))
+}
+
+// next sees to it that the queue is worked off: now or in a moment. Call with
+// b.mu held.
+func (b *book) next(now bool) {
+	switch {
+	case b.working || len(b.queue) == 0:
+	case now:
+		if b.pause != nil {
+			b.pause.Stop()
+			b.pause = nil
+		}
 		b.working = true
 		go b.work()
+	case b.pause == nil:
+		b.pause = b.host.Clock.AfterFunc(gathering, func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.next(true)
+		})
 	}
 }
 
-// work works off the queue.
-func (b *book) work() {
-	for {
-		b.mu.Lock()
-		batch := b.queue
-		b.queue = nil
-		if len(batch) == 0 {
-			b.working = false
-			b.idle.Broadcast()
-			b.mu.Unlock()
-			return
-		}
-		b.mu.Unlock()
-		if err := b.receive(batch); err != nil {
-			b.host.Log.Error("visits of users could not be noted", "users", len(batch), "error", err)
-		}
+// stands reports whether a notice stands that a user might not have heard.
+func (b *book) stands(id directory.ID) bool {
+	u := b.host.Directory.ByID(id)
+	if u == nil {
+		return false
 	}
+	_, welcome := b.Standing(u.Domain, Welcome)
+	_, motd := b.Standing(u.Domain, MOTD)
+	return welcome || motd
+}
+
+// work works off what is in the queue.
+func (b *book) work() {
+	b.mu.Lock()
+	batch := b.queue
+	b.queue = nil
+	b.mu.Unlock()
+	if err := b.receive(batch); err != nil {
+		b.host.Log.Error("visits of users could not be noted", "users", len(batch), "error", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.working = false
+	b.idle.Broadcast()
+	b.next(slices.ContainsFunc(b.queue, func(v visit) bool { return v.here && b.stands(v.user) }))
 }
 
 // flush waits until everything is written.
 func (b *book) flush() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for b.working {
+	for b.working || len(b.queue) > 0 {
+		b.next(true)
 		b.idle.Wait()
 	}
 }
