@@ -22,11 +22,13 @@ import (
 const (
 	killPairs  = 6
 	killWindow = 12
+	killAsk    = 5         // messages, after which the sender asks for the count: so many make up a batch
+	killLarge  = 100 << 10 // bytes that go with a message in some rounds, so that the log is taken into the file meanwhile
 )
 
-// TestKill kills the server under load, again and again. What a client saw or
-// had acknowledged must be in the history of both sides once, and what the
-// server says after the crash that it had handled must be exactly what it has.
+// TestKill kills the server under load, again and again, and while it reads what the last one left. What is in the
+// history of either side is the beginning of what was sent, each message once and in its order; what a client saw or
+// had acknowledged is in it, and what the server says after the crash that it had handled is exactly what it has.
 // CONFAB_KILL_ROUNDS sets how often.
 func TestKill(t *testing.T) {
 	rounds := 20
@@ -60,7 +62,7 @@ type killed struct {
 }
 
 func newKilled(t *testing.T) *killed {
-	k := &killed{newProcess(t, map[string]string{"roster-domain": "off"}), map[string]string{}, 0, 0, 0}
+	k := &killed{newProcess(t, map[string]string{"roster-domain": "off", "limits-byte-rate": "1000000000"}), map[string]string{}, 0, 0, 0}
 	k.offline(t, func(a *admin.Admin) {
 		for i := range killPairs {
 			for _, user := range []string{sender(i), receiver(i)} {
@@ -78,6 +80,9 @@ func newKilled(t *testing.T) *killed {
 
 func sender(i int) string   { return "romeo" + strconv.Itoa(i) }
 func receiver(i int) string { return "juliet" + strconv.Itoa(i) }
+
+// large reports whether the messages of a round are, and it is longer.
+func large(round int) bool { return round%4 == 2 }
 
 // outcome is what a pair knows of its messages when the server is gone.
 type outcome struct {
@@ -99,12 +104,19 @@ func (k *killed) round(t *testing.T, round int) {
 		wg.Go(func() { outcomes[i] = k.talk(round, i, &ready) })
 	}
 	ready.Wait()
-	time.AfterFunc(time.Duration(50+rand.IntN(250))*time.Millisecond, func() { server.Process.Signal(syscall.SIGKILL) })
+	after := 50 + rand.IntN(250)
+	if large(round) {
+		after *= 4
+	}
+	time.AfterFunc(time.Duration(after)*time.Millisecond, func() { server.Process.Signal(syscall.SIGKILL) })
 	wg.Wait()
 	for i, o := range outcomes {
 		if o.err != nil {
 			t.Errorf("round %d, %s: %v", round, sender(i), o.err)
 		}
+	}
+	for range round % 3 {
+		k.startAndKill(t, time.Duration(5+rand.IntN(60))*time.Millisecond)
 	}
 	k.offline(t, func(a *admin.Admin) {
 		for i := range outcomes {
@@ -162,6 +174,10 @@ func (k *killed) talk(round, pair int, ready *sync.WaitGroup) (o outcome) {
 			}
 		}
 	})
+	var padding string
+	if large(round) {
+		padding = "<x xmlns='x'>" + strings.Repeat("x", killLarge) + "</x>"
+	}
 	for n := 0; ; n++ {
 		select {
 		case slots <- struct{}{}:
@@ -171,7 +187,11 @@ func (k *killed) talk(round, pair int, ready *sync.WaitGroup) (o outcome) {
 		}
 		text := mark + "message " + strconv.Itoa(n)
 		o.sent = append(o.sent, text)
-		if from.send("<message type='chat' to='"+receiver(pair)+"@example.com' id='"+strconv.Itoa(n)+"'><body>"+text+"</body></message><r xmlns='urn:xmpp:sm:3'/>") != nil {
+		piece := "<message type='chat' to='" + receiver(pair) + "@example.com' id='" + strconv.Itoa(n) + "'><body>" + text + "</body>" + padding + "</message>"
+		if n%killAsk == killAsk-1 {
+			piece += askCount
+		}
+		if from.send(piece) != nil {
 			wg.Wait()
 			return o
 		}
@@ -192,32 +212,21 @@ func (k *killed) pair(i int) (from, to *client, err error) {
 func (k *killed) check(t *testing.T, a *admin.Admin, round, pair int, o *outcome) {
 	t.Helper()
 	mark := fmt.Sprintf("round %d pair %d ", round, pair)
-	sentRows := k.bodies(t, a, sender(pair), mark)
-	receivedRows := k.bodies(t, a, receiver(pair), mark)
-	for text, n := range sentRows {
-		if n != 1 || receivedRows[text] != 1 {
-			t.Errorf("%q is %d times in the sender's history and %d times in the recipient's", text, n, receivedRows[text])
-		}
-	}
-	for i, text := range o.sent {
-		if i < o.acked && sentRows[text] == 0 {
-			t.Errorf("%q was acknowledged and is lost", text)
-		}
-	}
-	for _, text := range o.seen {
-		if receivedRows[text] == 0 {
-			t.Errorf("%q was seen and is lost", text)
-		}
-	}
-	// What is on disk is the beginning of what was sent: the count tells where it ends.
-	stored := 0
-	for i, text := range o.sent {
-		if sentRows[text] > 0 {
-			if i != stored {
-				t.Errorf("%q is in the history and an earlier message is not", text)
+	rows := k.bodies(t, a, sender(pair), mark)
+	for whose, got := range map[string][]string{"the recipient's history": k.bodies(t, a, receiver(pair), mark), "the sender's history": rows, "what was seen": o.seen} {
+		for i, text := range got {
+			if i == len(o.sent) || text != o.sent[i] {
+				t.Errorf("%q is at place %d of %s", text, i, whose)
+				break
 			}
-			stored = i + 1
 		}
+		if whose == "what was seen" && len(got) > len(rows) || whose != "what was seen" && len(got) != len(rows) {
+			t.Errorf("%d messages are in the sender's history, %d in %s", len(rows), len(got), whose)
+		}
+	}
+	stored := len(rows)
+	if o.acked > stored {
+		t.Errorf("%d messages were acknowledged, %d are on disk", o.acked, stored)
 	}
 	h, ok, err := a.Archive.Count(context.Background(), o.token)
 	if err != nil || stored > 0 && (!ok || int(h) != stored) {
@@ -229,10 +238,9 @@ func (k *killed) check(t *testing.T, a *admin.Admin, round, pair int, o *outcome
 	k.seen += len(o.seen)
 }
 
-// bodies counts the messages of one round in somebody's history.
-func (k *killed) bodies(t *testing.T, a *admin.Admin, user, mark string) map[string]int {
+// bodies returns the messages of one round in somebody's history.
+func (k *killed) bodies(t *testing.T, a *admin.Admin, user, mark string) (texts []string) {
 	t.Helper()
-	counts := map[string]int{}
 	q := archive.Query{Owner: a.Directory.Login("example.com", user).ID, Max: 250}
 	for {
 		r, err := a.Archive.Page(context.Background(), q, func(it *archive.Item) error {
@@ -241,7 +249,7 @@ func (k *killed) bodies(t *testing.T, a *admin.Admin, user, mark string) map[str
 				return err
 			}
 			if body := st.Child(xmpp.NSClient, "body").Text(); strings.HasPrefix(body, mark) {
-				counts[body]++
+				texts = append(texts, body)
 			}
 			return nil
 		})
@@ -249,7 +257,7 @@ func (k *killed) bodies(t *testing.T, a *admin.Admin, user, mark string) map[str
 			t.Fatal(err)
 		}
 		if r.Complete {
-			return counts
+			return texts
 		}
 		q.After = r.Last
 	}

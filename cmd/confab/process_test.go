@@ -102,3 +102,15 @@ func (p *process) start(tb testing.TB) *exec.Cmd {
 		}
 	}
 }
+
+// startAndKill runs the server and kills it after a while, however far it has come.
+func (p *process) startAndKill(tb testing.TB, after time.Duration) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), after)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], "serve")
+	cmd.Env = p.env
+	if err := cmd.Run(); err == nil {
+		tb.Fatal("the server ended by itself")
+	}
+}
