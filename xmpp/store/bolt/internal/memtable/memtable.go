@@ -215,8 +215,7 @@ func prefixOf(key []byte) prefix {
 	return prefix{binary.BigEndian.Uint64(key), binary.BigEndian.Uint64(key[8:]), binary.BigEndian.Uint64(key[16:])}
 }
 
-func (t *Table) link(i uint32, level int) *atomic.Uint32 {
-	n := t.nodes.at(i)
+func (t *Table) link(n *node, level int) *atomic.Uint32 {
 	if level == 0 {
 		return &n.next
 	}
@@ -244,24 +243,26 @@ func (t *Table) compare(n *node, key []byte, p prefix) int {
 // same for each level.
 func (l *List) before(key []byte, found *path) uint32 {
 	t, p := l.t, prefixOf(key)
-	x, beyond := l.first, uint32(0)
+	i, beyond := l.first, uint32(0)
+	n := t.nodes.at(i)
 	for level := int(l.height.Load()) - 1; level >= 0; level-- {
 		for {
-			next := t.link(x, level).Load()
+			next := t.link(n, level).Load()
 			if next == 0 || next == beyond {
 				break
 			}
-			if t.compare(t.nodes.at(next), key, p) >= 0 {
+			at := t.nodes.at(next)
+			if t.compare(at, key, p) >= 0 {
 				beyond = next
 				break
 			}
-			x = next
+			i, n = next, at
 		}
 		if found != nil {
-			found[level] = x
+			found[level] = i
 		}
 	}
-	return x
+	return i
 }
 
 // node returns the node of a key, and whether it made it.
@@ -319,10 +320,10 @@ func (l *List) insert(key []byte, near *path, height int) uint32 {
 	next := t.nodes.at(prev).next.Load()
 	n.prev.Store(prev)
 	for level := range height {
-		t.link(i, level).Store(t.link(near[level], level).Load())
+		t.link(n, level).Store(t.link(t.nodes.at(near[level]), level).Load())
 	}
 	for level := range height {
-		t.link(near[level], level).Store(i)
+		t.link(t.nodes.at(near[level]), level).Store(i)
 		if l.tails[level] == near[level] {
 			l.tails[level] = i
 		}

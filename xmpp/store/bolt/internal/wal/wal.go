@@ -124,6 +124,12 @@ func (l *Log) inUse(o Options) (found []segment, err error) {
 			found = append(found, segment{Header: h, file: l.files[i]})
 		}
 	}
+	if l.durable && (l.files[0] != nil || l.files[1] != nil) {
+		// Whoever made the files may have been killed before their names were on disk, and now they are written to.
+		if err := syncFolder(filepath.Dir(l.path)); err != nil {
+			return nil, err
+		}
+	}
 	slices.SortFunc(found, func(x, y segment) int { return cmp.Compare(x.Number, y.Number) })
 	if len(found) == 2 {
 		found[0].next = found[1].file.Name()
