@@ -24,7 +24,9 @@ package auth
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"fmt"
 	"runtime"
 	"slices"
@@ -78,8 +80,9 @@ type Auth struct {
 	directory  *directory.Directory
 	iterations int
 	noPlain    bool
-	hashes     []Hash // nil: see offered
-	secret     []byte // what unknown users' salts are made of
+	hashes     []Hash    // nil: see offered
+	secret     []byte    // what unknown users' salts are made of
+	macs       sync.Pool // of hash.Hash: HMAC-SHA-256 by the secret
 	clock      xmpp.Clock
 	lifetime   time.Duration // of tokens
 	rotation   time.Duration
@@ -124,6 +127,7 @@ func Open(ctx context.Context, o Options) (*Auth, error) {
 		hashing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 		shapes:  make(map[string]map[shape]int),
 	}
+	a.macs.New = func() any { return hmac.New(sha256.New, a.secret) }
 	if err := a.load(ctx); err != nil {
 		return nil, fmt.Errorf("reading the credentials: %w", err)
 	}

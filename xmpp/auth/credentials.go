@@ -154,12 +154,14 @@ func (a *Auth) forget(tx store.Tx, id directory.ID) error {
 // who is somebody who says that he is a user: what must be known to let him
 // prove it, or to have him fail as if he could have.
 type who struct {
-	jid    xmpp.JID // the address that was meant, zero if it cannot be one
-	user   *directory.User
-	record []byte // what keys was read from
-	keys   Keys
-	fake   Keys // in the place of keys that are missing
-	shaped int  // how many of fake an account like that would have
+	auth         *Auth
+	domain, name string
+	jid          xmpp.JID // the address that was meant, zero if it cannot be one
+	user         *directory.User
+	record       []byte // what keys was read from
+	keys         Keys
+	molds        []mold // of fake keys, in the place of those that are missing: one for each hash
+	shaped       int    // how many of them an account like that would have
 
 	generation uint64 // of the user's tokens
 }
@@ -167,50 +169,64 @@ type who struct {
 // look finds out who is meant by name. Whether there is such a user makes no
 // difference in what is done.
 func (a *Auth) look(ctx context.Context, domain, name string) (*who, error) {
-	w := &who{}
+	w := &who{auth: a, domain: domain}
 	var err error
 	if w.jid, err = a.directory.LoginJID(domain, name); err == nil {
 		w.user = a.directory.Resolve(w.jid)
 		name = w.jid.Local()
 	}
+	w.name = name
 	var id directory.ID
 	if w.user != nil {
 		id = w.user.ID
 	}
+	var record []byte
 	err = a.db.View(ctx, func(tx store.Tx) error {
-		w.record = bytes.Clone(tx.Get(space, keyUser(id)))
+		kept := tx.Get(space, keyUser(id))
+		known := kept != nil
+		if !known {
+			kept = unknownRecord
+		}
+		if record = bytes.Clone(kept); known {
+			w.record = record
+		}
 		w.generation = generation(tx, id)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	w.fake, w.shaped = a.fake(domain, name)
-	if w.record == nil {
-		_, err = parseKeys(appendKeys(nil, w.fake))
-	} else {
-		w.keys, err = parseKeys(w.record)
+	w.molds, w.shaped = a.molds(domain, name)
+	keys, err := parseKeys(record)
+	if w.record != nil {
+		w.keys = keys
 	}
 	return w, err
 }
 
-// key is the key to ask for by a hash.
+// unknownRecord is read where there is none.
+var unknownRecord = func() []byte {
+	var keys Keys
+	for _, h := range hashes {
+		keys = append(keys, Key{Hash: h, Iterations: minIterations, Salt: make([]byte, saltSize), StoredKey: make([]byte, h.size()), ServerKey: make([]byte, h.size())})
+	}
+	return appendKeys(nil, keys)
+}()
+
+// key is the key to ask for by a hash. A fake one is made even if it is not needed.
 func (w *who) key(h Hash) *Key {
+	fake := w.fake(h)
 	if k := w.keys.get(h); k != nil {
 		return k
 	}
-	return w.fake.get(h)
+	return fake
 }
 
 // quickest is the key to check a password by that was sent as it is.
 func (w *who) quickest() *Key {
-	keys := w.keys
-	if keys == nil {
-		keys = w.fake[:w.shaped]
-	}
 	for _, h := range quick {
-		if k := keys.get(h); k != nil {
-			return k
+		if w.keys.get(h) != nil || w.keys == nil && slices.ContainsFunc(w.molds[:w.shaped], func(m mold) bool { return m.hash == h }) {
+			return w.key(h)
 		}
 	}
 	return nil // not reached: keys that are kept have been checked, fake ones are for any hash

@@ -17,6 +17,7 @@ type scram struct {
 	plus     bool
 
 	who     *who
+	key     *Key // by which the proof is checked
 	authzid string
 	nonce   string // both halves
 	binding []byte // what the client has to send as channel binding
@@ -60,10 +61,10 @@ func (s *scram) first(message, nonce []byte) ([]byte, *Failure) {
 	s.nonce = m.nonce + string(nonce)
 	s.binding = slices.Concat(m.header, data)
 
-	key := w.key(s.hash)
+	s.key = w.key(s.hash)
 	resp := append([]byte("r="), s.nonce...)
-	resp = base64.StdEncoding.AppendEncode(append(resp, ",s="...), key.Salt)
-	resp = strconv.AppendInt(append(resp, ",i="...), int64(key.Iterations), 10)
+	resp = base64.StdEncoding.AppendEncode(append(resp, ",s="...), s.key.Salt)
+	resp = strconv.AppendInt(append(resp, ",i="...), int64(s.key.Iterations), 10)
 	resp = base64.StdEncoding.AppendEncode(append(resp, ",h="...), s.hash.digest(x.attempt.features()))
 	s.message = slices.Concat(m.bare, []byte{','}, resp, []byte{','})
 	return resp, nil
@@ -107,11 +108,10 @@ func (s *scram) final(message []byte) ([]byte, *Failure) {
 	if len(m.proof) != s.hash.size() {
 		return nil, malformed("The proof is not as long as it should be.")
 	}
-	key := s.who.key(s.hash)
 	s.message = append(s.message, m.bare...)
-	client := s.hash.sum(key.StoredKey, s.message)
+	client := s.hash.sum(s.key.StoredKey, s.message)
 	subtle.XORBytes(client, client, m.proof)
-	right := subtle.ConstantTimeCompare(s.hash.digest(client), key.StoredKey)
+	right := subtle.ConstantTimeCompare(s.hash.digest(client), s.key.StoredKey)
 	if !s.who.proved(s.hash, right) {
 		return nil, wrong()
 	}
@@ -119,7 +119,7 @@ func (s *scram) final(message []byte) ([]byte, *Failure) {
 	if f := s.exchange.admit(s.who.user, s.who.jid, s.authzid); f != nil {
 		return nil, f
 	}
-	return base64.StdEncoding.AppendEncode([]byte("v="), s.hash.sum(key.ServerKey, s.message)), nil
+	return base64.StdEncoding.AppendEncode([]byte("v="), s.hash.sum(s.key.ServerKey, s.message)), nil
 }
 
 // features is the text whose hash tells the client what was offered

@@ -45,9 +45,10 @@ func TestVectors(t *testing.T) {
 			t.Fatal(err)
 		}
 		for password, want := range map[string]string{"pencil": "v=" + tt.v, "pencils": ""} {
+			keys := Keys{deriveKey(tt.hash, password, salt, 4096)}
 			s := &scram{
 				exchange: &Exchange{auth: h.Auth}, hash: tt.hash,
-				who:     &who{user: u, keys: Keys{deriveKey(tt.hash, password, salt, 4096)}},
+				who: &who{user: u, keys: keys}, key: &keys[0],
 				nonce:   strings.TrimPrefix(strings.SplitN(tt.first, ",", 2)[0], "r="),
 				binding: []byte("n,,"), message: []byte(tt.bare + "," + tt.first + ","),
 			}

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"hash"
 	"math"
 	"slices"
 
@@ -178,11 +178,10 @@ func (a *Auth) offered(domain string) []Hash {
 	return all
 }
 
-// fake makes keys for a name that has none, the same at each time; no password
-// fits them. There is one for each hash, and shaped are the first of them that
-// belong to the shape.
-func (a *Auth) fake(domain, name string) (keys Keys, shaped int) {
-	molds := a.shapeFor(domain, name).molds()
+// molds are those of the keys of a name that has none: one for each hash, and
+// shaped are the first of them that belong to the shape.
+func (a *Auth) molds(domain, name string) (molds []mold, shaped int) {
+	molds = a.shapeFor(domain, name).molds()
 	shaped = len(molds)
 	for _, h := range hashes {
 		if !slices.ContainsFunc(molds, func(m mold) bool { return m.hash == h }) {
@@ -192,18 +191,21 @@ func (a *Auth) fake(domain, name string) (keys Keys, shaped int) {
 	if shaped == 0 { // nobody has credentials here
 		shaped = len(molds)
 	}
-	keys = make(Keys, len(molds))
-	for i, m := range molds {
-		k := Key{Hash: m.hash, Iterations: m.iterations}
-		k.Salt = a.derived(m.salt, "salt", m.hash.String(), domain, name)
-		if m.uuid {
-			k.Salt = uuid(k.Salt)
-		}
-		k.StoredKey = a.derived(m.hash.size(), "key", m.hash.String(), domain, name)
-		k.ServerKey = k.StoredKey
-		keys[i] = k
+	return molds, shaped
+}
+
+// fake makes a key by a hash for somebody who has none, the same at each time;
+// no password fits it.
+func (w *who) fake(h Hash) *Key {
+	m := w.molds[slices.IndexFunc(w.molds, func(m mold) bool { return m.hash == h })]
+	k := &Key{Hash: h, Iterations: m.iterations}
+	k.Salt = w.auth.derived(m.salt, "salt", h.String(), w.domain, w.name)
+	if m.uuid {
+		k.Salt = uuid(k.Salt)
 	}
-	return keys, shaped
+	k.StoredKey = w.auth.derived(h.size(), "key", h.String(), w.domain, w.name)
+	k.ServerKey = k.StoredKey
+	return k
 }
 
 // shapeFor chooses the shape for a name that has no credentials: each of those
@@ -225,12 +227,16 @@ func (a *Auth) shapeFor(domain, name string) shape {
 
 // derived are n bytes that follow from parts and from nothing that others know.
 func (a *Auth) derived(n int, parts ...string) []byte {
-	mac := hmac.New(sha256.New, a.secret)
+	mac := a.macs.Get().(hash.Hash)
+	mac.Reset()
+	text := make([]byte, 0, 128)
 	for _, p := range parts {
-		mac.Write(binary.BigEndian.AppendUint32(nil, uint32(len(p))))
-		mac.Write([]byte(p))
+		text = append(binary.BigEndian.AppendUint32(text, uint32(len(p))), p...)
 	}
-	b, err := hkdf.Expand(sha256.New, mac.Sum(nil), "", n)
+	mac.Write(text)
+	key := mac.Sum(text[:0])
+	a.macs.Put(mac)
+	b, err := hkdf.Expand(sha256.New, key, "", n)
 	if err != nil {
 		panic(err) // n is at most maxSalt
 	}
