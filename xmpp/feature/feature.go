@@ -297,6 +297,7 @@ type Dispatch struct {
 	then   []func()
 
 	scratch []byte // for its copy to an account
+	mold    *mold  // of that copy; nil: it is made from the stanza
 }
 
 // Then runs fn once the stanza was handled, behind the answer if there is one.

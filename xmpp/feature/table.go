@@ -484,10 +484,14 @@ func (t *Table) deliverToAccount(d *Dispatch, out *router.Batch) {
 	// A message that nobody was there for (router.Later) goes this way too:
 	// somebody may have come while it was stored, and has looked through the
 	// history already.
-	d.scratch = slices.Grow(d.scratch, 256)
-	edit := d.EditFor(d.User.ID, d.scratch[:0])
 	buf := xmpp.GetBuffer()
-	*buf = xmpp.Apply((*buf)[:0], d.Stanza, &edit)
+	if d.mold != nil {
+		*buf = d.mold.append((*buf)[:0], d)
+	} else {
+		d.scratch = slices.Grow(d.scratch, 256)
+		edit := d.EditFor(d.User.ID, d.scratch[:0])
+		*buf = xmpp.Apply((*buf)[:0], d.Stanza, &edit)
+	}
 	d.Got = t.host.Router.DeliverMessage(out, &router.Message{To: d.To, Bytes: *buf, ID: d.ID, Exact: exact(d.Stanza), Not: t.notBack(d)}, d.Got[:0])
 	xmpp.PutBuffer(buf)
 }
@@ -512,23 +516,29 @@ func (d *Dispatch) EditFor(owner directory.ID, scratch []byte) xmpp.Edit {
 		if c.Owner != owner {
 			continue
 		}
-		edit := d.Edit
-		if c.Edit != nil {
-			edit = *c.Edit
-			if edit.Strip == nil {
-				edit.Strip = d.Edit.Strip
-			}
-			if edit.Lang == "" {
-				edit.Lang = d.Edit.Lang
-			}
-		}
-		if !c.To.IsZero() {
-			edit.To = c.To
-		}
+		edit := d.editOf(c)
 		edit.Add = d.host.Table.AppendStanzaID(append(scratch, edit.Add...), c.OwnerJID, d.ID)
 		return edit
 	}
 	return d.Edit
+}
+
+// editOf is EditFor but for the id.
+func (d *Dispatch) editOf(c *Copy) xmpp.Edit {
+	edit := d.Edit
+	if c.Edit != nil {
+		edit = *c.Edit
+		if edit.Strip == nil {
+			edit.Strip = d.Edit.Strip
+		}
+		if edit.Lang == "" {
+			edit.Lang = d.Edit.Lang
+		}
+	}
+	if !c.To.IsZero() {
+		edit.To = c.To
+	}
+	return edit
 }
 
 // notBack names the session that does not get its own message: somebody who
