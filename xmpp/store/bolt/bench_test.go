@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -89,6 +90,38 @@ func BenchmarkCommit(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkCheckpoint writes ten messages at a time, more than the layers hold, and takes all of it into the B-tree.
+func BenchmarkCheckpoint(b *testing.B) {
+	p := path(b)
+	db := open(b, p, bolt.Options{Append: []store.Space{benchBody}, NoSync: true})
+	m := newBenchMessage(1)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for id := uint64(0); id < uint64(b.N); {
+		err := db.Update(b.Context(), func(tx store.Tx) error {
+			for range 10 {
+				id++
+				if err := m.write(tx, id); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		b.Fatal(err)
+	}
+	b.StopTimer()
+	file, err := os.Stat(p)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(file.Size())/float64(b.N), "file-B/msg")
 }
 
 // BenchmarkPage reads 50 rows of somebody's archive, the last first, with their bodies: from the B-tree, and from the layers
