@@ -54,6 +54,11 @@ func TestFigures(t *testing.T) {
 	}
 	if s := lines[admin.Status](t, out)[0]; s.Counters["messages_received"] != 1 || s.Counters["logins_refused"] != 1 {
 		t.Errorf("status tells of %v", s.Counters)
+	} else if c := s.Commits; c == nil || c.Commits == 0 || c.Half <= 0 || c.Most < c.Half || c.Shared < 1 {
+		t.Errorf("status tells of commits %+v", c)
+	}
+	if out, err = w.Operate("", "status"); err != nil || !strings.Contains(out, "commits of the history: half within ") {
+		t.Errorf("status tells nothing of commits: %v, %s", err, out)
 	}
 
 	if out, err = w.Operate("", "config", "grafana"); err != nil {
@@ -69,6 +74,12 @@ func TestFigures(t *testing.T) {
 	for _, q := range questions {
 		if !strings.Contains(string(text), "\n"+q[1]) {
 			t.Errorf("the dashboard asks for %s, which there is not", q[1])
+		}
+	}
+	// And the other way round: whatever is measured has its place there.
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (confab_\w+) `).FindAllStringSubmatch(string(text), -1) {
+		if !strings.Contains(out, m[1]+"{") && !strings.Contains(out, m[1]+"_bucket{") {
+			t.Errorf("the dashboard does not show %s", m[1])
 		}
 	}
 }

@@ -46,6 +46,20 @@ func table(t *testing.T, list []server.Specification) string {
 	return b.String()
 }
 
+// figures is the list of what is counted and measured.
+func figures() string {
+	var b strings.Builder
+	b.WriteString("| figure | meaning |\n|---|---|\n")
+	list := server.Figures()
+	for i := range list {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", list[i].FullName(), list[i].Help)
+	}
+	for _, h := range server.Histograms() {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", h.Name, h.Help)
+	}
+	return b.String()
+}
+
 // doap is the same for machines: the format by which xmpp.org lists what
 // software supports (XEP-0453).
 func doap(list []server.Specification) string {
@@ -101,7 +115,7 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	readme := string(text)
-	for name, want := range map[string]string{"settings": settings.String(), "specifications": table(t, specifications(t))} {
+	for name, want := range map[string]string{"settings": settings.String(), "figures": figures(), "specifications": table(t, specifications(t))} {
 		begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->"
 		head, rest, ok := strings.Cut(readme, begin)
 		got, tail, ok2 := strings.Cut(rest, end)

@@ -54,6 +54,9 @@ func (a *app) printStatus(s admin.Status) error {
 		}
 		row(w, "search", fmt.Sprintf("the index of %d messages %s", s.Search.Documents, text))
 	}
+	if c := s.Commits; c != nil && c.Commits > 0 {
+		row(w, "disk", fmt.Sprintf("%d commits of the history: half within %s, 99 of 100 within %s; %.1f batches of messages share one", c.Commits, seconds(c.Half), seconds(c.Most), c.Shared))
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.Counters)) {
 		row(w, name, strconv.FormatInt(s.Counters[name], 10))
 	}
@@ -62,6 +65,8 @@ func (a *app) printStatus(s admin.Status) error {
 	}
 	return w.Flush()
 }
+
+func seconds(s float64) string { return time.Duration(s * float64(time.Second)).String() }
 
 // live carries out an operation that only a running server has. The data is
 // not opened for it.

@@ -70,6 +70,9 @@ type Live struct {
 	// Counters are the figures that packages keep of themselves.
 	Counters func() map[string]int64
 
+	// Commits tells of the history's commits since the start.
+	Commits func() CommitStatus
+
 	// Warnings is what the administrator should know of: certificates that
 	// expire, settings that wait for a restart.
 	Warnings func() []string

@@ -17,6 +17,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"confab/cmd/internal/admin"
@@ -30,6 +31,13 @@ type Options struct {
 	Enabled func() bool // asked at each request
 	Clock   xmpp.Clock
 	Log     *slog.Logger
+	Stats   *Stats // may be nil
+}
+
+// Stats counts requests; every field may be read at any time.
+type Stats struct {
+	Requests atomic.Int64
+	Refused  atomic.Int64 // without a token that is good, or too many
 }
 
 const (
@@ -43,6 +51,9 @@ const (
 
 // Routes are the API as package web takes it.
 func Routes(o Options) []feature.Route {
+	if o.Stats == nil {
+		o.Stats = new(Stats)
+	}
 	a := &api{Options: o, guard: newGuard(o.Clock)}
 	return []feature.Route{{Pattern: "/api/", Handler: a}}
 }
@@ -75,8 +86,10 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusForbidden, admin.Forbidden, "this is for programs, not for pages in a browser")
 		return
 	}
+	a.Stats.Requests.Add(1)
 	token, ok := a.authenticate(w, r)
 	if !ok {
+		a.Stats.Refused.Add(1)
 		return
 	}
 	path, ok := strings.CutPrefix(r.URL.Path, prefix)

@@ -6,7 +6,7 @@ import (
 )
 
 // Histogram is a distribution on the dashboard; Name is what Prometheus knows it as.
-type Histogram struct{ Name, Panel, Unit string }
+type Histogram struct{ Name, Help, Panel, Unit string }
 
 // The parts of a Grafana dashboard that are used here.
 type (

@@ -69,7 +69,7 @@ func TestDashboardAsksForWhatIsServed(t *testing.T) {
 		{Name: "sessions", Kind: Gauge, Panel: "Sessions"}, {Name: "odd"},
 	}
 	var b bytes.Buffer
-	if err := WriteDashboard(&b, list, []Histogram{{"confab_commit_seconds", "Commits", "s"}}); err != nil {
+	if err := WriteDashboard(&b, list, []Histogram{{Name: "confab_commit_seconds", Panel: "Commits", Unit: "s"}}); err != nil {
 		t.Fatal(err)
 	}
 	var d dashboard

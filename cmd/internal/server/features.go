@@ -50,7 +50,7 @@ func (s *Server) features() []feature.Feature {
 		},
 		Blocks: blocks.Blocks,
 	})
-	s.rooms, s.roster = rooms, contacts
+	s.aliases, s.rooms, s.roster = aliases, rooms, contacts
 	s.notices = notices.New(s.host)
 	contacts.OnPresence(s.notices.Present)
 	rooms.SetSource(aliases.Rooms())

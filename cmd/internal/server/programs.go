@@ -12,6 +12,6 @@ func (s *Server) programs() []feature.Route {
 	return api.Routes(api.Options{
 		Admin:   func() *admin.Admin { return s.admin },
 		Enabled: func() bool { return s.settings.Load().Web.API == config.On },
-		Clock:   s.opts.Clock, Log: s.opts.Log,
+		Clock:   s.opts.Clock, Log: s.opts.Log, Stats: &s.api,
 	})
 }

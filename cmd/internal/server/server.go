@@ -14,9 +14,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"confab/aliasbridge"
 	"confab/archive"
 	"confab/archive/search"
 	"confab/cmd/internal/admin"
+	"confab/cmd/internal/api"
 	"confab/cmd/internal/config"
 	"confab/cmd/internal/logs"
 	"confab/cmd/internal/metrics"
@@ -71,6 +73,7 @@ type Server struct {
 	archive        *archive.Archive
 	index          *search.Index
 	router         *router.Router
+	aliases        *aliasbridge.Bridge
 	rooms          *muc.Rooms
 	roster         *roster.Roster
 	notices        *notices.Notices
@@ -86,6 +89,7 @@ type Server struct {
 	blocks         *blocking.Blocking
 	push           *push.Push
 	metrics        *http.Server
+	api            api.Stats
 	commits        *commits
 	admin          *admin.Admin
 
@@ -202,7 +206,7 @@ func (s *Server) assemble() error {
 			Kick: func(session *router.Session, text string) {
 				s.c2s.Kick(session.JID(), &xmpp.StreamError{Condition: xmpp.StreamPolicyViolation, Text: text})
 			},
-			Listening: s.Listening, Counters: func() map[string]int64 { return metrics.Values(s.figures()) }, Warnings: s.warnings, Reload: s.Reload, Stop: s.Stop,
+			Listening: s.Listening, Counters: func() map[string]int64 { return metrics.Values(s.figures()) }, Commits: s.commits.status, Warnings: s.warnings, Reload: s.Reload, Stop: s.Stop,
 		},
 	}
 	if s.opts.Restarts {
