@@ -11,6 +11,7 @@ import (
 // about is what the settings tell of the server.
 func (s *Server) about() feature.Feature {
 	return serverinfo.New(serverinfo.Options{
+		Settings: func() any { return s.settings.Load() },
 		Contacts: func() []serverinfo.Contact {
 			c := &s.settings.Load().Contact
 			return []serverinfo.Contact{

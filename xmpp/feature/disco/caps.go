@@ -34,31 +34,41 @@ func (s *source) isCaps(q *feature.Query, node string) bool {
 
 // verification is the hash of what the server tells of itself.
 func (s *source) verification(domain string) string {
-	j, err := xmpp.NewJID("", domain, "")
-	if err != nil {
-		return ""
+	last, _ := s.verified.Load(domain)
+	v, _ := last.(*verified)
+	if v == nil {
+		j, err := xmpp.NewJID("", domain, "")
+		if err != nil {
+			return ""
+		}
+		v = &verified{of: j}
 	}
-	b, err := s.describe(s.host.Ask(j), []byte("<query xmlns='"+xmpp.NSDiscoInfo+"'>"))
+	buf := xmpp.GetBuffer()
+	defer xmpp.PutBuffer(buf)
+	b, err := s.describe(s.host.Ask(v.of), append(*buf, "<query xmlns='"+xmpp.NSDiscoInfo+"'>"...))
 	if err != nil {
 		s.host.Log.Error("the server cannot tell what it can do", "error", err)
 		return ""
 	}
-	if v, ok := s.verified.Load(domain); ok && v.(*verified).info == string(b) {
-		return v.(*verified).hash
+	*buf = b
+	if v.info == string(b) {
+		return v.hash
 	}
-	info := string(b)
 	n, err := xmpp.ParseNode(shut(b))
 	if err != nil {
 		s.host.Log.Error("what the server tells of itself is not well-formed", "error", err)
 		return ""
 	}
-	v := &verified{info, verification(n)}
+	v = &verified{v.of, string(b), verification(n)}
 	s.verified.Store(domain, v)
 	return v.hash
 }
 
 // verified is the hash of what a domain's server told of itself last: every login asks for it, and it hardly ever changes.
-type verified struct{ info, hash string }
+type verified struct {
+	of         xmpp.JID
+	info, hash string
+}
 
 // verification computes the verification string of a disco#info answer (§5.1).
 func verification(info *xmpp.Node) string {

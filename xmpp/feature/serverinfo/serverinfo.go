@@ -4,6 +4,7 @@ package serverinfo
 
 import (
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"confab/xmpp/feature"
@@ -37,10 +38,15 @@ type Policy struct {
 type Options struct {
 	Contacts func() []Contact
 	Policy   func() Policy
+
+	// Settings are what both are made of: as long as they are equal, neither is
+	// asked again. nil: always.
+	Settings func() any
 }
 
 // New returns the feature.
 func New(o Options) feature.Feature {
+	var last atomic.Pointer[told]
 	return feature.Feature{
 		Name: "serverinfo",
 		Implements: []feature.XEP{
@@ -51,9 +57,25 @@ func New(o Options) feature.Feature {
 			if q.Where != feature.Server {
 				return dst, nil
 			}
-			return o.Policy().append(appendContacts(dst, o.Contacts())), nil
+			var settings any
+			if o.Settings != nil {
+				settings = o.Settings()
+			}
+			t := last.Load()
+			if t == nil || settings == nil || t.settings != settings {
+				t = &told{settings, o.Policy().append(appendContacts(nil, o.Contacts()))}
+				last.Store(t)
+			}
+			return append(dst, t.forms...), nil
 		},
 	}
+}
+
+// told is what was told by these settings: the hash of it is asked for at every
+// login (XEP-0115).
+type told struct {
+	settings any
+	forms    []byte
 }
 
 func appendContacts(dst []byte, contacts []Contact) []byte {
