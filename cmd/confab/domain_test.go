@@ -59,7 +59,6 @@ func BenchmarkDomain(b *testing.B) {
 	b.Run("online-with-items", func(b *testing.B) { d.measureOnline(b, presences, avatars, devices) })
 	b.Run("avatar", func(b *testing.B) { d.measureChanges(b, avatars, avatar) })
 	b.Run("devices", func(b *testing.B) { d.measureChanges(b, devices, deviceList) })
-	b.Logf("%d people; the server's memory at its peak: %s", people, d.status("VmHWM"))
 }
 
 // news is what somebody hears of somebody else.
@@ -400,37 +399,38 @@ func (d *domain) change(tb testing.TB, kind news, who int, form string) time.Dur
 }
 
 func (d *domain) measureOnline(b *testing.B, what ...news) {
-	var cpu time.Duration
+	var used usage
 	var pings []time.Duration
 	n := 0
 	b.ResetTimer()
 	for range b.N {
 		b.StopTimer()
 		d.goOffline(b)
-		before := d.cpu()
+		before := d.usage()
 		stop := d.ping(b, &pings)
 		b.StartTimer()
 		d.comeOnline(b, what...)
 		b.StopTimer()
 		stop()
-		cpu += d.cpu() - before
+		used.add(d.usage(), before)
 		n += len(what) * len(d.people) * (len(d.people) - 1)
 		b.StartTimer()
 	}
-	b.ReportMetric(float64(cpu.Microseconds())/float64(n), "server-µs/stanza")
-	b.ReportMetric(cpu.Seconds()/float64(b.N), "server-s/op")
+	used.report(b, n)
+	b.ReportMetric(d.peak(), "server-peak-MB")
 	reportTimes(b, "ping", pings)
 }
 
 func (d *domain) measureChanges(b *testing.B, kind news, form string) {
 	var times []time.Duration
-	before := d.cpu()
+	var used usage
+	before := d.usage()
 	b.ResetTimer()
 	for i := range max(b.N, 20) {
 		times = append(times, d.change(b, kind, i*7%len(d.people), form))
 	}
-	cpu := d.cpu() - before
-	b.ReportMetric(float64(cpu.Microseconds())/float64(len(times)*(len(d.people)-1)), "server-µs/stanza")
+	used.add(d.usage(), before)
+	used.report(b, len(times)*(len(d.people)-1))
 	reportTimes(b, "all", times)
 }
 
@@ -469,22 +469,46 @@ func (d *domain) ping(b *testing.B, times *[]time.Duration) (stop func()) {
 	return func() { close(end); <-ended }
 }
 
-// cpu is the processor time that the server has used, 0 where that is not known.
-func (d *domain) cpu() time.Duration {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.pid))
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	user, _ := strconv.Atoi(fields[11])
-	system, _ := strconv.Atoi(fields[12])
-	return time.Duration(user+system) * 10 * time.Millisecond // USER_HZ is 100
+// usage is what the server's process has used, 0 where that is not known.
+type usage struct {
+	cpu    time.Duration
+	writes int // system calls
 }
 
-// status is a line of what the system says of the server's process.
-func (d *domain) status(name string) string {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.pid))
-	_, line, _ := strings.Cut(string(b), name+":")
-	line, _, _ = strings.Cut(line, "\n")
-	return strings.TrimSpace(line)
+func (u *usage) add(now, before usage) {
+	u.cpu += now.cpu - before.cpu
+	u.writes += now.writes - before.writes
+}
+
+func (u *usage) report(b *testing.B, stanzas int) {
+	b.ReportMetric(float64(u.cpu.Microseconds())/float64(stanzas), "server-µs/stanza")
+	b.ReportMetric(float64(u.writes)/float64(stanzas), "server-writes/stanza")
+}
+
+func (d *domain) usage() usage { return usage{d.cpu(), int(d.figure("io", "syscw:"))} }
+
+// cpu is the processor time that the server has used, 0 where that is not known.
+func (d *domain) cpu() (used time.Duration) {
+	if b := d.proc("stat"); len(b) > 0 {
+		fields := strings.Fields(b[strings.LastIndexByte(b, ')')+1:])
+		user, _ := strconv.Atoi(fields[11])
+		system, _ := strconv.Atoi(fields[12])
+		used = time.Duration(user+system) * 10 * time.Millisecond // USER_HZ is 100
+	}
+	return used
+}
+
+// peak is the most memory that the server has had, in MB.
+func (d *domain) peak() float64 { return d.figure("status", "VmHWM:") / 1000 }
+
+// figure is a number behind a name in what the system says of the server's process.
+func (d *domain) figure(file, name string) float64 {
+	_, line, _ := strings.Cut(d.proc(file), name)
+	n, _ := strconv.ParseFloat(strings.Fields(line + " 0")[0], 64)
+	return n
+}
+
+func (d *domain) proc(file string) string {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", d.pid, file))
+	return string(b)
 }

@@ -154,19 +154,6 @@ func (s *Session) Connected() bool {
 	return s.conn != nil
 }
 
-// Batch collects connections that got something, so that each is flushed once
-// after many stanzas. The zero value is ready; it belongs to one goroutine.
-type Batch struct{ conns []Conn }
-
-// Flush lets everything leave that was sent with this batch.
-func (b *Batch) Flush() {
-	for i, c := range b.conns {
-		c.Flush()
-		b.conns[i] = nil
-	}
-	b.conns = b.conns[:0]
-}
-
 // Send sends one whole stanza. With a batch, the stanza leaves when the batch
 // is flushed; with nil, at once. A session that has ended drops it.
 func (s *Session) Send(out *Batch, stanza []byte) { s.send(out, stanza, 0) }

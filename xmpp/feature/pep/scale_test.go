@@ -73,7 +73,7 @@ func TestLastItemsOfManyArePaced(t *testing.T) {
 	}
 	total := first
 	for range 2 * people {
-		h.Clock.Pass(20 * time.Millisecond)
+		h.Clock.Pass(time.Millisecond)
 		n := len(romeo.Conn.Left())
 		if n > 64 {
 			t.Errorf("%d items came in a turn", n)

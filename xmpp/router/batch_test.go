@@ -1,0 +1,50 @@
+package router
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"confab/xmpp"
+)
+
+// flushed counts what it was asked to let go.
+type flushed struct {
+	waiting atomic.Int64
+	left    *sync.WaitGroup // of what all got
+}
+
+func (c *flushed) Append([]byte) bool      { c.waiting.Add(1); return true }
+func (c *flushed) Close(*xmpp.StreamError) {}
+func (c *flushed) Flush()                  { c.left.Add(-int(c.waiting.Swap(0))) }
+
+// However many connections a batch goes to, and however many batches at once,
+// everything leaves.
+func TestBatchToACrowd(t *testing.T) {
+	const senders, rounds, people = 4, 20, 5*portion + 1
+	var left sync.WaitGroup
+	conns := make([]*flushed, people)
+	for i := range conns {
+		conns[i] = &flushed{left: &left}
+	}
+	var all sync.WaitGroup
+	left.Add(senders * rounds * people)
+	for range senders {
+		all.Go(func() {
+			var b Batch
+			for range rounds {
+				for _, c := range conns {
+					b.Append(c, []byte("<presence/>"))
+				}
+				b.Flush()
+			}
+		})
+	}
+	all.Wait()
+	left.Wait()
+	everybody.mu.Lock()
+	defer everybody.mu.Unlock()
+	if len(everybody.queue) != 0 || len(everybody.queued) != 0 {
+		t.Errorf("%d connections are in line still", len(everybody.queue))
+	}
+}
