@@ -434,6 +434,7 @@ func (s *Server) clean(every time.Duration) {
 	} else if n > 0 {
 		s.opts.Log.Info("removed files that no message links any more", "files", n)
 	}
+	s.invites.Sweep(ctx)
 	s.opts.Clock.AfterFunc(every, func() { s.clean(every) })
 }
 

@@ -252,7 +252,7 @@ func (v *Invites) Invite(ctx context.Context, i Invitation) (token string, made 
 	}
 	token = rand.Text()
 	h := hashOf(token)
-	v.sweep(ctx)
+	v.Sweep(ctx)
 	v.mu.Lock()
 	before, again := v.byName[r.jid()]
 	full := len(v.open) >= maxOpen && !again
@@ -371,9 +371,9 @@ func (v *Invites) drop(ctx context.Context, list ...hash) error {
 	return nil
 }
 
-// sweep forgets the invitations that are of no use any more. Those that cannot
+// Sweep forgets the invitations that are of no use any more. Those that cannot
 // be forgotten now go the next time.
-func (v *Invites) sweep(ctx context.Context) {
+func (v *Invites) Sweep(ctx context.Context) {
 	v.mu.Lock()
 	var old []hash
 	for h, r := range v.open {
