@@ -160,3 +160,38 @@ func BenchmarkLookup(b *testing.B) {
 	b.Logf("indexed %.0f messages/s", 50_000/time.Since(start).Seconds())
 	b.Run("index", look)
 }
+
+// BenchmarkKeepPair keeps batches of messages between two people, as a connection reads them.
+func BenchmarkKeepPair(b *testing.B) {
+	for _, n := range []int{1, 16} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			db, err := bolt.Open(filepath.Join(b.TempDir(), "archive.db"), bolt.Options{NoSync: true, Append: AppendSpaces(), Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer db.Close()
+			a, err := Open(b.Context(), db, Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			random, traffic := rand.New(rand.NewPCG(1, 2)), newTraffic(200)
+			batches := make([][]*Message, 50)
+			for i := range batches {
+				m := traffic.message(random)
+				for range n {
+					again := *m
+					batches[i] = append(batches[i], &again)
+				}
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range b.N {
+				if err := a.Keep(b.Context(), batches[i%len(batches)], Also{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.StopTimer()
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/msg")
+		})
+	}
+}
