@@ -272,7 +272,7 @@ func (l *List) node(key []byte) (i uint32, made bool) {
 	near := &l.tails
 	i, ok := l.beside(near[0], key, p)
 	if !ok && height == 1 && *hint != 0 {
-		near = &path{*hint}
+		near = &path{*hint} // which knows no level but the lowest
 		i, ok = l.beside(near[0], key, p)
 	}
 	if !ok {

@@ -46,6 +46,35 @@ func check(t *testing.T, l *List, seq uint64, want model) {
 	}
 }
 
+// checkLevels holds that each level leads to all nodes that are high enough, and that what the writer remembers of it is true.
+func checkLevels(t *testing.T, l *List) {
+	t.Helper()
+	order := map[uint32]int{}
+	var nodes []uint32
+	for i := l.first; i != 0; i = l.t.nodes.at(i).next.Load() {
+		order[i] = len(nodes)
+		nodes = append(nodes, i)
+	}
+	for level := range maxHeight {
+		last, before := l.first, l.first
+		for _, i := range nodes[1:] {
+			if int(l.t.nodes.at(i).height) <= level {
+				continue
+			}
+			if next := l.t.link(l.t.nodes.at(last), level).Load(); next != i {
+				t.Fatalf("on level %d, %d is followed by %d, want %d", level, last, next, i)
+			}
+			last = i
+			if order[i] <= order[l.finger[0]] {
+				before = i
+			}
+		}
+		if next := l.t.link(l.t.nodes.at(last), level).Load(); next != 0 || l.tails[level] != last || l.finger[level] != before {
+			t.Fatalf("level %d ends with %d, not %d, and the finger is at %d, not %d; %d follows", level, l.tails[level], last, l.finger[level], before, next)
+		}
+	}
+}
+
 func same(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
 
 func randomKey(random *rand.Rand) []byte {
@@ -91,6 +120,7 @@ func TestModel(t *testing.T) {
 	for seq, want := range past {
 		check(t, table.Space("s"), uint64(seq), want)
 	}
+	checkLevels(t, table.Space("s"))
 	l := table.Space("s")
 	for range 2000 {
 		k := randomKey(random)
@@ -117,6 +147,7 @@ func TestModel(t *testing.T) {
 func TestAscending(t *testing.T) {
 	const owners = 3 << hintBits
 	table := New()
+	list := table.List("s")
 	want := model{}
 	random := rand.New(rand.NewPCG(7, 8))
 	for i := range 20_000 {
@@ -126,19 +157,26 @@ func TestAscending(t *testing.T) {
 			k = append(k, "with somebody, whose address is long"...)
 		}
 		k = binary.BigEndian.AppendUint64(k, uint64(i))
-		table.List("s").Put(k, k, uint64(i))
+		list.Put(k, k, uint64(i))
+		if random.IntN(50) == 0 {
+			c := list.WriterCursor(uint64(i))
+			c.SeekBefore(k[:8])
+		}
+		if i%2000 == 0 {
+			checkLevels(t, list)
+		}
 		switch random.IntN(10) {
 		case 0:
 			table.Rollback(table.Mark() - 1)
 			continue
 		case 1:
 			table.Rollback(table.Mark() - 1)
-			table.List("s").Put(k, k, uint64(i))
+			list.Put(k, k, uint64(i))
 		}
 		table.Keep()
 		want[string(k)] = k
 	}
-	check(t, table.List("s"), 20_000, want)
+	check(t, list, 20_000, want)
 }
 
 // TestNodeFillsLine holds what the order of the fields is for.
