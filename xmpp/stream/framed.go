@@ -103,10 +103,7 @@ func (x *Conn) fillFrame() error {
 			return err
 		}
 	}
-	x.opts.Stats.BytesIn.Add(int64(n))
-	if x.bucket.spendBytes(n) {
-		x.opts.Stats.Throttled.Add(1)
-	}
+	x.came(n)
 	if n == 0 {
 		return errNotFirst
 	}

@@ -28,23 +28,29 @@ func newBucket(r Rate) bucket {
 	return b
 }
 
-func (b *bucket) spendBytes(n int) bool { return spend(&b.bytes, time.Duration(n)*b.perByte) }
+func (b *bucket) spendBytes(n int) { spend(&b.bytes, time.Duration(n)*b.perByte) }
 
-func (b *bucket) spendStanza() bool { return spend(&b.stanzas, b.perStanza) }
+func (b *bucket) spendStanza() { spend(&b.stanzas, b.perStanza) }
 
-// spend takes tokens worth cost and waits until they are there.
-func spend(full *time.Time, cost time.Duration) (waited bool) {
+// spend takes tokens worth cost, whether they are there or not.
+func spend(full *time.Time, cost time.Duration) {
 	if cost == 0 {
-		return false
+		return
 	}
-	now := time.Now()
-	if full.Before(now) {
+	if now := time.Now(); full.Before(now) {
 		*full = now
 	}
 	*full = full.Add(cost)
-	if over := full.Sub(now) - burst; over > 0 {
-		time.Sleep(over)
-		return true
+}
+
+// owes is how long it takes until no more is spent than there was.
+func (b *bucket) owes() time.Duration {
+	if b.perByte == 0 && b.perStanza == 0 {
+		return 0
 	}
-	return false
+	full := b.bytes
+	if b.stanzas.After(full) {
+		full = b.stanzas
+	}
+	return time.Until(full.Add(-burst))
 }

@@ -218,8 +218,11 @@ const inputSize = 16 << 10 // a TLS record
 // Fill waits for input and makes Next go on. Elements that Next returned are
 // no longer valid. A connection at rest holds no buffer: it waits with a few
 // bytes of its own, and takes a pooled buffer when something has come.
+// A peer who has sent too much waits here, where all that came before has been
+// worked off.
 func (x *Conn) Fill() error {
 	x.answer()
+	x.pause()
 	if x.frames != nil {
 		return x.fillFrame()
 	}
@@ -264,7 +267,7 @@ func (x *Conn) Fill() error {
 // wait, and the elements that Next returned stay valid. A read of TLS returns one record, and most clients send one for
 // each stanza: without More no two of them would ever share a commit.
 func (x *Conn) More() bool {
-	if x.pooled == nil || x.frames != nil {
+	if x.pooled == nil || x.frames != nil || x.bucket.owes() > 0 {
 		return false
 	}
 	have := len(x.in)
@@ -285,11 +288,24 @@ func (x *Conn) reader() io.Reader {
 	return x.raw
 }
 
-// came counts input, and waits if the peer sends too much.
+// came counts input.
 func (x *Conn) came(n int) {
 	x.opts.Stats.BytesIn.Add(int64(n))
-	if x.bucket.spendBytes(n) {
-		x.opts.Stats.Throttled.Add(1)
+	x.bucket.spendBytes(n)
+}
+
+// pause waits for as long as the peer has to because of its rate, or until the connection ends.
+func (x *Conn) pause() {
+	d := x.bucket.owes()
+	if d <= 0 {
+		return
+	}
+	x.opts.Stats.Throttled.Add(1)
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-x.closed:
 	}
 }
 
@@ -307,12 +323,8 @@ func (x *Conn) read(b []byte) (int, error) {
 	}
 }
 
-// Stanza charges one stanza to the peer's rate and waits if it sends too many.
-func (x *Conn) Stanza() {
-	if x.bucket.spendStanza() {
-		x.opts.Stats.Throttled.Add(1)
-	}
-}
+// Stanza charges one stanza to the peer's rate: if it sends too many, the next Fill waits.
+func (x *Conn) Stanza() { x.bucket.spendStanza() }
 
 // release gives the input buffer back.
 func (x *Conn) release() {

@@ -12,6 +12,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -331,21 +332,66 @@ func TestHandshakeHasADeadline(t *testing.T) {
 func TestBucket(t *testing.T) {
 	b := newBucket(Rate{Stanzas: 1000})
 	for range 1000 * int(burst/time.Second) / 2 {
-		if b.spendStanza() {
-			t.Fatal("a burst within the bounds had to wait")
-		}
+		b.spendStanza()
 	}
-	waited := false
-	for range 1000 * int(burst/time.Second) {
-		if waited = b.spendStanza(); waited {
-			break
-		}
+	if d := b.owes(); d > 0 {
+		t.Errorf("a burst within the bounds has to wait for %v", d)
 	}
-	if !waited {
-		t.Error("a flood did not have to wait")
+	for range 1000 * int(burst/time.Second) * 2 {
+		b.spendStanza()
 	}
-	if b := newBucket(Rate{}); b.spendBytes(1<<30) || b.spendStanza() {
+	if b.owes() <= 0 {
+		t.Error("a flood does not have to wait")
+	}
+	b = newBucket(Rate{})
+	b.spendBytes(1 << 30)
+	b.spendStanza()
+	if b.owes() > 0 {
 		t.Error("without a rate nothing waits")
+	}
+}
+
+// Who sends too much waits before more is read, not with what was read already; and nobody waits for him when the connection is to end.
+func TestWhoSendsTooMuchWaits(t *testing.T) {
+	const hi = "<message><body>hi</body></message>"
+	c, client := pair(t, &Options{Rate: Rate{Stanzas: 1}})
+	c.LoggedIn()
+	io.WriteString(client, opening+strings.Repeat(hi, 100))
+	if _, err := c.ReadHeader(); err != nil {
+		t.Fatal(err)
+	}
+	var st xmpp.Stanza
+	for n := 0; n < 100; {
+		if ok, err := c.Next(&st); err != nil {
+			t.Fatal(err)
+		} else if ok {
+			n++
+			continue
+		}
+		if err := c.Fill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 100 {
+		c.Stanza()
+	}
+	io.WriteString(client, hi)
+	if c.More() {
+		t.Error("more is read from one who has sent too much")
+	}
+	filled := make(chan error, 1)
+	go func() { filled <- c.Fill() }()
+	for c.opts.Stats.Throttled.Load() == 0 {
+		select {
+		case err := <-filled:
+			t.Fatalf("he does not wait; %v", err)
+		default:
+			runtime.Gosched()
+		}
+	}
+	c.Abort()
+	if err := <-filled; err == nil {
+		t.Error("he was read from")
 	}
 }
 
