@@ -8,6 +8,7 @@ import (
 	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/store"
+	"confab/xmpp/store/record"
 )
 
 // Space roster, by the first byte of the key:
@@ -77,11 +78,11 @@ func (m *meta) knows(rev uint64) bool {
 func (m *meta) append(dst []byte) []byte {
 	dst = append(dst, layout)
 	for _, n := range []uint64{m.listed, m.marks, m.requests, uint64(len(m.recent))} {
-		dst = binary.AppendUvarint(dst, n)
+		dst = record.AppendUint(dst, n)
 	}
 	last := uint64(0)
 	for _, n := range m.recent {
-		dst = binary.AppendUvarint(dst, n-last)
+		dst = record.AppendUint(dst, n-last)
 		last = n
 	}
 	return dst
@@ -91,55 +92,27 @@ func parseMeta(b []byte) (m meta, err error) {
 	if b == nil {
 		return meta{}, nil
 	}
-	r := reader{b: b}
-	if r.byte() != layout {
+	r := record.Read(b)
+	if r.Byte() != layout {
 		return meta{}, errRecord
 	}
-	m.listed, m.marks, m.requests = r.uint(), r.uint(), r.uint()
+	m.listed, m.marks, m.requests = r.Uint(), r.Uint(), r.Uint()
 	last := uint64(0)
-	for n := r.uint(); n > 0 && !r.failed; n-- {
-		last += r.uint()
+	for n := r.Uint(); n > 0 && !r.Failed(); n-- {
+		last += r.Uint()
 		m.recent = append(m.recent, last)
 	}
-	if r.failed || len(r.b) > 0 {
+	if !r.Done() {
 		return meta{}, errRecord
 	}
 	return m, nil
 }
 
-const (
-	flagListed = 1 << iota
-	flagRemoved
-	flagApproved
-	flagOwnName
-	flagOwnGroups
-)
-
 func (it *Item) append(dst []byte) []byte {
-	var flags byte
-	for _, f := range []struct {
-		on  bool
-		bit byte
-	}{
-		{it.Listed, flagListed}, {it.Removed, flagRemoved}, {it.Approved, flagApproved},
-		{it.OwnName, flagOwnName}, {it.OwnGroups, flagOwnGroups},
-	} {
-		if f.on {
-			flags |= f.bit
-		}
-	}
-	dst = append(dst, layout, flags, byte(it.State))
-	dst = binary.AppendUvarint(dst, it.Rev)
-	dst = appendString(dst, it.Name)
-	dst = binary.AppendUvarint(dst, uint64(len(it.Groups)))
-	for _, g := range it.Groups {
-		dst = appendString(dst, g)
-	}
-	return appendString(dst, it.Request)
-}
-
-func appendString[S []byte | string](dst []byte, s S) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+	dst = record.AppendFlags(append(dst, layout), it.Listed, it.Removed, it.Approved, it.OwnName, it.OwnGroups)
+	dst = record.AppendUint(append(dst, byte(it.State)), it.Rev)
+	dst = record.AppendStrings(record.AppendString(dst, it.Name), it.Groups)
+	return record.AppendString(dst, it.Request)
 }
 
 // parseItem reads a record and its key; it shares nothing with them.
@@ -148,63 +121,18 @@ func parseItem(key, value []byte) (*Item, error) {
 	if err != nil {
 		return nil, errRecord
 	}
-	r := reader{b: value}
-	if r.byte() != layout {
+	r := record.Read(value)
+	if r.Byte() != layout {
 		return nil, errRecord
 	}
-	flags := r.byte()
-	it := &Item{
-		JID: jid, Listed: flags&flagListed != 0, Removed: flags&flagRemoved != 0, Approved: flags&flagApproved != 0,
-		OwnName: flags&flagOwnName != 0, OwnGroups: flags&flagOwnGroups != 0,
-		State: State(r.byte()), Rev: r.uint(), Name: string(r.bytes()),
-	}
-	for n := r.uint(); n > 0 && !r.failed; n-- {
-		it.Groups = append(it.Groups, string(r.bytes()))
-	}
-	if b := r.bytes(); len(b) > 0 {
+	it := &Item{JID: jid}
+	r.Flags(&it.Listed, &it.Removed, &it.Approved, &it.OwnName, &it.OwnGroups)
+	it.State, it.Rev, it.Name, it.Groups = State(r.Byte()), r.Uint(), r.String(), r.Strings()
+	if b := r.Bytes(); len(b) > 0 {
 		it.Request = append([]byte(nil), b...)
 	}
-	if r.failed || len(r.b) > 0 || it.State > Both {
+	if !r.Done() || it.State > Both {
 		return nil, errRecord
 	}
 	return it, nil
 }
-
-// reader takes values off the front of a record, zero ones once it has failed.
-type reader struct {
-	b      []byte
-	failed bool
-}
-
-func (r *reader) byte() byte {
-	if len(r.b) == 0 {
-		r.fail()
-		return 0
-	}
-	c := r.b[0]
-	r.b = r.b[1:]
-	return c
-}
-
-func (r *reader) uint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.fail()
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) bytes() []byte {
-	n := r.uint()
-	if n > uint64(len(r.b)) {
-		r.fail()
-		return nil
-	}
-	b := r.b[:n]
-	r.b = r.b[n:]
-	return b
-}
-
-func (r *reader) fail() { r.b, r.failed = nil, true }
