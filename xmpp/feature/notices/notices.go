@@ -11,6 +11,7 @@ package notices
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -138,6 +139,7 @@ func (n *Notices) Edit(ctx context.Context, domain string, k Kind, text string) 
 
 func (n *Notices) put(ctx context.Context, domain string, k Kind, s Standing) error {
 	key := name{domain, k}
+	n.book.flush() // who came before it is no newcomer
 	err := n.host.State.Update(ctx, func(tx store.Tx) error { return tx.Put(space, keyStanding(key), s.encode()) })
 	if err != nil {
 		return err
@@ -166,7 +168,11 @@ func (n *Notices) Delete(ctx context.Context, domain string, k Kind) (ok bool, e
 }
 
 // Announce tells something to all who have a session, and returns how many
-// those are.
+// those are. It is stored in portions, between which others' messages are: each
+// of them is on disk before anybody of it is told, and all of it or nothing. So
+// when the store fails, or the server is killed, some have it, in their history
+// too, and the others have nothing of it; an error says how many have it, and
+// nobody is told twice unless it is announced again.
 func (n *Notices) Announce(domain, text string) (int, error) {
 	text, err := Clean(text)
 	if err != nil {
@@ -176,7 +182,11 @@ func (n *Notices) Announce(domain, text string) (int, error) {
 	for _, a := range n.host.Router.Domain(domain).Accounts() {
 		all = append(all, letter{n.host.Directory.ByID(a.User), text})
 	}
-	return n.send(domain, all)
+	sent, err := n.send(domain, all)
+	if err != nil {
+		err = fmt.Errorf("%d of %d have been told: %w", sent, len(all), err)
+	}
+	return sent, err
 }
 
 // letter is a notice on its way to somebody.
@@ -185,7 +195,8 @@ type letter struct {
 	text string
 }
 
-// letters is how many share a commit.
+// letters is how many share a commit. The committer is busy with them for about
+// a millisecond, which is what others may wait longer for theirs.
 const letters = 256
 
 // send sends notices, and returns how many were taken.

@@ -3,10 +3,14 @@ package notices_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/feature"
 	"confab/xmpp/feature/featuretest"
@@ -17,7 +21,8 @@ import (
 type house struct {
 	*featuretest.House
 	*notices.Notices
-	kept int // messages that have copies
+	kept  int // messages that have copies
+	after int // the history fails when there are so many; 0: never
 }
 
 func open(t *testing.T, folder string) *house {
@@ -27,7 +32,9 @@ func open(t *testing.T, folder string) *house {
 		x.Notices = notices.New(h)
 		archive := feature.Feature{Name: "archive", Keep: func(d *feature.Dispatch) error {
 			d.Copies = append(d.Copies, feature.Copy{Owner: d.User.ID, OwnerJID: d.To.Bare(), With: d.From, Incoming: true})
-			x.kept++
+			if x.kept++; x.kept == x.after {
+				x.Failing.Fail(errors.New("full"))
+			}
 			return nil
 		}}
 		return []feature.Feature{archive, x.Notices.Feature()}
@@ -156,6 +163,88 @@ func TestAnnouncement(t *testing.T) {
 		if err := x.Set(context.Background(), "example.com", notices.MOTD, text); !errors.Is(err, notices.ErrText) {
 			t.Errorf("%.20q: %v", text, err)
 		}
+	}
+}
+
+// arrivals is where many people's messages come together, in order.
+type arrivals struct {
+	mu  sync.Mutex
+	all []string
+}
+
+// someone is a connection of somebody whose messages are only noted.
+type someone struct{ *arrivals }
+
+func (c someone) Append(b []byte) bool {
+	_, body, _ := strings.Cut(string(b), "<body>")
+	body, _, _ = strings.Cut(body, "</body>")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = append(c.all, body)
+	return false
+}
+func (someone) Flush()                  {}
+func (someone) Close(*xmpp.StreamError) {}
+
+// crowd has many people online.
+func (x *house) crowd(t *testing.T, people int) *arrivals {
+	t.Helper()
+	got := new(arrivals)
+	var all []directory.NewUser
+	for i := range people {
+		all = append(all, directory.NewUser{Domain: "example.com", Local: fmt.Sprint("user", i)})
+	}
+	must(t, x.Directory.Add(context.Background(), all...))
+	for _, u := range all {
+		j := xmpp.MustJID(u.Local + "@example.com/x")
+		s, _, err := x.Router.Bind(x.Directory.User(j), j, someone{got}, nil)
+		must(t, err)
+		s.SetPresence(router.Presence{Available: true})
+	}
+	return got
+}
+
+// An announcement to very many leaves room for what others say meanwhile.
+func TestAnnouncementToVeryMany(t *testing.T) {
+	const people = 700
+	x := open(t, t.TempDir())
+	got := x.crowd(t, people)
+	alice := x.Online(t, "alice@example.com/a")
+	x.Held.Hold()
+	var all sync.WaitGroup
+	all.Go(func() {
+		if n, err := x.Announce("example.com", "hear"); n != people+1 || err != nil {
+			t.Errorf("%d told: %v", n, err)
+		}
+	})
+	if !x.Held.Await(1) {
+		t.Fatal("nothing was announced")
+	}
+	all.Go(func() {
+		alice.Sends("<message to='user0@example.com/x' type='chat'><body>meanwhile</body></message>")
+	})
+	if !x.Held.Await(2) {
+		t.Fatal("nothing was said")
+	}
+	x.Held.Release()
+	all.Wait()
+	if at := slices.Index(got.all, "meanwhile"); at < 0 || at > people/2 {
+		t.Errorf("what was said meanwhile came as number %d of %d", at, len(got.all))
+	}
+	if len(got.all) != people+1 {
+		t.Errorf("%d messages came to %d people", len(got.all), people)
+	}
+}
+
+// Where the history fails, who was told before has it, and the others nothing.
+func TestAnnouncementThatFailsHalfway(t *testing.T) {
+	const people = 700
+	x := open(t, t.TempDir())
+	got := x.crowd(t, people)
+	x.after = 300
+	n, err := x.Announce("example.com", "hear")
+	if err == nil || n == 0 || n >= people || n != len(got.all) || !strings.Contains(err.Error(), fmt.Sprintf("%d of %d", n, people)) {
+		t.Errorf("%d told, %d heard: %v", n, len(got.all), err)
 	}
 }
 
