@@ -176,6 +176,7 @@ func (r *room) say(d *feature.Dispatch) (*subject, error) {
 	if worth {
 		d.Copies = append(d.Copies, feature.Copy{Owner: r.id, OwnerJID: r.jid, With: d.From, Incoming: true})
 	}
+	d.Reach = len(r.seats)
 	d.Fate = router.Deliver
 	if !r.config.Persistent {
 		sub = nil

@@ -28,7 +28,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -88,10 +87,6 @@ type Auth struct {
 	rotation   time.Duration
 	stats      Stats
 
-	// hashing holds a value for each password that is being hashed, so that
-	// PLAIN leaves processors to the rest of the server.
-	hashing chan struct{}
-
 	mu     sync.Mutex
 	shapes map[string]map[shape]int // by domain: how many users have credentials like that
 }
@@ -124,8 +119,7 @@ func Open(ctx context.Context, o Options) (*Auth, error) {
 	a := &Auth{
 		db: o.Store, directory: o.Directory, iterations: o.Iterations, noPlain: o.NoPlain, hashes: o.Hashes,
 		clock: o.Clock, lifetime: o.TokenLifetime, rotation: o.TokenRotation,
-		hashing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
-		shapes:  make(map[string]map[shape]int),
+		shapes: make(map[string]map[shape]int),
 	}
 	a.macs.New = func() any { return hmac.New(sha256.New, a.secret) }
 	if err := a.load(ctx); err != nil {

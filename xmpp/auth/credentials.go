@@ -244,12 +244,10 @@ func (a *Auth) verify(ctx context.Context, w *who, password string) (bool, error
 	if err != nil {
 		prepared = password // wrong, but that takes as long as any
 	}
-	select {
-	case a.hashing <- struct{}{}:
-		defer func() { <-a.hashing }()
-	case <-ctx.Done():
-		return false, ctx.Err()
+	if err := xmpp.Heavy.Take(ctx); err != nil {
+		return false, err
 	}
+	defer xmpp.Heavy.Give()
 	right := w.quickest().matches(prepared)
 	return right && err == nil && w.user != nil && w.keys != nil, nil
 }

@@ -288,6 +288,7 @@ type Dispatch struct {
 
 	Fate   router.Fate
 	Copies []Copy
+	Reach  int               // to how many it goes, if that is more than it has copies
 	ID     uint64            // in the history, once stored
 	Got    []*router.Session // who got it, once delivered
 	Copied bool              // another session of the recipient's got a copy of it

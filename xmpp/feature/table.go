@@ -228,6 +228,7 @@ type Batch struct {
 	peer    Peer
 	lang    string
 	pending []*Dispatch
+	reach   int // of what is pending
 	spare   []*Dispatch
 	count   uint32 // stanzas since the last Commit, for XEP-0198
 	out     router.Batch
@@ -242,6 +243,9 @@ func (t *Table) NewBatch(s *router.Session, lang string) *Batch {
 
 // Pending is how many messages wait to be stored.
 func (b *Batch) Pending() int { return len(b.pending) }
+
+// Reach is how many people they go to together: the work of storing and delivering them, which is done in one piece.
+func (b *Batch) Reach() int { return b.reach }
 
 // Answer sends the batch's session the answer to a stanza that was handled
 // elsewhere, in its turn, and counts the stanza.
@@ -398,6 +402,7 @@ func (t *Table) passMessage(b *Batch, d *Dispatch) (kept bool, err error) {
 	}
 	if len(d.Copies) > 0 {
 		b.pending = append(b.pending, d)
+		b.reach += max(len(d.Copies), d.Reach)
 		return true, nil
 	}
 	t.Commit(b)
@@ -422,7 +427,7 @@ func (t *Table) Commit(b *Batch) {
 			}
 		}
 		b.spare = append(b.spare, b.pending...)
-		b.pending = b.pending[:0]
+		b.pending, b.reach = b.pending[:0], 0
 	}
 	b.counted()
 	b.out.Flush()

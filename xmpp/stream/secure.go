@@ -2,12 +2,15 @@ package stream
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"net"
 	"os"
 	"time"
+
+	"confab/xmpp"
 )
 
 // wire is the TCP connection, and remembers the certificate that TLS sent over it.
@@ -16,18 +19,18 @@ type wire struct {
 	sent *x509.Certificate
 	wait waiter
 
-	// places, while a handshake is under way, is where it has a place among those that compute.
-	places chan struct{}
+	shaking bool // a handshake is under way, which has one of xmpp.Heavy's turns
 }
 
-// await reads. A handshake leaves its place to others meanwhile: a peer that does not go on keeps nobody out.
+// await reads. A handshake leaves its turn to others meanwhile: a peer that does not go on keeps nobody out.
 func (w *wire) await(b []byte) (int, error) {
-	if w.places == nil {
+	if !w.shaking {
 		return w.Conn.Read(b)
 	}
-	<-w.places
+	xmpp.Heavy.Give()
 	n, err := w.Conn.Read(b)
-	w.places <- struct{}{}
+	// It is given back by whoever began, so it has to be had.
+	_ = xmpp.Heavy.Take(context.Background())
 	return n, err
 }
 
@@ -98,13 +101,12 @@ func (x *Conn) StartTLS(config *tls.Config) error {
 		return err
 	}
 	x.release()
-	if !x.opts.place() {
-		x.opts.Stats.TLSFailures.Add(1)
-		return errors.New("too many handshakes at a time")
+	if err := x.awaitTurn(); err != nil {
+		return err
 	}
-	defer func() { <-x.opts.handshakes }()
-	x.raw.places = x.opts.handshakes
-	defer func() { x.raw.places = nil }()
+	defer xmpp.Heavy.Give()
+	x.raw.shaking = true
+	defer func() { x.raw.shaking = false }()
 	secured := tls.Server(x.raw, config)
 	// As HandshakeContext would, but without a goroutine for each.
 	late := time.AfterFunc(x.opts.TLSTimeout, func() { x.raw.Close() })
@@ -124,22 +126,15 @@ func (x *Conn) StartTLS(config *tls.Config) error {
 	return nil
 }
 
-// place takes a place among those that compute. Those who come while all are taken wait no longer than a handshake may
-// take: false.
-func (o *Options) place() bool {
-	select {
-	case o.handshakes <- struct{}{}:
-		return true
-	default:
+// awaitTurn waits until the handshake may compute, for no longer than it may take itself.
+func (x *Conn) awaitTurn() error {
+	ctx, cancel := context.WithTimeout(context.Background(), x.opts.TLSTimeout)
+	defer cancel()
+	if err := xmpp.Heavy.Take(ctx); err != nil {
+		x.opts.Stats.TLSFailures.Add(1)
+		return errors.New("too many handshakes at a time")
 	}
-	wait := time.NewTimer(o.TLSTimeout)
-	defer wait.Stop()
-	select {
-	case o.handshakes <- struct{}{}:
-		return true
-	case <-wait.C:
-		return false
-	}
+	return nil
 }
 
 // A handshake needs much stack. The reader's is to stay small, and a new goroutine's grows step by step, each time a copy

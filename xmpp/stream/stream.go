@@ -28,7 +28,6 @@ type Options struct {
 	OutTotal     int64         // bytes that may wait for all peers; 0: 1 GiB
 	WriteTimeout time.Duration // for one write; 0: 30 s
 	TLSTimeout   time.Duration // for a handshake; 0: 5 s
-	Handshakes   int           // that compute at a time, rather than wait for their peer; 0: 256
 
 	Rate Rate // of what a peer may send after login
 
@@ -36,8 +35,6 @@ type Options struct {
 	Log  *slog.Logger
 
 	Stats *Stats
-
-	handshakes chan struct{}
 }
 
 // Stats counts what the connections do.
@@ -79,9 +76,6 @@ func (o *Options) Prepare() {
 	if o.TLSTimeout == 0 {
 		o.TLSTimeout = 5 * time.Second
 	}
-	if o.Handshakes == 0 {
-		o.Handshakes = 256
-	}
 	if o.JIDs == nil {
 		o.JIDs = new(xmpp.JIDCache)
 	}
@@ -91,7 +85,6 @@ func (o *Options) Prepare() {
 	if o.Stats == nil {
 		o.Stats = new(Stats)
 	}
-	o.handshakes = make(chan struct{}, o.Handshakes)
 }
 
 // Conn is one stream. Read, Next, ReadHeader, Answer, StartTLS and Restart belong
