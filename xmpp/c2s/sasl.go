@@ -25,7 +25,8 @@ func (c *client) authenticate() (again bool, err error) {
 	s := c.srv
 	binding := c.binding
 	offered := s.opts.Auth.Mechanisms(c.domain.Name(), binding)
-	b := append([]byte(nil), "<stream:features><mechanisms xmlns='"+xmpp.NSSASL+"'>"...)
+	buf := xmpp.GetBuffer()
+	b := append(*buf, "<stream:features><mechanisms xmlns='"+xmpp.NSSASL+"'>"...)
 	for _, m := range offered {
 		b = append(append(append(b, "<mechanism>"...), m...), "</mechanism>"...)
 	}
@@ -40,7 +41,10 @@ func (c *client) authenticate() (again bool, err error) {
 	}
 	b = c.appendAuthentication(b, offered, s.opts.Auth.TokenMechanisms(binding))
 	b = s.opts.Table.LoginFeatures(c.domain.Name(), b)
-	c.Answer(append(b, "</stream:features>"...))
+	b = append(b, "</stream:features>"...)
+	c.Answer(b)
+	*buf = b
+	xmpp.PutBuffer(buf)
 
 	for range s.opts.Attempts {
 		// Both profiles offer the same, which is what XEP-0474 §5.1 vouches for.
