@@ -453,3 +453,20 @@ func TestSessionEndsWhileABatchIsStored(t *testing.T) {
 		})
 	}
 }
+
+// Who sends more than his rate waits, but what was read of him does not: it is stored, delivered and counted.
+func TestBatchOfAFlood(t *testing.T) {
+	w := secured(t, dialogue.Setting{Key: "limits.stanza_rate", Value: "1"}, dialogue.Setting{Key: "roster.domain", Value: "off"})
+	addr := w.Addr(dialogue.DirectTLS)
+	romeo, _ := managed(t, addr, "romeo")
+	juliet := mustOnline(t, addr, "juliet")
+	const many = 50 // as much as a record of TLS takes; with waits between them they would last longer than the test may
+	var want []string
+	for n := 1; n <= many; n++ {
+		want = append(want, fmt.Sprint("line ", n))
+	}
+	romeo.must(t, strings.Join(linesTo(juliet.jid, 1, many+1), "")+askCount)
+	juliet.tells(t, want...)
+	romeo.tells(t, fmt.Sprint("h ", many))
+	w.keeps(t, want...)
+}

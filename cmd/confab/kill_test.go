@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,9 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"confab/archive"
 	"confab/cmd/internal/admin"
-	"confab/xmpp"
 	"confab/xmpp/directory"
 )
 
@@ -241,26 +240,8 @@ func (k *killed) check(t *testing.T, a *admin.Admin, round, pair int, o *outcome
 // bodies returns the messages of one round in somebody's history.
 func (k *killed) bodies(t *testing.T, a *admin.Admin, user, mark string) (texts []string) {
 	t.Helper()
-	q := archive.Query{Owner: a.Directory.Login("example.com", user).ID, Max: 250}
-	for {
-		r, err := a.Archive.Page(context.Background(), q, func(it *archive.Item) error {
-			st, err := xmpp.Parse(it.Stanza)
-			if err != nil {
-				return err
-			}
-			if body := st.Child(xmpp.NSClient, "body").Text(); strings.HasPrefix(body, mark) {
-				texts = append(texts, body)
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if r.Complete {
-			return texts
-		}
-		q.After = r.Last
-	}
+	_, all := kept(t, a, a.Directory.Login("example.com", user).ID)
+	return slices.DeleteFunc(all, func(text string) bool { return !strings.HasPrefix(text, mark) })
 }
 
 // resume asks the new process for the sessions of the old one: they are gone,

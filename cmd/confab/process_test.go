@@ -33,6 +33,7 @@ type process struct {
 	addr     string // of direct TLS
 	env      []string
 	settings *config.Settings
+	ended    chan struct{} // closed when the server that was started last has ended
 }
 
 // newProcess prepares the data of a server; flags are settings besides the usual ones.
@@ -85,6 +86,7 @@ func (p *process) start(tb testing.TB) *exec.Cmd {
 		tb.Fatal(err)
 	}
 	ended := make(chan struct{})
+	p.ended = ended
 	go func() { cmd.Wait(); close(ended) }()
 	tb.Cleanup(func() { cmd.Process.Kill(); <-ended })
 	for deadline := time.Now().Add(20 * time.Second); ; {

@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"confab/archive"
+	"confab/cmd/internal/admin"
 	"confab/cmd/internal/dialogue"
 	"confab/xmpp"
+	"confab/xmpp/directory"
 	"confab/xmpp/store"
 	"confab/xmpp/store/storetest"
 )
@@ -21,7 +23,12 @@ import (
 func (w *world) kept(t *testing.T, user string) (ids []uint64, texts []string) {
 	t.Helper()
 	a := w.server.Admin()
-	q := archive.Query{Owner: a.Directory.Login("example.com", user).ID, Max: 250}
+	return kept(t, a, a.Directory.Login("example.com", user).ID)
+}
+
+func kept(t *testing.T, a *admin.Admin, owner directory.ID) (ids []uint64, texts []string) {
+	t.Helper()
+	q := archive.Query{Owner: owner, Max: 250}
 	for {
 		r, err := a.Archive.Page(context.Background(), q, func(it *archive.Item) error {
 			st, err := xmpp.Parse(it.Stanza)
