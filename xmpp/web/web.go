@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"confab/xmpp/feature"
@@ -43,8 +44,15 @@ type Options struct {
 	Log     *slog.Logger
 }
 
+// Stats counts what happens; every field may be read at any time.
+type Stats struct {
+	TLSFailures atomic.Int64
+}
+
 // Server serves HTTP. Its methods may be called at any time.
 type Server struct {
+	Stats Stats
+
 	opts Options
 	mux  *http.ServeMux
 	http *http.Server
@@ -72,10 +80,18 @@ func New(o Options) (s *Server, err error) {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		ConnState:         s.follow,
 		// What is said here is said of peers: handshakes that fail, scanners.
 		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
+}
+
+// follow counts the connections that end before they are secured.
+func (s *Server) follow(c net.Conn, state http.ConnState) {
+	if c, ok := c.(*tls.Conn); ok && state == http.StateClosed && !c.ConnectionState().HandshakeComplete {
+		s.Stats.TLSFailures.Add(1)
+	}
 }
 
 // handle adds a route. http.ServeMux panics on patterns that are wrong or

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"confab/xmpp/feature"
+	"confab/xmpp/feature/featuretest"
 	"confab/xmpp/web"
 )
 
@@ -207,6 +208,26 @@ func TestPanic(t *testing.T) {
 	}
 	if answer, _ := h.get(t, "https://"+h.https+"/who"); answer.StatusCode != 200 {
 		t.Errorf("afterwards: %d", answer.StatusCode)
+	}
+}
+
+func TestFailedHandshakesAreCounted(t *testing.T) {
+	h := open(t, "", feature.Route{Pattern: "/", Handler: http.NotFoundHandler()})
+	for _, hello := range []string{"", "GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x00\x05hello"} {
+		c, err := net.Dial("tcp", h.https)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(c, hello)
+		c.(*net.TCPConn).CloseWrite()
+		io.Copy(io.Discard, c)
+		c.Close()
+	}
+	h.get(t, "https://"+h.https+"/")
+	featuretest.Eventually(t, "three failures", func() bool { return h.Stats.TLSFailures.Load() == 3 })
+	h.Shutdown(context.Background())
+	if n := h.Stats.TLSFailures.Load(); n != 3 {
+		t.Errorf("%d failures were counted, of 3 and a connection that was good", n)
 	}
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -52,6 +53,7 @@ func (s *Server) figures() []metrics.Figure {
 		counter("logins_throttled", "Attempts from addresses that failed too often.", onLogins, func() int64 { return s.c2s.Stats.Throttled.Load() }),
 		counter("logins_unbound", "Attempts whose channel binding was wrong: somebody may be in between.", onLogins, func() int64 { return int64(s.auth.Stats().Unbound.Load()) }),
 		counter("tls_failures", "TLS handshakes that failed.", onLogins, func() int64 { return s.streams.TLSFailures.Load() }),
+		counter("https_tls_failures", "TLS handshakes for HTTPS that failed.", onLogins, func() int64 { return s.web.Stats.TLSFailures.Load() }),
 		counter("stream_errors", "Streams that ended with an error of the client.", onLogins, func() int64 { return s.c2s.Stats.StreamErrors.Load() }),
 		counter("messages_received", "Messages that clients and components sent.", onStanzas, func() int64 { return s.table.Stats.Messages.Load() }),
 		counter("presences_received", "Presence stanzas that clients and components sent.", onStanzas, func() int64 { return s.table.Stats.Presences.Load() }),
@@ -182,7 +184,7 @@ func (s *Server) serveMetrics(l net.Listener) error {
 func (s *Server) newMetrics() *http.Server {
 	return &http.Server{
 		Handler: metrics.Handler(s.figures(), s.commits.took, s.commits.updates), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 16 << 10,
+		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelDebug),
 	}
 }
 
