@@ -2,6 +2,7 @@ package muc
 
 import (
 	"slices"
+	"sync"
 
 	"confab/xmpp"
 	"confab/xmpp/feature"
@@ -246,9 +247,14 @@ func (r *room) hasRoom(a Affiliation) error {
 	return nil
 }
 
+// rolls are kept from one newcomer to the next: that of a thousand is half a megabyte.
+var rolls = sync.Pool{New: func() any { return new(run) }}
+
 // callRoll sends a newcomer the presence of all others in one run.
 func (r *room) callRoll(out *router.Batch, s *seat) {
-	all := run{bytes: make([]byte, 0, 384*len(r.order)), ends: make([]int, 0, len(r.order))}
+	all := rolls.Get().(*run)
+	defer rolls.Put(all)
+	all.bytes, all.ends = all.bytes[:0], all.ends[:0]
 	for _, o := range r.order {
 		if o == s.of || !r.config.Broadcast.has(o.role) && o.user != s.of.user || r.blocks(s, o.jid) {
 			continue
