@@ -295,6 +295,13 @@ func TestAliasBomb(t *testing.T) {
 	for range passed {
 		juliet.hears(t, "romeo: bomb")
 	}
+	counters := w.server.Admin().Live.Counters()
+	if n := counters["alias_messages_refused"]; n != int64(refused) {
+		t.Errorf("%d were counted as refused, want %d", n, refused)
+	}
+	if n := counters["bytes_waiting"]; n > 1<<20 {
+		t.Errorf("%d bytes wait", n)
+	}
 	if err := other.send("<message type='chat' to='" + juliet.jid + "'><body>art thou there</body></message>"); err != nil {
 		t.Fatal(err)
 	}

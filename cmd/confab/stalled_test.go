@@ -43,10 +43,12 @@ func TestOccupantWhoDoesNotRead(t *testing.T) {
 	leaves := func(e *element) bool {
 		return e.XMLName.Local == "presence" && e.attr("type") == "unavailable" && strings.HasSuffix(e.attr("from"), "/nurse")
 	}
-	n, gone := 0, false
+	counters := w.server.Admin().Live.Counters
+	n, gone, most := 0, false, int64(0)
 	for !gone && n < 120 {
 		for _, to := range []string{"to='team@conference.example.com' type='groupchat'", "to='sales@example.com' type='chat'"} {
 			n++
+			most = max(most, counters()["bytes_waiting"])
 			romeo.send(fmt.Sprintf("<message %s id='m%d'><body>%d</body><x xmlns='x'>%s</x></message>", to, n, n, text))
 			for heard := false; !heard; {
 				e, err := juliet.next()
@@ -73,5 +75,12 @@ func TestOccupantWhoDoesNotRead(t *testing.T) {
 			t.Fatalf("%d messages of %d bytes, and the nurse is still in the room: %v", n, len(text), err)
 		}
 		gone = leaves(e)
+	}
+	if n := counters()["slow_peers"]; n != 1 {
+		t.Errorf("%d are held to be slow, want the nurse", n)
+	}
+	// A megabyte for her, and a message on its way to each.
+	if bound := int64(1<<20 + 3*len(text) + 64<<10); most > bound {
+		t.Errorf("%d bytes waited, may be %d", most, bound)
 	}
 }
