@@ -123,7 +123,7 @@ func (l *listeners) listen(i int) {
 			l.hear(i, string(id))
 			rest = left
 		}
-		if len(rest) > 64 && bytes.Index(rest, []byte(" id='f")) < 0 {
+		if len(rest) > 64 && !bytes.Contains(rest, []byte(" id='f")) {
 			rest = rest[len(rest)-64:] // an id may have begun
 		}
 		buf = buf[:copy(buf, rest)]
