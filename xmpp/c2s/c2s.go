@@ -14,6 +14,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -121,6 +122,13 @@ func (s *Server) SetTLS(config *tls.Config) {
 	s.tlsUpgrade.Store(upgrade)
 }
 
+// Connections are accepted no faster than people could log in on them. The others wait in the kernel, where they cost next
+// to nothing; accepted, thousands would all want the processor at once, and everybody's messages would stand in line.
+const (
+	acceptPace  = 500 * time.Microsecond
+	acceptBurst = 32
+)
+
 // Serve accepts connections until the listener is closed. With direct they
 // begin with TLS (XEP-0368), else with STARTTLS.
 func (s *Server) Serve(l net.Listener, direct bool) error {
@@ -132,7 +140,8 @@ func (s *Server) Serve(l net.Listener, direct bool) error {
 	s.listeners[l] = struct{}{}
 	s.mu.Unlock()
 	pause := 5 * time.Millisecond
-	for {
+	began := time.Now()
+	for n := 1; ; n++ {
 		nc, err := l.Accept()
 		if err != nil {
 			if s.stopping.Load() || errors.Is(err, net.ErrClosed) {
@@ -146,6 +155,11 @@ func (s *Server) Serve(l net.Listener, direct bool) error {
 		}
 		pause = 5 * time.Millisecond
 		s.take(nc, direct)
+		if n%acceptBurst == 0 {
+			time.Sleep(acceptBurst*acceptPace - time.Since(began))
+			began = time.Now()
+		}
+		runtime.Gosched() // after those who have a connection
 	}
 }
 
