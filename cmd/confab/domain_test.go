@@ -147,7 +147,6 @@ type colleague struct {
 	*client
 	domain *domain
 	number int
-	own    []byte // how what comes from himself begins
 }
 
 func newDomain(tb testing.TB, people int) *domain {
