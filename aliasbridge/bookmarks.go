@@ -186,8 +186,11 @@ func (b *Bridge) turn() {
 	b.host.Clock.AfterFunc(markPause, b.turn)
 }
 
-// markAgain tries once more what the store could not do.
+// markAgain tries once more what the store could not do. What a store was closed upon is done at the next start.
 func (b *Bridge) markAgain(alias directory.ID, err error) {
+	if errors.Is(err, store.ErrClosed) {
+		return
+	}
 	b.host.Log.Error("bookmarks of a room were not written; this is tried again", "alias", uint64(alias), "error", err)
 	b.host.Clock.AfterFunc(markRetry, func() { b.mark(alias) })
 }
