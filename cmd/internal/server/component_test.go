@@ -5,13 +5,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	"confab/cmd/internal/config"
 	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/feature"
@@ -44,23 +41,9 @@ func (s *stranger) left() string {
 // A component may ask anything of any address: it is answered, nothing panics,
 // and it gets nothing of what belongs to a user.
 func TestComponentAsksForEverything(t *testing.T) {
-	settings, err := config.Source{Flags: map[string]string{
-		"data": filepath.Join(t.TempDir(), "data"), "domains": "example.com", "listen-proxy": "127.0.0.1:0",
-		"listen-starttls": "127.0.0.1:0", "listen-tls": "127.0.0.1:0", "listen-https": "127.0.0.1:0",
-	}}.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := settings.Prepare(time.Now()); err != nil {
-		t.Fatal(err)
-	}
 	var log bytes.Buffer
 	var mu sync.Mutex
-	s, err := New(context.Background(), settings, Options{Log: slog.New(slog.NewTextHandler(locked{&mu, &log}, nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := newServer(t, Options{Log: slog.New(slog.NewTextHandler(locked{&mu, &log}, nil))})
 	ctx := context.Background()
 	if err := s.directory.Add(ctx, directory.NewUser{Domain: "example.com", Local: "romeo", Admin: true}); err != nil {
 		t.Fatal(err)

@@ -13,8 +13,17 @@ import (
 // TestFeaturesAreAnnounced holds each handler against disco#info: clients ask
 // only for what is announced there.
 func TestFeaturesAreAnnounced(t *testing.T) {
+	s := newServer(t, Options{})
+	for _, missing := range feature.Unannounced(s.table.Features()) {
+		t.Errorf("%s is neither announced nor silent", missing)
+	}
+}
+
+// newServer makes a server of example.com that nobody is served by.
+func newServer(t testing.TB, o Options) *Server {
+	t.Helper()
 	settings, err := config.Source{Flags: map[string]string{
-		"data": filepath.Join(t.TempDir(), "data"), "domains": "example.com",
+		"data": filepath.Join(t.TempDir(), "data"), "domains": "example.com", "listen-proxy": "127.0.0.1:0",
 		"listen-starttls": "127.0.0.1:0", "listen-tls": "127.0.0.1:0", "listen-https": "127.0.0.1:0",
 	}}.Load()
 	if err != nil {
@@ -23,12 +32,10 @@ func TestFeaturesAreAnnounced(t *testing.T) {
 	if _, err := settings.Prepare(time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(context.Background(), settings, Options{})
+	s, err := New(context.Background(), settings, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
-	for _, missing := range feature.Unannounced(s.table.Features()) {
-		t.Errorf("%s is neither announced nor silent", missing)
-	}
+	t.Cleanup(func() { s.Close() })
+	return s
 }

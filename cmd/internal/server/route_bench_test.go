@@ -1,14 +1,10 @@
 package server
 
 import (
-	"context"
 	"fmt"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
-	"time"
 
-	"confab/cmd/internal/config"
 	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/feature"
@@ -34,21 +30,7 @@ func parse(t testing.TB, stanza string) *xmpp.Stanza {
 // the lexer to the out buffer: of one that is not kept, and of those that are on disk before they are delivered, alone and
 // as many at a time as one client's reader takes.
 func BenchmarkRoute(b *testing.B) {
-	settings, err := config.Source{Flags: map[string]string{
-		"data": filepath.Join(b.TempDir(), "data"), "domains": "example.com",
-		"listen-starttls": "127.0.0.1:0", "listen-tls": "127.0.0.1:0", "listen-https": "127.0.0.1:0",
-	}}.Load()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if _, err := settings.Prepare(time.Now()); err != nil {
-		b.Fatal(err)
-	}
-	s, err := New(context.Background(), settings, Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer s.Close()
+	s := newServer(b, Options{})
 	bind := func(local string) (*feature.Batch, *sink) {
 		if err := s.directory.Add(b.Context(), directory.NewUser{Domain: "example.com", Local: local}); err != nil {
 			b.Fatal(err)
