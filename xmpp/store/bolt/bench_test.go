@@ -58,6 +58,24 @@ func (m *benchMessage) row(tx store.Tx, owner uint64, with string, id uint64) er
 	return tx.Put(benchRow, m.key, m.value[:])
 }
 
+// fill writes messages, some in each transaction.
+func (m *benchMessage) fill(b *testing.B, db *bolt.DB, messages, together int) {
+	for id := 0; id < messages; {
+		err := db.Update(b.Context(), func(tx store.Tx) error {
+			for range together {
+				id++
+				if err := m.write(tx, uint64(id)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkCommit has as many writers as make up a group, each with a message at a time.
 func BenchmarkCommit(b *testing.B) {
 	for _, noSync := range []bool{false, true} {
@@ -99,20 +117,7 @@ func BenchmarkCheckpoint(b *testing.B) {
 	m := newBenchMessage(1)
 	b.ReportAllocs()
 	b.ResetTimer()
-	for id := uint64(0); id < uint64(b.N); {
-		err := db.Update(b.Context(), func(tx store.Tx) error {
-			for range 10 {
-				id++
-				if err := m.write(tx, id); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			b.Fatal(err)
-		}
-	}
+	m.fill(b, db, b.N, 10)
 	if err := db.Close(); err != nil {
 		b.Fatal(err)
 	}
@@ -132,20 +137,7 @@ func BenchmarkPage(b *testing.B) {
 			p := path(b)
 			db := open(b, p, bolt.Options{NoSync: true})
 			m := newBenchMessage(1)
-			for id := uint64(0); id < 10_000; {
-				err := db.Update(b.Context(), func(tx store.Tx) error {
-					for range 100 {
-						id++
-						if err := m.write(tx, id); err != nil {
-							return err
-						}
-					}
-					return nil
-				})
-				if err != nil {
-					b.Fatal(err)
-				}
-			}
+			m.fill(b, db, 10_000, 100)
 			if reopened {
 				if err := db.Close(); err != nil {
 					b.Fatal(err)
