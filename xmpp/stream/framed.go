@@ -17,6 +17,9 @@ type Framed interface {
 	net.Conn
 	// NextFrame waits for a frame. Its reader is good until the next call.
 	NextFrame() (io.Reader, error)
+	// Ready is the size of the next frame if that has come already and may be read before what NextFrame returned last has
+	// been handled; else 0. NextFrame does not wait for it.
+	Ready() int
 	// LoggedIn says that the peer has logged in.
 	LoggedIn()
 }
@@ -109,4 +112,20 @@ func (x *Conn) fillFrame() error {
 	}
 	x.in, x.next = buf[:n], 0
 	return nil
+}
+
+// moreFrame is More from a framed transport.
+func (x *Conn) moreFrame(room []byte) int {
+	size := x.frames.Ready()
+	if size == 0 || size > len(room) {
+		return 0
+	}
+	r, err := x.frames.NextFrame()
+	if err == nil {
+		_, err = io.ReadFull(r, room[:size])
+	}
+	if err != nil { // the next fillFrame gets it too
+		return 0
+	}
+	return size
 }

@@ -5,15 +5,18 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
+	"strings"
 	"testing"
 
 	"confab/xmpp"
 )
 
-// frames is a transport that brings some frames.
+// frames is a transport that brings some frames, of which the first few are there together.
 type frames struct {
 	net.Conn
-	list [][]byte
+	list     [][]byte
+	together int
 }
 
 func (f *frames) NextFrame() (io.Reader, error) {
@@ -22,7 +25,15 @@ func (f *frames) NextFrame() (io.Reader, error) {
 	}
 	r := bytes.NewReader(f.list[0])
 	f.list = f.list[1:]
+	f.together--
 	return r, nil
+}
+
+func (f *frames) Ready() int {
+	if f.together <= 0 || len(f.list) == 0 {
+		return 0
+	}
+	return len(f.list[0])
 }
 
 func (f *frames) LoggedIn() {}
@@ -69,4 +80,51 @@ func FuzzFrame(f *testing.F) {
 			t.Errorf("behind %q: %v", text, err)
 		}
 	})
+}
+
+// Frames that are there together are read together as far as there is room, and the elements stay what they were.
+func TestMoreFrames(t *testing.T) {
+	message := func(size int) string { return "<message><body>" + strings.Repeat("x", size) + "</body></message>" }
+	want := []string{message(1), message(2), message(3), message(inputSize), message(4), message(5)}
+	f := &frames{together: 5}
+	for _, m := range want {
+		f.list = append(f.list, []byte(m))
+	}
+	options := &Options{BeforeLogin: xmpp.Limits{Bytes: 64 << 10}}
+	options.Prepare()
+	x := New(f, options)
+	var got []int
+	for range 3 {
+		if err := x.Fill(); err != nil {
+			t.Fatal(err)
+		}
+		var elements [10]xmpp.Stanza
+		n := 0
+		for {
+			ok, err := x.Next(&elements[n])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ok {
+				n++
+			} else if !x.More() {
+				break
+			}
+		}
+		check(t, elements[:n], want)
+		want = want[n:]
+		got = append(got, n)
+	}
+	if !slices.Equal(got, []int{3, 2, 1}) {
+		t.Errorf("read together: %d", got)
+	}
+}
+
+func check(t *testing.T, elements []xmpp.Stanza, want []string) {
+	t.Helper()
+	for i := range elements {
+		if got := string(elements[i].Raw); got != want[i] {
+			t.Errorf("an element became %q, not %q", got, want[i])
+		}
+	}
 }

@@ -258,17 +258,21 @@ func (x *Conn) Fill() error {
 
 // More reads what has come meanwhile, as far as there is room for it, and reports whether that was anything. It does not
 // wait, and the elements that Next returned stay valid. A read of TLS returns one record, and most clients send one for
-// each stanza: without More no two of them would ever share a commit.
+// each stanza, as a frame has but one element: without More no two of them would ever share a commit.
 func (x *Conn) More() bool {
-	if x.pooled == nil || x.frames != nil || x.bucket.owes() > 0 {
+	if x.pooled == nil || x.bucket.owes() > 0 {
 		return false
 	}
-	have := len(x.in)
+	have, n := len(x.in), 0
 	room := (*x.pooled)[have:]
-	if len(room) == 0 {
+	switch {
+	case len(room) == 0:
 		return false
+	case x.frames != nil:
+		n = x.moreFrame(room)
+	default:
+		n = x.raw.readNow(x.reader(), room)
 	}
-	n := x.raw.readNow(x.reader(), room)
 	x.in = (*x.pooled)[:have+n]
 	x.came(n)
 	return n > 0

@@ -119,12 +119,3 @@ func TestMore(t *testing.T) {
 		})
 	}
 }
-
-func check(t *testing.T, elements []xmpp.Stanza, want []string) {
-	t.Helper()
-	for i := range elements {
-		if got := string(elements[i].Raw); got != want[i] {
-			t.Errorf("an element became %q, not %q", got, want[i])
-		}
-	}
-}

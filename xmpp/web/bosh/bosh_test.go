@@ -11,6 +11,7 @@ import (
 
 	"confab/xmpp"
 	"confab/xmpp/web"
+	"confab/xmpp/xmpptest"
 )
 
 func TestSessionCreation(t *testing.T) {
@@ -306,5 +307,32 @@ func TestKeys(t *testing.T) {
 	}
 	if len(h.heard) > 0 {
 		t.Errorf("%s came without its key", <-h.heard)
+	}
+}
+
+// What one request brings is handled together; the next request's is not before that.
+func TestOneBodyIsReadTogether(t *testing.T) {
+	s := &session{door: &door{}, requests: 3, hold: 2}
+	s.changed.L = &s.mu
+	s.door.Clock = new(xmpptest.Clock)
+	first, second := &request{body: &body{rid: 1}, answer: make(chan []byte, 1)}, &request{body: &body{rid: 2}, answer: make(chan []byte, 1)}
+	for _, f := range []struct {
+		q    *request
+		text string
+	}{{first, "<a/>"}, {first, "<b1/>"}, {second, "<c/>"}} {
+		s.bring(f.q, []byte(f.text))
+	}
+	for _, ready := range []int{5, 0, 0} {
+		if _, err := s.NextFrame(); err != nil {
+			t.Fatal(err)
+		}
+		if n := s.Ready(); n != ready {
+			t.Errorf("%d bytes are ready, not %d", n, ready)
+		}
+	}
+	s.bring(second, []byte("<d/>"))
+	s.Close()
+	if n := s.Ready(); n != 0 {
+		t.Errorf("%d bytes are ready behind the end", n)
 	}
 }

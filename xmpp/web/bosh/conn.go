@@ -41,6 +41,17 @@ func (s *session) NextFrame() (io.Reader, error) {
 	}
 }
 
+// Ready implements stream.Framed: what one request brought is handled together, as what one read of a socket brings. The
+// next request's waits, since the answer to the one before says that it has been handled.
+func (s *session) Ready() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil || len(s.frames) == 0 || s.frames[0].of != s.reading {
+		return 0
+	}
+	return len(s.frames[0].text)
+}
+
 // LoggedIn implements stream.Framed.
 func (s *session) LoggedIn() { s.loggedIn.Store(true) }
 

@@ -63,6 +63,9 @@ func (c *conn) NextFrame() (io.Reader, error) {
 	return frame, nil
 }
 
+// Ready implements stream.Framed.
+func (c *conn) Ready() int { return 0 }
+
 // LoggedIn implements stream.Framed.
 func (c *conn) LoggedIn() {}
 
