@@ -172,7 +172,7 @@ func (d *deal) part(owner *directory.User, before *Item, e edit) error {
 	return nil
 }
 
-// peer returns a contact who is a user of ours that the owner may know of, nil if it is none.
+// peer returns a contact who is a user of ours that the owner may know of, disabled or not, nil if it is none.
 func (r *Roster) peer(owner *directory.User, contact xmpp.JID) *directory.User {
 	if contact.Domain() != owner.Domain || contact.Local() == "" {
 		return nil

@@ -180,9 +180,10 @@ func (r *Roster) subscription(d *feature.Dispatch, ev Event) (handled bool, err 
 	edit := d.Edit
 	edit.From, edit.To = owner.JID, contact
 	stanza := xmpp.Apply(nil, d.Stanza, &edit)
-	deaf := r.deaf(owner, d.User)
+	peer := r.peer(owner, contact) // who is disabled, too: both lists change, or neither
+	deaf := r.deaf(owner, peer)
 	return true, r.deal(context.Background(), func(dl *deal) error {
 		dl.deaf = deaf
-		return dl.outbound(owner, contact, d.User, ev, stanza)
+		return dl.outbound(owner, contact, peer, ev, stanza)
 	})
 }

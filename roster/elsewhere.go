@@ -48,7 +48,7 @@ func (d *deal) send(owner *directory.User, contact xmpp.JID, stanza []byte) {
 
 // subscriptionFrom handles a subscription stanza that comes from a peer (§3).
 func (r *Roster) subscriptionFrom(d *feature.Dispatch, ev Event) (handled bool, err error) {
-	owner, contact := d.User, d.From.Bare()
+	owner, contact := r.dir.User(d.To), d.From.Bare() // who is disabled, too
 	if d.Where == feature.Service {
 		return false, nil
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"confab/xmpp/directory"
 )
 
 var plain = Options{Mode: Off}
@@ -256,4 +258,34 @@ func TestSubscribingToNobody(t *testing.T) {
 	}
 	romeo.Sends("<presence type='subscribe' to='romeo@example.com'/>", "<presence type='subscribe' to='example.com'/>")
 	romeo.hears()
+}
+
+// What is done to a contact who is disabled is done to the contact's list, too: who comes back does not see somebody who
+// has taken the subscription back meanwhile, and finds the requests that were made.
+func TestAContactWhoIsDisabled(t *testing.T) {
+	h := newHouse(t, plain)
+	romeo, juliet := h.online("romeo@example.com/orchard"), h.online("juliet@example.com/balcony")
+	mutual(romeo, juliet)
+	disable := func(bare string, disabled bool) {
+		h.update(bare, func(u *directory.User) { u.Disabled = disabled })
+	}
+	disable("juliet@example.com", true)
+	h.Table.End(juliet.Session)
+	romeo.quiet()
+	romeo.Sends("<presence type='unsubscribed' to='juliet@example.com'/>", "<presence type='unsubscribe' to='juliet@example.com'/>",
+		"<presence type='subscribe' to='carol@example.com'/>")
+	romeo.hears(romeo.push("<item jid='juliet@example.com' subscription='to'/>"), romeo.push("<item jid='juliet@example.com' subscription='none'/>"),
+		romeo.push("<item jid='carol@example.com' subscription='none' ask='subscribe'/>"))
+	disable("juliet@example.com", false)
+	disable("carol@example.com", false)
+
+	juliet = h.connect("juliet@example.com/balcony")
+	juliet.Sends(get, "<presence/>")
+	juliet.hears(juliet.result("get", "<item jid='romeo@example.com' subscription='none'/>"),
+		"<presence from='juliet@example.com/balcony' to='juliet@example.com'/>")
+	romeo.hears()
+	carol := h.connect("carol@example.com/x")
+	carol.Sends("<presence/>")
+	carol.hears("<presence from='carol@example.com/x' to='carol@example.com'/>",
+		"<presence from='romeo@example.com' to='carol@example.com' type='subscribe'/>")
 }
