@@ -11,17 +11,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
-	"maps"
 	"net"
 	"net/netip"
-	"runtime"
 	"runtime/debug"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"confab/xmpp"
+	"confab/xmpp/accept"
 	"confab/xmpp/auth"
 	"confab/xmpp/directory"
 	"confab/xmpp/feature"
@@ -75,12 +72,8 @@ type Server struct {
 	read                  []readRecord // while Restore works
 	resting               []resting    // until Begin
 
-	mu        sync.Mutex
-	listeners map[net.Listener]struct{}
-	clients   map[*client]struct{}
-	stopping  atomic.Bool
-	crashed   atomic.Bool
-	running   sync.WaitGroup
+	door    accept.Door[*client]
+	crashed atomic.Bool
 }
 
 // New makes a server. It follows the directory: people who are disabled or
@@ -98,11 +91,7 @@ func New(o Options) *Server {
 	if o.Waiting == 0 {
 		o.Waiting = 4096
 	}
-	s := &Server{
-		opts:      o,
-		listeners: map[net.Listener]struct{}{},
-		clients:   map[*client]struct{}{},
-	}
+	s := &Server{opts: o}
 	s.guard.init(o.Guard, o.Clock)
 	s.SetTLS(o.TLS)
 	s.SetStream(o.Stream)
@@ -122,45 +111,10 @@ func (s *Server) SetTLS(config *tls.Config) {
 	s.tlsUpgrade.Store(upgrade)
 }
 
-// Connections are accepted no faster than people could log in on them. The others wait in the kernel, where they cost next
-// to nothing; accepted, thousands would all want the processor at once, and everybody's messages would stand in line.
-const (
-	acceptPace  = 500 * time.Microsecond
-	acceptBurst = 32
-)
-
 // Serve accepts connections until the listener is closed. With direct they
 // begin with TLS (XEP-0368), else with STARTTLS.
 func (s *Server) Serve(l net.Listener, direct bool) error {
-	s.mu.Lock()
-	if s.stopping.Load() {
-		s.mu.Unlock()
-		return net.ErrClosed
-	}
-	s.listeners[l] = struct{}{}
-	s.mu.Unlock()
-	pause := 5 * time.Millisecond
-	began := time.Now()
-	for n := 1; ; n++ {
-		nc, err := l.Accept()
-		if err != nil {
-			if s.stopping.Load() || errors.Is(err, net.ErrClosed) {
-				return net.ErrClosed
-			}
-			// Out of file descriptors, most likely: others may leave.
-			s.opts.Log.Warn("cannot accept a connection", "error", err)
-			time.Sleep(pause)
-			pause = min(2*pause, time.Second)
-			continue
-		}
-		pause = 5 * time.Millisecond
-		s.take(nc, direct)
-		if n%acceptBurst == 0 {
-			time.Sleep(acceptBurst*acceptPace - time.Since(began))
-			began = time.Now()
-		}
-		runtime.Gosched() // after those who have a connection
-	}
+	return s.door.Serve(l, s.opts.Log, func(nc net.Conn) { s.take(nc, direct) })
 }
 
 func (s *Server) take(nc net.Conn, direct bool) {
@@ -186,61 +140,27 @@ func (s *Server) admit(c *client, nc net.Conn, begin func(*client) error) bool {
 	}
 	c.info.Remote = nc.RemoteAddr().String()
 	c.Conn, c.left = stream.New(nc, s.stream.Load()), make(chan struct{})
-	s.mu.Lock()
-	if s.stopping.Load() {
-		s.mu.Unlock()
+	if !s.door.Enter(c) {
 		s.waiting.leave(c.peer)
 		c.Abort()
 		return false
 	}
-	s.clients[c] = struct{}{}
-	s.running.Add(1)
-	s.mu.Unlock()
 	go c.run(begin)
 	return true
-}
-
-func (s *Server) forget(c *client) {
-	s.mu.Lock()
-	delete(s.clients, c)
-	s.mu.Unlock()
-	s.running.Done()
 }
 
 // Shutdown stops taking connections and closes the streams with
 // <system-shutdown/>. It returns when all have ended, or ctx is done, and the
 // sessions that can be resumed are on disk, for Restore.
 func (s *Server) Shutdown(ctx context.Context) {
-	clients := s.shut()
-	for _, c := range clients {
+	s.door.Shutdown(ctx, func(c *client) {
 		c.Close(&xmpp.StreamError{Condition: xmpp.StreamSystemShutdown})
 		c.Interrupt()
-	}
-	done := make(chan struct{})
-	go func() { s.running.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		for _, c := range clients {
-			c.Abort()
-		}
-		<-done
-	}
+	}, (*client).Abort)
 	if s.crashed.Load() {
 		return
 	}
 	s.layDown()
-}
-
-// shut closes the door and returns who is inside.
-func (s *Server) shut() []*client {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stopping.Store(true)
-	for l := range s.listeners {
-		l.Close()
-	}
-	return slices.Collect(maps.Keys(s.clients))
 }
 
 // changed ends the sessions of users who may no longer log in.
@@ -297,7 +217,7 @@ var errDone = errors.New("done")
 
 func (c *client) run(begin func(*client) error) {
 	s := c.srv
-	defer s.forget(c)
+	defer s.door.Leave(c)
 	defer c.Finish()
 	defer close(c.left)
 	c.allow(s.opts.LoginTimeout)
@@ -338,7 +258,7 @@ func (c *client) leave(closed bool) {
 	if c.srv.crashed.Load() {
 		return
 	}
-	if closed && !c.srv.stopping.Load() {
+	if closed && !c.srv.door.Closed() {
 		c.srv.ended.note(c.session)
 		t.End(c.session)
 		return
@@ -364,8 +284,5 @@ func (s *Server) SetStream(o *stream.Options) { s.stream.Store(o) }
 // end of the process would. It is for tests.
 func (s *Server) Crash() {
 	s.crashed.Store(true)
-	for _, c := range s.shut() {
-		c.Abort()
-	}
-	s.running.Wait()
+	s.door.Shutdown(context.Background(), (*client).Abort, (*client).Abort)
 }

@@ -298,11 +298,9 @@ func TestALateTimer(t *testing.T) {
 		base64.StdEncoding.EncodeToString([]byte("\x00romeo\x00pw")) + "</initial-response><bind xmlns='urn:xmpp:bind:0'/></authenticate>")
 	g.hear("</stream:features>")
 	d.Clock.Pass(time.Hour)
-	d.mu.Lock()
-	for c := range d.clients {
+	for _, c := range d.Server.door.Inside() {
 		c.late()
 	}
-	d.mu.Unlock()
 	g.say("<iq type='set' id='still here'><enable xmlns='urn:xmpp:carbons:2'/></iq>")
 	g.hear("still here")
 }

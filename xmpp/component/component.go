@@ -15,17 +15,15 @@ package component
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"maps"
 	"net"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"confab/xmpp"
+	"confab/xmpp/accept"
 	"confab/xmpp/feature"
 	"confab/xmpp/stream"
 )
@@ -66,12 +64,8 @@ type Server struct {
 	outlets map[string]*outlet // by name
 	order   []*outlet          // the same, sorted
 
-	mu        sync.Mutex
-	listeners map[net.Listener]struct{}
-	links     map[*link]struct{}
-	waiting   int
-	stopping  bool
-	running   sync.WaitGroup
+	door    accept.Door[*link]
+	waiting atomic.Int64 // connections that have not shown who they are
 }
 
 // New makes the Server of a host. Its Feature has to be in the host's table.
@@ -82,7 +76,7 @@ func New(h *feature.Host, o Options) *Server {
 	if o.Waiting == 0 {
 		o.Waiting = 64
 	}
-	s := &Server{host: h, opts: o, outlets: map[string]*outlet{}, listeners: map[net.Listener]struct{}{}, links: map[*link]struct{}{}}
+	s := &Server{host: h, opts: o, outlets: map[string]*outlet{}}
 	for _, c := range o.Components {
 		x := &outlet{Component: c, srv: s}
 		s.outlets[c.Name] = x
@@ -133,36 +127,12 @@ func (s *Server) Connected() []string {
 
 // Serve accepts connections until the listener is closed.
 func (s *Server) Serve(l net.Listener) error {
-	s.mu.Lock()
-	if s.stopping {
-		s.mu.Unlock()
-		l.Close()
-		return net.ErrClosed
-	}
-	s.listeners[l] = struct{}{}
-	s.mu.Unlock()
-	pause := 5 * time.Millisecond
-	for {
-		nc, err := l.Accept()
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return net.ErrClosed
-			}
-			// Out of file descriptors, most likely: others may leave.
-			s.opts.Log.Warn("cannot accept a component", "error", err)
-			time.Sleep(pause)
-			pause = min(2*pause, time.Second)
-			continue
-		}
-		pause = 5 * time.Millisecond
-		s.take(nc)
-	}
+	return s.door.Serve(l, s.opts.Log, s.take)
 }
 
 func (s *Server) take(nc net.Conn) {
-	s.mu.Lock()
-	if s.stopping || s.waiting >= s.opts.Waiting {
-		s.mu.Unlock()
+	if s.waiting.Add(1) > int64(s.opts.Waiting) {
+		s.waiting.Add(-1)
 		nc.Close()
 		return
 	}
@@ -170,49 +140,22 @@ func (s *Server) take(nc net.Conn) {
 		tc.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4})
 	}
 	l := &link{Conn: stream.New(nc, s.opts.Stream), srv: s}
-	s.links[l] = struct{}{}
-	s.waiting++
-	s.running.Add(1)
-	s.mu.Unlock()
+	if !s.door.Enter(l) {
+		s.known()
+		l.Abort()
+		return
+	}
 	go l.run()
 }
 
 // known ends the counting of a connection among those that have not shown who they are.
-func (s *Server) known() {
-	s.mu.Lock()
-	s.waiting--
-	s.mu.Unlock()
-}
-
-func (s *Server) forget(l *link) {
-	s.mu.Lock()
-	delete(s.links, l)
-	s.mu.Unlock()
-	s.running.Done()
-}
+func (s *Server) known() { s.waiting.Add(-1) }
 
 // Shutdown stops taking connections and closes the streams with
 // <system-shutdown/>. It returns when all have ended, or ctx is done.
 func (s *Server) Shutdown(ctx context.Context) {
-	s.mu.Lock()
-	s.stopping = true
-	for l := range s.listeners {
-		l.Close()
-	}
-	links := slices.Collect(maps.Keys(s.links))
-	s.mu.Unlock()
-	for _, l := range links {
+	s.door.Shutdown(ctx, func(l *link) {
 		l.Close(&xmpp.StreamError{Condition: xmpp.StreamSystemShutdown})
 		l.Interrupt()
-	}
-	done := make(chan struct{})
-	go func() { s.running.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		for _, l := range links {
-			l.Abort()
-		}
-		<-done
-	}
+	}, (*link).Abort)
 }

@@ -41,7 +41,7 @@ var errDone = errors.New("done")
 func (l *link) run() {
 	s := l.srv
 	known := sync.OnceFunc(s.known)
-	defer s.forget(l)
+	defer s.door.Leave(l)
 	defer known()
 	defer l.Finish()
 	defer func() {

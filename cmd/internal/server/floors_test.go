@@ -14,6 +14,7 @@ var floors = map[string]int{
 	"xmpp":                     0,
 	"xmpp/xmpptest":            0,
 	"xmpp/store":               1,
+	"xmpp/accept":              1,
 	"xmpp/stream":              1,
 	"xmpp/form":                1,
 	"xmpp/directory":           2,

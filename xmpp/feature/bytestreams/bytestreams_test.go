@@ -49,7 +49,7 @@ func open(t testing.TB, l Limits) *house {
 		if err := <-done; err != net.ErrClosed {
 			t.Errorf("Serve ended with %v", err)
 		}
-		if n := h.Proxy.Stats.Waiting.Load() + h.Proxy.Stats.Streams.Load(); n != 0 || len(h.from)+len(h.pairs)+len(h.by)+len(h.ends) != 0 {
+		if n := h.Proxy.Stats.Waiting.Load() + h.Proxy.Stats.Streams.Load(); n != 0 || len(h.from)+len(h.pairs)+len(h.by)+len(h.door.Inside()) != 0 {
 			t.Errorf("%d are counted when all have gone", n)
 		}
 	})

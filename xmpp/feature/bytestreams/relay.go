@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
-	"maps"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"confab/xmpp/accept"
 	"confab/xmpp/directory"
 	"confab/xmpp/feature"
 )
@@ -35,16 +34,14 @@ type Proxy struct {
 	opts  Options
 	Stats Stats
 
-	mu        sync.Mutex
-	listeners map[net.Listener]struct{}
-	ends      map[*end]struct{} // all connections
-	waiting   int
-	from      map[netip.Addr]int // waiting connections of one address
-	pairs     map[address]*pair  // that are not activated
-	streams   map[*pair]struct{} // that are
-	by        map[directory.ID]int
-	stopping  bool
-	running   sync.WaitGroup
+	door accept.Door[*end]
+
+	mu      sync.Mutex
+	waiting int
+	from    map[netip.Addr]int // waiting connections of one address
+	pairs   map[address]*pair  // that are not activated
+	streams map[*pair]struct{} // that are
+	by      map[directory.ID]int
 }
 
 // pair is the two ends of a stream; the second is nil until it comes.
@@ -62,6 +59,7 @@ type end struct {
 	pair  *pair // nil: it has not said which stream it is for
 	at    address
 	given bool          // it is of a stream, and waits no more
+	left  bool          // nothing is read from it any more
 	ready chan struct{} // closed when nothing that comes is thrown away any more, or the connection has ended
 	open  bool          // ready is closed; of the reader
 }
@@ -75,39 +73,18 @@ var (
 
 func newProxy(h *feature.Host, o Options) *Proxy {
 	return &Proxy{
-		host: h, opts: o, listeners: map[net.Listener]struct{}{}, ends: map[*end]struct{}{}, from: map[netip.Addr]int{},
-		pairs: map[address]*pair{}, streams: map[*pair]struct{}{}, by: map[directory.ID]int{},
+		host: h, opts: o, from: map[netip.Addr]int{}, pairs: map[address]*pair{},
+		streams: map[*pair]struct{}{}, by: map[directory.ID]int{},
 	}
 }
 
 // Serve accepts connections until the listener is closed.
 func (p *Proxy) Serve(l net.Listener) error {
-	p.mu.Lock()
-	if p.stopping {
-		p.mu.Unlock()
-		l.Close()
-		return net.ErrClosed
-	}
-	p.listeners[l] = struct{}{}
-	p.mu.Unlock()
-	pause := 5 * time.Millisecond
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return net.ErrClosed
-			}
-			// Out of file descriptors, most likely: others may leave.
-			p.opts.Log.Warn("cannot accept a connection to the proxy", "error", err)
-			time.Sleep(pause)
-			pause = min(2*pause, time.Second)
-			continue
-		}
-		pause = 5 * time.Millisecond
+	return p.door.Serve(l, p.opts.Log, func(c net.Conn) {
 		if e := p.take(c); e != nil {
 			go p.run(e)
 		}
-	}
+	})
 }
 
 // take gives a connection a place among those that wait.
@@ -119,16 +96,14 @@ func (p *Proxy) take(c net.Conn) *end {
 	limit := p.opts.Limits().orDefault().Waiting
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.stopping || p.waiting >= limit || p.from[e.peer] >= (limit+3)/4 {
+	if p.waiting >= limit || p.from[e.peer] >= (limit+3)/4 || !p.door.Enter(e) {
 		p.Stats.Refused.Add(1)
 		c.Close()
 		return nil
 	}
-	p.ends[e] = struct{}{}
 	p.waiting++
 	p.from[e.peer]++
 	p.Stats.Waiting.Add(1)
-	p.running.Add(1)
 	return e
 }
 
@@ -146,7 +121,7 @@ func (p *Proxy) placed(e *end) {
 }
 
 func (p *Proxy) run(e *end) {
-	defer p.running.Done()
+	defer p.door.Leave(e)
 	late := p.host.Clock.AfterFunc(p.opts.Limits().orDefault().Patience, func() { p.late(e) })
 	defer late.Stop()
 	defer p.leave(e)
@@ -199,7 +174,7 @@ func (p *Proxy) join(e *end, a address) (reply byte) {
 	defer p.mu.Unlock()
 	x := p.pairs[a]
 	switch {
-	case p.stopping:
+	case p.door.Closed():
 		return generalFailure
 	case x == nil:
 		x = &pair{ends: [2]*end{e}}
@@ -299,7 +274,7 @@ func (p *Proxy) carry(e *end) {
 	}
 	<-to.ready
 	limits := p.opts.Limits().orDefault()
-	pace := pacer{rate: limits.Rate}
+	pace := pacer{rate: limits.Rate, hurry: p.door.Done()}
 	buf := make([]byte, bufferSize)
 	for {
 		e.SetReadDeadline(time.Now().Add(limits.Idle))
@@ -354,7 +329,7 @@ func (x *pair) close() {
 func (p *Proxy) leave(e *end) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.ends, e)
+	e.left = true
 	p.placed(e)
 	x := e.pair
 	if !e.open && x != nil {
@@ -375,7 +350,7 @@ func (p *Proxy) leave(e *end) {
 		return
 	}
 	for _, o := range x.ends {
-		if _, ok := p.ends[o]; ok {
+		if !o.left {
 			return // it still sends to this one
 		}
 	}
@@ -399,33 +374,20 @@ func (p *Proxy) cut(owner directory.ID) {
 }
 
 // Shutdown stops taking connections and closes all. It returns when they have
-// ended, or ctx is done.
+// ended.
 func (p *Proxy) Shutdown(ctx context.Context) {
-	p.mu.Lock()
-	p.stopping = true
-	for l := range p.listeners {
-		l.Close()
-	}
-	ends := slices.Collect(maps.Keys(p.ends))
-	p.mu.Unlock()
-	for _, e := range ends {
-		e.Close()
-	}
-	done := make(chan struct{})
-	go func() { p.running.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-ctx.Done():
-	}
+	end := func(e *end) { e.Close() }
+	p.door.Shutdown(ctx, end, end)
 }
 
 // pacer bounds how fast one direction goes, with a second's worth in one burst.
 type pacer struct {
-	rate int // bytes a second; 0: not bounded
-	full time.Time
+	rate  int // bytes a second; 0: not bounded
+	hurry <-chan struct{}
+	full  time.Time
 }
 
-// spend waits until n bytes may pass.
+// spend waits until n bytes may pass, or nobody has the time any more.
 func (p *pacer) spend(n int) {
 	if p.rate <= 0 {
 		return
@@ -435,7 +397,14 @@ func (p *pacer) spend(n int) {
 		p.full = now
 	}
 	p.full = p.full.Add(time.Duration(n) * time.Second / time.Duration(p.rate))
-	if over := p.full.Sub(now) - time.Second; over > 0 {
-		time.Sleep(over)
+	over := p.full.Sub(now) - time.Second
+	if over <= 0 {
+		return
+	}
+	t := time.NewTimer(over)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-p.hurry:
 	}
 }
