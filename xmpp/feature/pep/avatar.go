@@ -1,6 +1,7 @@
 package pep
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha1"
 	"encoding/base64"
@@ -26,9 +27,13 @@ const nsConversion = "urn:xmpp:pep-vcard-conversion:0"
 // avatar is the picture of an account as vCard and presence have it (XEP-0153).
 type avatar struct {
 	Known bool   `json:"known,omitempty"` // that there is one, or none
-	Hash  string `json:"hash,omitempty"`  // SHA-1 of the picture, which is the id of its item; empty: none
+	Hash  string `json:"hash,omitempty"`  // SHA-1 of the picture, in small letters; empty: none
+	ID    string `json:"id,omitempty"`    // of its item; empty: it is the hash
 	Type  string `json:"type,omitempty"`
 }
+
+// item is the id of the picture's item.
+func (a *avatar) item() string { return cmp.Or(a.ID, a.Hash) }
 
 // The spaces. Keys are the user's id, 8 bytes.
 const (
@@ -161,7 +166,11 @@ func readAvatar(t *pubsub.Transaction, had avatar) (avatar, error) {
 		}
 		infos++
 		if id := info.Attr("id"); info.Attr("url") == "" && hasPicture(t, id) {
-			return avatar{Known: true, Hash: strings.ToLower(id), Type: info.Attr("type")}, nil
+			now := avatar{Known: true, Hash: strings.ToLower(id), Type: info.Attr("type")}
+			if id != now.Hash {
+				now.ID = id
+			}
+			return now, nil
 		}
 	}
 	return avatar{Known: infos == 0}, nil // XEP-0084 §3.5: no info: no avatar
@@ -199,8 +208,12 @@ func (p *PEP) setPicture(t *pubsub.Transaction, picture []byte, kind string) err
 		return err
 	}
 	if len(picture) == 0 {
-		if had.Hash == "" {
-			return p.setAvatar(t, avatar{Known: true})
+		if had.Hash == "" { // there may be one elsewhere
+			now, err := readAvatar(t, avatar{Known: true})
+			if err != nil {
+				return err
+			}
+			return p.setAvatar(t, now)
 		}
 		return t.Add(nodeMetadata, pubsub.Item{ID: current, Payload: []byte("<metadata xmlns='" + xmpp.NSAvatarMD + "'/>")})
 	}

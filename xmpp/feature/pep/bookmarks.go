@@ -171,31 +171,48 @@ func setBookmarks(t *pubsub.Transaction, ids []string, listed map[string]bookmar
 	if err != nil {
 		return err
 	}
-	before := map[string]*xmpp.Node{}
+	type kept struct {
+		id   string // as it was published: not every client spells it as it should be
+		node *xmpp.Node
+	}
+	before := map[string]kept{}
 	for i := range items {
 		it := &items[i]
-		if _, kept := listed[it.ID]; !kept {
+		room := roomOf(it.ID)
+		if _, still := listed[room]; !still {
 			if err := t.Retract(nodeBookmarks, it.ID); err != nil {
 				return err
 			}
 			continue
 		}
-		if before[it.ID], err = xmpp.ParseNode(it.Payload); err != nil {
+		n, err := xmpp.ParseNode(it.Payload)
+		if err != nil {
 			return err
 		}
+		before[room] = kept{it.ID, n}
 	}
 	for _, id := range ids {
 		b, had := listed[id], before[id]
-		if had != nil {
-			if old := readBookmark(had); old.same(&b) {
+		if had.node != nil {
+			if old := readBookmark(had.node); old.same(&b) {
 				continue
 			}
+			id = had.id
 		}
-		if err := t.Put(nodeBookmarks, pubsub.Item{ID: id, Payload: b.write(had).Append(nil)}); err != nil {
+		if err := t.Put(nodeBookmarks, pubsub.Item{ID: id, Payload: b.write(had.node).Append(nil)}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// roomOf is the room that a bookmark is of.
+func roomOf(id string) string {
+	j, err := xmpp.ParseJID(id)
+	if err != nil {
+		return id
+	}
+	return j.Bare().String()
 }
 
 // legacy answers requests about the old list, which looks like a node. It is its

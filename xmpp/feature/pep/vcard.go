@@ -52,7 +52,7 @@ func (p *PEP) vcard(ctx context.Context, owner *directory.User, viewer xmpp.JID)
 		return nil, err
 	}
 	if pic.Hash != "" {
-		it, err := p.Item(ctx, owner.ID, nodeAvatar, pic.Hash)
+		it, err := p.Item(ctx, owner.ID, nodeAvatar, pic.item())
 		if err != nil {
 			return nil, err
 		}

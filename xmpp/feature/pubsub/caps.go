@@ -80,6 +80,7 @@ type question struct {
 	id      string
 	asked   *Client
 	waiting []*Client // others who say the same
+	late    bool      // nobody else says the same, so the answer may come whenever it comes
 	timer   xmpp.Timer
 }
 
@@ -93,6 +94,10 @@ func (b *book) find(key capsKey, cl *Client) *capabilities {
 	if q := b.asking[key]; q != nil {
 		if !slices.Contains(q.waiting, cl) && q.asked != cl {
 			q.waiting = append(q.waiting, cl)
+			if q.late {
+				q.late, q.waiting = false, append(q.waiting, q.asked)
+				b.next(q)
+			}
 		}
 		return nil
 	}
@@ -122,11 +127,15 @@ func (b *book) ask(q *question) {
 	q.asked.session.Send(nil, append(iq, "/></iq>"...))
 }
 
-// giveUp ends a request that nobody answers; the next one is asked.
+// giveUp asks the next one if a request is not answered in time.
 func (b *book) giveUp(id string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if q := b.answers[id]; q != nil {
+	q := b.answers[id]
+	if q == nil {
+		return
+	}
+	if q.late = len(q.waiting) == 0; !q.late {
 		b.next(q)
 	}
 }
