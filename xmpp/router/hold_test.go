@@ -103,13 +103,26 @@ func TestHoldAndManagement(t *testing.T) {
 		t.Errorf("%d were sent", n)
 	}
 
-	// More than may be kept of a lost session: it ends, as it would without.
+	// However much was held back, it does not end the session that loses its connection: that is when nobody looks.
 	s.Hold(waits)
 	for i := range 6 {
 		send(s, fmt.Sprintf("<q%d/>", i))
 	}
 	expired := make(chan struct{})
 	s.Hibernate(c2, func() { close(expired) })
+	c3 := new(xmpptest.Conn)
+	if err := s.Resume(c3, 3, header); err != nil {
+		t.Fatal(err)
+	}
+	left(t, c3, "<resumed h='0'/><q0/><q1/><q2/><q3/><q4/><q5/>"+ask)
+
+	// What comes while it waits is bounded as it would be without.
+	s.Hold(waits)
+	send(s, "<pa1/>")
+	s.Hibernate(c3, func() { close(expired) })
+	for range 6 {
+		send(s, "<m/>")
+	}
 	select {
 	case <-expired:
 	case <-time.After(10 * time.Second):

@@ -60,7 +60,7 @@ type management struct {
 
 	full        bool   // something was not kept: the session cannot be resumed any more
 	lost        uint64 // the oldest id of the history that was not kept
-	keptStanzas int    // what was unacknowledged when the connection was lost
+	keptStanzas int    // what was unacknowledged, or held back, when the connection was lost
 	keptBytes   int
 	lostAt      time.Time // when that was
 	naps        uint32    // how often it was
@@ -250,6 +250,9 @@ func (s *Session) Hibernate(c Conn, expired func()) (waits, mine bool) {
 	s.sm.asking = false
 	s.stopAsk()
 	s.sm.keptStanzas, s.sm.keptBytes = s.sm.unacked(), s.sm.bytes()
+	if h := s.held; h != nil { // it waited while there was a connection, and its bounds are its own
+		s.sm.keptStanzas, s.sm.keptBytes = s.sm.keptStanzas+h.live, s.sm.keptBytes+h.bytes
+	}
 	s.sm.lostAt = s.router.opts.Clock.Now()
 	s.sm.naps++
 	s.sm.expired = expired
