@@ -118,3 +118,21 @@ func FuzzPostfixAliases(f *testing.F) {
 		}
 	})
 }
+
+// With --update, too, an alias that is in the list twice is refused the second
+// time, whether it was there before or not.
+func TestAliasImportTwiceInTheList(t *testing.T) {
+	bothWays(t, func(t *testing.T, c *cli) {
+		c.ok("", "user", "add", "alice", "--no-password")
+		c.ok("", "user", "add", "bob", "--no-password")
+		file := c.file("aliases", "dup: alice\ndup: bob\n")
+		for range 2 {
+			c.fails(exitConflict, "1 of 2 aliases cannot be imported", "alias", "import", file, "--update")
+			c.ok("", "alias", "import", file, "--update", "--skip")
+			shown := lines[admin.AliasDetail](t, c.ok("", "alias", "show", "dup", "--json"))[0]
+			if len(shown.Members) != 1 || shown.Members[0].Address != "alice@example.com" {
+				t.Errorf("members: %+v", shown.Members)
+			}
+		}
+	})
+}

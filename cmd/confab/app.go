@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -56,14 +57,19 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 }
 
 func (a *app) run(ctx context.Context, args []string) int {
+	out := &output{Writer: a.out}
+	a.out = out
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
+	switch {
+	case err == nil && out.err == nil:
 		return exitOK
+	case err == nil:
+		err, a.started = fmt.Errorf("the output cannot be written: %w", out.err), true
 	}
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(a.err, "confab: "+strings.ReplaceAll(text, "\n", "\n        "))
@@ -72,6 +78,19 @@ func (a *app) run(ctx context.Context, args []string) int {
 		return exitUsage
 	}
 	return exitCode(err)
+}
+
+// output remembers that something could not be written: a password that is
+// printed once must not get lost without a word.
+type output struct {
+	io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	o.err = cmp.Or(o.err, err)
+	return n, err
 }
 
 func exitCode(err error) int {
@@ -109,6 +128,19 @@ Every command works while the server runs and while it does not.
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+
+		SuggestionsMinimumDistance: 2,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			text := fmt.Sprintf("there is no command 'confab %s'; 'confab --help' shows all", args[0])
+			if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+				text += "; do you mean '" + strings.Join(like, "' or '") + "'?"
+			}
+			return errors.New(text)
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.PersistentFlags().StringVar(&a.data, "data", "", "data `folder` (CONFAB_DATA, default "+config.DefaultData+")")
 	root.PersistentFlags().StringVar(&a.file, "config", "", "settings `file` (CONFAB_CONFIG, default confab.toml in the data folder)")
@@ -122,8 +154,20 @@ Every command works while the server runs and while it does not.
 }
 
 // markStart notes when a command begins: until then, arguments and flags were
-// checked, and errors are those of usage.
+// checked, and errors are those of usage. Wrong arguments are told in our words.
 func (a *app) markStart(c *cobra.Command) {
+	if check := c.Args; check != nil && !c.HasSubCommands() {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if check(c, args) == nil {
+				return nil
+			}
+			given := "an argument is missing"
+			if len(args) > 0 {
+				given = "these arguments do not fit: " + strings.Join(args, ", ")
+			}
+			return fmt.Errorf("%s; write '%s', as '%s --help' explains", given, c.UseLine(), c.CommandPath())
+		}
+	}
 	if run := c.RunE; run != nil {
 		c.RunE = func(c *cobra.Command, args []string) error {
 			a.started = true

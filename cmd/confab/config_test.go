@@ -15,11 +15,13 @@ func TestUsageErrors(t *testing.T) {
 		want string
 		args []string
 	}{
-		{"unknown command", []string{"srve"}},
+		{"there is no command 'confab srve'; 'confab --help' shows all; do you mean 'serve'?", []string{"srve"}},
 		{"'confab user' needs one of: add, ", []string{"user"}},
 		{"there is no command 'confab user ad'", []string{"user", "ad"}},
 		{"unknown flag", []string{"serve", "--port", "1"}},
-		{"accepts 1 arg", []string{"user", "show"}},
+		{"an argument is missing; write 'confab user show USER [flags]', as 'confab user show --help' explains", []string{"user", "show"}},
+		{"these arguments do not fit: alice, Alice, Archer; write 'confab user add USER", []string{"user", "add", "alice", "Alice", "Archer"}},
+		{"these arguments do not fit: x; write 'confab status", []string{"status", "x"}},
 		{"if any flags in the group [purge keep-history]", []string{"user", "delete", "alice", "--purge", "--keep-history"}},
 		{"log.level", []string{"serve", "--log-level", "loud"}},
 	} {
@@ -132,4 +134,9 @@ func TestPlain(t *testing.T) {
 	if got := plain("a\x1b[2J\u009b\r\nb\tc"); got != "a\ufffd[2J\ufffd\ufffd\nb\tc" {
 		t.Errorf("got %q", got)
 	}
+}
+
+func TestSettingsFileThatIsNamedHasToBeThere(t *testing.T) {
+	c := newCLI(t)
+	c.fails(exitUsage, "there is no settings file", "--config", filepath.Join(c.dir, "none.toml"), "user", "list")
 }

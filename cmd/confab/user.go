@@ -252,8 +252,7 @@ func (a *app) userList() *cobra.Command {
 }
 
 func row(w *tabwriter.Writer, cells ...string) {
-	line := strings.TrimRight(strings.Join(cells, "\t"), "\t")
-	_, _ = w.Write([]byte(line + "\n")) // Flush tells of errors
+	_, _ = w.Write([]byte(strings.Join(cells, "\t") + "\n")) // Flush tells of errors
 }
 
 func userState(u admin.User) string {

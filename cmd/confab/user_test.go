@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -143,10 +146,102 @@ func TestBadCSV(t *testing.T) {
 		{"alice,Alice,Sales,secret,more\n", "staff.csv:1: there are 5 columns"},
 		{"address;name;groups\nalice;Alice;Sales\n", "separated by semicolons"},
 		{"alice,\"Alice\nbob,Bob\n", "staff.csv: record on line 1"},
+		{"address\tname\nalice\tAlice\n", "separated by tabs"},
+		{"address,name\nmueller,M\xfcller\n", "staff.csv: the text is not in UTF-8"},
+		{"\xff\xfea\x00\n\x00", "staff.csv: the text is not in UTF-8"},
+		{"Name,Mail address\nAlice Archer,alice@example.com\n", "staff.csv:2: alice@example.com is in column 2, but the file does not name its columns"},
+		{"First,Last,Mail address\nAlice,Archer,alice@example.com\n", "staff.csv:2: alice@example.com is in column 3"},
 	} {
 		c.fails(exitUsage, test.want, "user", "import", c.file("staff.csv", test.text))
 	}
 	c.fails(exitFailed, "no such file", "user", "import", filepath.Join(c.dir, "none.csv"))
+}
+
+// A list whose first column holds names makes nobody an account.
+func TestNamesAreNoAddresses(t *testing.T) {
+	bothWays(t, func(t *testing.T, c *cli) {
+		const want = `"Alice Archer" has a blank in it, as no mail address has: is it a name?`
+		c.fails(exitUsage, "line 2: "+want, "user", "import", c.file("staff.csv", "bob,Bob\nAlice Archer,Sales\n"))
+		c.fails(exitUsage, want, "user", "add", "Alice Archer", "--generate")
+		c.ok("", "user", "add", `"Alice Archer"@example.com`, "--no-password")
+		c.ok("", "user", "import", c.file("mail.csv", "E-Mail,Full name,Department\nbob@example.com,Bob,Sales\n"))
+		if got := lines[admin.User](t, c.ok("", "user", "list", "--json", "--group", "Sales")); len(got) != 1 || got[0].Address != "bob@example.com" || got[0].Name != "Bob" {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+// limited cancels when so many lines were written.
+type limited struct {
+	bytes.Buffer
+	lines  int
+	cancel func()
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	n, err := l.Buffer.Write(p)
+	if bytes.Count(l.Bytes(), []byte{'\n'}) >= l.lines {
+		l.cancel()
+	}
+	return n, err
+}
+
+// An import that is interrupted leaves nobody with a password that nobody
+// knows, and is taken up again.
+func TestInterruptedImportLosesNoPassword(t *testing.T) {
+	c := initialized(t)
+	var b strings.Builder
+	for i := range 2100 {
+		fmt.Fprintf(&b, "user%d\n", i)
+	}
+	file := c.file("many.csv", b.String())
+	ctx, cancel := context.WithCancel(t.Context())
+	out := &limited{lines: 10, cancel: cancel}
+	var errOut bytes.Buffer
+	a := &app{in: strings.NewReader(""), out: out, err: &errOut, env: c.env}
+	if code := a.run(ctx, []string{"user", "import", file, "--generate"}); code != exitFailed || !strings.Contains(errOut.String(), "run it again with --update for the rest") {
+		t.Errorf("exit code %d\n%s", code, errOut.String())
+	}
+	known := func() int { return strings.Count(out.String(), "@example.com,") }
+	if users := len(lines[admin.User](t, c.ok("", "user", "list", "--json"))) - 1; users == 0 || users == 2100 || users != known() {
+		t.Errorf("%d users were added, %d passwords told", users, known())
+	}
+	out.WriteString(c.ok("", "user", "import", file, "--generate", "--update"))
+	if known() != 2100 {
+		t.Errorf("%d passwords told of 2100", known())
+	}
+}
+
+// Who has no password yet gets one.
+func TestImportGeneratesForThoseWithout(t *testing.T) {
+	bothWays(t, func(t *testing.T, c *cli) {
+		file := c.file("staff.csv", "alice,Alice\nbob,Bob\n")
+		c.ok("", "user", "import", file)
+		c.ok("secret\n", "user", "passwd", "bob")
+		if got := c.ok("", "user", "import", file, "--update", "--generate"); !strings.HasPrefix(got, "alice@example.com,") || strings.Count(got, "\n") != 1 {
+			t.Errorf("got %q", got)
+		}
+		if got := c.ok("", "user", "import", file, "--update", "--generate"); got != "" {
+			t.Errorf("the second time: %q", got)
+		}
+	})
+}
+
+// broken takes nothing.
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+// A password that could not be printed is no success.
+func TestOutputThatCannotBeWritten(t *testing.T) {
+	c := initialized(t)
+	for _, args := range [][]string{{"user", "add", "alice", "--generate"}, {"user", "invite", "bob"}, {"token", "create", "intranet"}, {"config", "dns", "--host", "chat.example.com", "--listen-tls", ":5223"}, {"--help"}} {
+		var errOut bytes.Buffer
+		a := &app{in: strings.NewReader(""), out: broken{}, err: &errOut, env: c.env}
+		if code := a.run(t.Context(), args); code != exitFailed || errOut.String() != "confab: the output cannot be written: no space left on device\n" {
+			t.Errorf("%v: exit code %d\n%s", args, code, errOut.String())
+		}
+	}
 }
 
 // Passwords reach neither the audit log nor the list of processes.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -30,7 +31,8 @@ missing. Groups are separated by semicolons. A user without a password gets a
 generated one with --generate, which prints address,password as CSV; otherwise
 nobody can log in as that user until a password is set.
 
-All lines are checked first: if anything is wrong, nothing is imported.
+All lines are checked first: if anything is wrong, nothing is imported. An
+import that broke off is taken up again with --update.
 
 FILE.xml is what another server has exported (XEP-0227; Prosody, ejabberd and
 confab do): users with their credentials, contacts and what clients keep. What
@@ -56,11 +58,15 @@ checked before any is added.`,
 				if a.json {
 					return a.printJSON(u)
 				}
-				return generated.Write([]string{u.Address, u.Password})
+				err := generated.Write([]string{u.Address, u.Password})
+				generated.Flush() // the user can log in by now
+				return errors.Join(err, generated.Error())
 			}}
 			result, err := perform(a, c, admin.UserImport, p, to)
-			generated.Flush()
-			if err := errors.Join(err, generated.Error()); err != nil {
+			if err != nil && c.Context().Err() != nil {
+				return fmt.Errorf("interrupted; whoever was added stays: run it again with --update for the rest")
+			}
+			if err != nil {
 				return err
 			}
 			if a.json {
@@ -91,16 +97,31 @@ func (a *app) readFile(name string) ([]byte, error) {
 // one.
 var columns = []string{"address", "name", "groups", "password"}
 
+// checkText finds out that a file is not what its reader expects.
+func checkText(file string, text []byte) error {
+	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
+		return usagef("%s: the text is not in UTF-8: save the file as 'CSV UTF-8'", file)
+	}
+	first, _, _ := bytes.Cut(text, []byte{'\n'})
+	for name, separator := range map[string]string{"semicolons": ";", "tabs": "\t"} {
+		if bytes.Count(first, []byte(separator)) > bytes.Count(first, []byte{','}) {
+			return usagef("%s:1: the columns are separated by %s; save the file with commas, or groups could not be told from columns", file, name)
+		}
+	}
+	return nil
+}
+
 // parseUsers reads a CSV file. The error names the lines that are wrong.
 func parseUsers(file string, text []byte) ([]admin.ImportUser, error) {
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // spreadsheets write a byte order mark
+	if err := checkText(file, text); err != nil {
+		return nil, err
+	}
 	r := csv.NewReader(bufio.NewReader(bytes.NewReader(text)))
 	r.FieldsPerRecord = -1
 	r.TrimLeadingSpace = true
-	if first, _, _ := bytes.Cut(text, []byte{'\n'}); bytes.Count(first, []byte{';'}) > bytes.Count(first, []byte{','}) {
-		return nil, usagef("%s:1: the columns are separated by semicolons; save the file with commas, or groups could not be told from columns", file)
-	}
 	order := columns
+	named := false
 	var users []admin.ImportUser
 	for first := true; ; first = false {
 		record, err := r.Read()
@@ -117,9 +138,12 @@ func parseUsers(file string, text []byte) ([]admin.ImportUser, error) {
 				return nil, usagef("%s:%d: %v", file, line, err)
 			}
 			if header != nil {
-				order = header
+				order, named = header, true
 				continue
 			}
+		}
+		if at := slices.IndexFunc(record, mailAddress); !named && (at == 1 || at == 2) {
+			return nil, usagef("%s:%d: %s is in column %d, but the file does not name its columns: begin it with a line such as address,name,groups in their order", file, line, strings.TrimSpace(record[at]), at+1)
 		}
 		if len(record) > len(order) {
 			return nil, usagef("%s:%d: there are %d columns, but only %s are known", file, line, len(record), strings.Join(order, ", "))
@@ -132,17 +156,23 @@ func parseUsers(file string, text []byte) ([]admin.ImportUser, error) {
 	return users, nil
 }
 
+// mailAddress says if a cell is an address, and no name or group.
+func mailAddress(cell string) bool {
+	local, domain, ok := strings.Cut(strings.TrimSpace(cell), "@")
+	return ok && local != "" && strings.Contains(domain, ".") && !strings.ContainsAny(local+domain, " @")
+}
+
 // parseHeader returns the order of the columns, or nil if the record is no header.
 func parseHeader(record []string) ([]string, error) {
 	var order []string
 	for _, cell := range record {
 		name := strings.ToLower(strings.TrimSpace(cell))
 		switch name {
-		case "localpart", "user", "username", "email", "jid":
+		case "localpart", "user", "username", "mail", "email", "e-mail", "email address", "jid":
 			name = "address"
-		case "group":
+		case "group", "department":
 			name = "groups"
-		case "displayname", "display name":
+		case "displayname", "display name", "full name":
 			name = "name"
 		}
 		order = append(order, name)

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -105,10 +106,8 @@ var AliasImport = define(Operation{Name: "alias import", Audited: true}, func(c 
 	}
 	c.progress(n.Added, n.Added+n.Updated)
 	done := n.Added
-	for i, x := range in.old {
-		if in.lines[i].Action != ActionUpdate {
-			continue
-		}
+	for _, i := range slices.Sorted(maps.Keys(in.old)) {
+		x := in.old[i]
 		list := entries(p.Aliases[i].Members, p.Aliases[i].Moderators)
 		err := c.Directory.UpdateAlias(c, x.ID, directory.Membership{Replace: &list, Lenient: true}, func(x *directory.Alias) error {
 			if p.Aliases[i].Name != "" {
@@ -128,6 +127,7 @@ var AliasImport = define(Operation{Name: "alias import", Audited: true}, func(c 
 // sortAliases finds out what would become of each alias of a list.
 func (c *call[I]) sortAliases(p AliasImportParams) *aliasImport {
 	in := &aliasImport{lines: make([]AliasLine, len(p.Aliases)), old: map[int]*directory.Alias{}, code: Usage}
+	seen := make(map[directory.ID]bool) // of old
 	for i, a := range p.Aliases {
 		in.lines[i] = AliasLine{Line: a.Line, Address: a.Address, Action: ActionAdd, Notes: slices.Clone(a.Notes)}
 		if a.Problem != "" {
@@ -141,8 +141,12 @@ func (c *call[I]) sortAliases(p AliasImportParams) *aliasImport {
 		}
 		if j, err := c.Directory.LoginJID(domain, local); err == nil && p.Update {
 			if x := c.Directory.Alias(j); x != nil {
-				in.lines[i].Action, in.old[i] = ActionUpdate, x
-				in.lines[i].Address = x.JID.String()
+				in.lines[i].Action, in.lines[i].Address = ActionUpdate, x.JID.String()
+				if seen[x.ID] {
+					in.refuse(i, failf(Conflict, "%s is in the list twice", x.JID))
+					continue
+				}
+				seen[x.ID], in.old[i] = true, x
 				continue
 			}
 		}

@@ -39,7 +39,7 @@ type Imported struct {
 }
 
 // UserImport adds many users. All are checked first; if one is refused, nothing
-// is done. It streams the users whose passwords it generated.
+// is done. It streams the users whose passwords it generated, as soon as these are good.
 var UserImport = define(Operation{Name: "user import", Audited: true}, func(c *call[User], p UserImportParams) (Imported, error) {
 	fresh, old, err := c.sortImport(p)
 	if err != nil {
@@ -58,7 +58,7 @@ var UserImport = define(Operation{Name: "user import", Audited: true}, func(c *c
 		if err != nil {
 			break
 		}
-		if err = c.updateImported(u); err == nil {
+		if err = c.updateImported(u, p.Generate); err == nil {
 			result.Updated++
 			c.progress(result.Added+result.Updated, total)
 		}
@@ -84,7 +84,7 @@ func (c *call[I]) sortImport(p UserImportParams) (fresh, old []*importing, err e
 	var places []int
 	seen := make(map[directory.ID]bool)
 	for i, u := range p.Users {
-		local, domain, err := c.split(u.Address)
+		local, domain, err := c.splitNew(u.Address)
 		if err != nil {
 			problems[i] = err
 			continue
@@ -141,22 +141,25 @@ func importError(users []ImportUser, problems map[int]error, conflict bool) erro
 // that know older mechanisms only take longer, and follow.
 func (c *call[I]) addImported(fresh []*importing, total int, generate bool) (added int, err error) {
 	accounts := make([]auth.NewAccount, len(fresh))
-	var generated []*importing
+	lines := make(map[string]int, len(fresh))
 	for i, u := range fresh {
 		if u.Password == "" && generate {
 			u.Password = GeneratePassword()
-			generated = append(generated, u)
 			accounts[i].Generated = true
 		}
 		accounts[i].NewUser, accounts[i].Password = u.new, u.Password
-	}
-	lines := make(map[string]int, len(fresh))
-	for _, u := range fresh {
 		lines[u.new.Local+"@"+u.new.Domain] = u.Line
 	}
+	var told error
 	err = c.Auth.Import(c, accounts, auth.Import{
 		Progress: func(p auth.Progress) {
-			added = p.Added
+			// Passwords are told as soon as they are good: an import that breaks
+			// off leaves nobody with one that is not known.
+			for ; added < p.Added; added++ {
+				if accounts[added].Generated && told == nil {
+					told = c.tellPassword(fresh[added].new, fresh[added].Password)
+				}
+			}
 			// Both parts count: the bar ends when all is there.
 			c.progress((p.Added+p.Complete)/2, total)
 		},
@@ -164,24 +167,23 @@ func (c *call[I]) addImported(fresh []*importing, total int, generate bool) (add
 			return failf(Usage, "line %d: %v", lines[u.Local+"@"+u.Domain], err)
 		},
 	})
-	for _, u := range generated {
-		shown := User{Address: u.Address, Password: u.Password}
-		who := c.Directory.Login(u.new.Domain, u.new.Local)
-		if who == nil {
-			continue // not added: the import ended before
-		}
-		shown = c.user(who)
-		shown.Password = u.Password
-		if err := c.out.item(shown); err != nil {
-			return added, err
-		}
+	return added, errors.Join(err, told)
+}
+
+// tellPassword streams a user whose password was generated.
+func (c *call[I]) tellPassword(n directory.NewUser, password string) error {
+	who := c.Directory.Login(n.Domain, n.Local)
+	if who == nil {
+		return nil // deleted meanwhile
 	}
-	return added, err
+	shown := c.user(who)
+	shown.Password = password
+	return c.out.item(shown)
 }
 
 // updateImported brings a user who exists to what a list says. What the list
-// leaves empty stays.
-func (c *call[I]) updateImported(u *importing) error {
+// leaves empty stays, but for a password that there never was.
+func (c *call[I]) updateImported(u *importing, generate bool) error {
 	now := u.existing
 	if u.Name != "" && u.Name != now.Name || len(u.Groups) > 0 && !slices.Equal(u.Groups, now.Groups) {
 		err := c.Directory.Update(c, now.ID, func(d *directory.User) {
@@ -196,10 +198,22 @@ func (c *call[I]) updateImported(u *importing) error {
 			return fmt.Errorf("line %d: %w", u.Line, err)
 		}
 	}
-	if u.Password != "" {
-		if err := c.Auth.SetPassword(c, now.ID, u.Password); err != nil {
-			return fmt.Errorf("line %d: %w", u.Line, err)
+	password := u.Password
+	if password == "" && generate {
+		has, err := c.Auth.HasPassword(c, now.ID)
+		if err != nil || has {
+			return err
 		}
+		password = GeneratePassword()
 	}
-	return nil
+	if password == "" {
+		return nil
+	}
+	if err := c.Auth.SetPassword(c, now.ID, password); err != nil {
+		return fmt.Errorf("line %d: %w", u.Line, err)
+	}
+	if u.Password != "" {
+		return nil
+	}
+	return c.tellPassword(directory.NewUser{Domain: now.Domain, Local: now.Local}, password)
 }

@@ -61,6 +61,17 @@ func (a *Admin) split(address string) (local, domain string, err error) {
 	return address, domains[0].Name(), nil
 }
 
+// splitNew is split for somebody who is to be added. A blank may be in the
+// quoted localpart of a mail address, but where it is not quoted a name was
+// taken for an address.
+func (a *Admin) splitNew(address string) (local, domain string, err error) {
+	local, domain, err = a.split(address)
+	if err == nil && strings.ContainsAny(local, " \t") && !strings.HasPrefix(local, `"`) {
+		err = failf(Usage, "%q has a blank in it, as no mail address has: is it a name?", local)
+	}
+	return local, domain, err
+}
+
 func (a *Admin) someDomain() string {
 	if domains := a.domains(); len(domains) > 0 {
 		return domains[0].Name()
@@ -118,7 +129,7 @@ func (p UserAddParams) audited() any { p.Password = ""; return p }
 
 // UserAdd adds a user.
 var UserAdd = define(Operation{Name: "user add", Title: "Add a user", Reach: OfDomain, Audited: true}, func(c *call[None], p UserAddParams) (User, error) {
-	local, domain, err := c.split(p.Address)
+	local, domain, err := c.splitNew(p.Address)
 	if err != nil {
 		return User{}, err
 	}

@@ -128,7 +128,9 @@ func (src Source) readFile(l *Loaded, env map[string]string, problems *Error) er
 	case errors.Is(err, fs.ErrNotExist) && !explicit:
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there is no settings file %s: write one with 'confab config sample >%s', or leave --config and CONFAB_CONFIG away", l.File, l.File)
+		return &Error{[]string{fmt.Sprintf("there is no settings file %s: write one with 'confab config sample >%s', or leave --config and CONFAB_CONFIG away", l.File, l.File)}}
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("the settings file cannot be read: %w: run the command as the user that owns the data folder, or as root", err)
 	case err != nil:
 		return fmt.Errorf("the settings file cannot be read: %w", err)
 	}
