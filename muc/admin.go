@@ -126,7 +126,10 @@ func (m *Rooms) parseItems(q *xmpp.Node, set bool) (all []item, err error) {
 		if set && !i.isRole && i.person.IsZero() && i.nick == "" {
 			return nil, badRequest("whose affiliation is to change is said by the address")
 		}
-		all = append(all, i)
+		same := func(x item) bool { return x.isRole == i.isRole && x.role == i.role && x.aff == i.aff }
+		if set || !slices.ContainsFunc(all, same) { // a list may be long, and is told once
+			all = append(all, i)
+		}
 	}
 	if len(all) == 0 {
 		return nil, badRequest("there is no item in the request")
@@ -169,12 +172,9 @@ func (m *Rooms) adminGet(d *feature.Dispatch, q *xmpp.Node) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := m.hold(d.To.Bare())
+	r, err := m.find(d.To, d.From)
 	if err != nil {
 		return nil, err
-	}
-	if r == nil {
-		return nil, errNoRoom
 	}
 	defer r.mu.Unlock()
 	by := r.standingOf(d.From)
@@ -296,8 +296,7 @@ func (m *Rooms) adminSet(d *feature.Dispatch, n *xmpp.Node) error {
 	if err != nil {
 		return err
 	}
-	return m.change(d.To.Bare(), func(r *room) (act, error) {
-		q := r.request(d)
+	return m.changeFor(d, func(r *room, q request) (act, error) {
 		var roles []roleChange
 		var changes []affiliationChange
 		for _, i := range items {

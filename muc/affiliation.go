@@ -123,6 +123,8 @@ func mayAssign(actor, target standing, to Role) verdict {
 		return xmpp.Forbidden
 	case to == NoRole && target.affiliation > actor.affiliation: // §8.2
 		return xmpp.NotAllowed
+	case to < Participant && target.role == Moderator && !administers: // §5.1.3
+		return xmpp.NotAllowed
 	case to == Visitor && outranks(target.affiliation, actor.affiliation): // §8.4
 		return xmpp.NotAllowed
 	case (to == Visitor || demotes) && target.affiliation >= Admin: // §8.4, §9.7

@@ -50,7 +50,10 @@ func TestMayAssign(t *testing.T) {
 		want          verdict
 	}{
 		{"§8.2 a moderator kicks a participant", helper, nobody, NoRole, may},
-		{"§8.2 a moderator kicks a moderator of the same level", helper, helper, NoRole, may},
+		{"§5.1.3 a moderator kicks a moderator", helper, helper, NoRole, notAllowed},
+		{"§5.1.3 a moderator takes a moderator's voice", helper, helper, Visitor, notAllowed},
+		{"§5.1.3 an admin kicks a moderator", admin, helper, NoRole, may},
+		{"§5.1.3 an admin takes a moderator's voice", admin, deputy, Visitor, may},
 		{"§8.2 a participant kicks", member, nobody, NoRole, forbidden},
 		{"§8.2 a visitor kicks", visitor, nobody, NoRole, forbidden},
 		{"§8.2 a moderator without affiliation kicks a member", helper, member, NoRole, notAllowed},

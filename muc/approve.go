@@ -104,10 +104,10 @@ func (m *Rooms) approve(d *feature.Dispatch, f *form.Form) error {
 	if err != nil {
 		return err
 	}
-	return m.change(d.To.Bare(), func(r *room) (act, error) {
+	return m.changeFor(d, func(r *room, q request) (act, error) {
 		now := r.affiliates[person]
 		switch {
-		case r.given != nil, r.standingOf(d.From).affiliation < Admin:
+		case r.given != nil, q.by.affiliation < Admin:
 			return act{}, xmpp.NewError(xmpp.Forbidden, "only admins say who is a member of this room")
 		case !allow:
 			return act{apply: func(*router.Batch) { delete(r.asked, person) }}, nil
@@ -120,8 +120,7 @@ func (m *Rooms) approve(d *feature.Dispatch, f *form.Form) error {
 		}
 		changes := []affiliationChange{{person: person, to: now}}
 		invites := r.invitesFor(d.From.Bare(), changes)
-		by := r.request(d)
-		a, err := r.affiliate(changes, by.nick)
+		a, err := r.affiliate(changes, q.nick)
 		affiliated := a.apply
 		a.apply = func(out *router.Batch) {
 			delete(r.asked, person)

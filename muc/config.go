@@ -252,12 +252,11 @@ func (c *Config) submitPassword(f *form.Form) error {
 	}
 	switch {
 	case said && !wanted:
-		c.Password = ""
+		secret = ""
 	case said && secret == "": // §10.1.3
 		return unacceptable("a room that asks for a password needs one")
-	case said || c.Password != "":
-		c.Password = secret
 	}
+	c.Password = secret
 	return nil
 }
 
@@ -343,8 +342,8 @@ func submitPeople(f *form.Form) (p people, owners, admins bool, err error) {
 				continue
 			}
 			j, err := xmpp.ParseJID(strings.TrimSpace(v))
-			if err != nil {
-				return nil, false, unacceptable("%q is no address", v)
+			if err != nil || j.Local() == "" { // a domain can be banned and nothing else
+				return nil, false, unacceptable("%q is nobody's address", v)
 			}
 			all = append(all, j.Bare())
 		}

@@ -21,7 +21,7 @@ func (m *Rooms) info(q *feature.Query, dst []byte) ([]byte, error) {
 		return dst, err
 	}
 	defer r.mu.Unlock()
-	if r.locked && r.affiliation(q.From.Bare()) != Owner {
+	if r.closedTo(q.From) {
 		return dst, nil
 	}
 	dst = append(dst, "<identity category='conference' type='text'"...)
@@ -105,12 +105,9 @@ func (m *Rooms) items(q *feature.Query, dst []byte) ([]byte, error) {
 		return dst, nil
 	}
 	if q.To.Local() != "" {
-		r, err := m.hold(q.To.Bare())
+		r, err := m.find(q.To, q.From)
 		if err != nil {
 			return nil, err
-		}
-		if r == nil {
-			return nil, errNoRoom
 		}
 		r.mu.Unlock()
 		return dst, nil
@@ -213,12 +210,9 @@ func (m *Rooms) nodes(q *feature.Query, node string, items bool, dst []byte) (ou
 	if q.Where != feature.Service || q.To.Local() == "" || items || node != nodeNick && node != nsTraffic {
 		return dst, false, nil
 	}
-	r, err := m.hold(q.To.Bare())
+	r, err := m.find(q.To, q.From)
 	if err != nil {
 		return dst, true, err
-	}
-	if r == nil {
-		return dst, true, errNoRoom
 	}
 	defer r.mu.Unlock()
 	if node == nsTraffic {

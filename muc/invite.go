@@ -74,14 +74,13 @@ type invite struct {
 
 // invite passes invitations on. In members-only rooms whoever is invited becomes a member.
 func (m *Rooms) invite(d *feature.Dispatch, all []invite) error {
-	return m.change(d.To.Bare(), func(r *room) (act, error) {
-		by := r.standingOf(d.From)
+	return m.changeFor(d, func(r *room, q request) (act, error) {
 		var fresh []affiliationChange
 		for i := range all {
 			to := all[i].to.Bare()
 			a := r.affiliation(to)
 			switch {
-			case by.role == NoRole && by.affiliation < Member:
+			case q.by.role == NoRole && q.by.affiliation < Member:
 				return act{}, errNotIn
 			case r.locked:
 				return act{}, errNoRoom
@@ -89,7 +88,7 @@ func (m *Rooms) invite(d *feature.Dispatch, all []invite) error {
 				return act{}, xmpp.NewError(xmpp.Forbidden, "who is banned cannot be invited")
 			case r.config.MembersOnly && a < Member:
 				// §9.5: the list of members is not everybody's.
-				if r.given != nil || by.affiliation < Admin && (!r.config.MembersInvite || by.affiliation < Member) {
+				if r.given != nil || q.by.affiliation < Admin && (!r.config.MembersInvite || q.by.affiliation < Member) {
 					return act{}, xmpp.NewError(xmpp.Forbidden, "you may not invite anybody who is no member")
 				}
 				fresh = append(fresh, affiliationChange{person: to, to: affiliate{Affiliation: Member}})
@@ -137,19 +136,20 @@ func (m *Rooms) decline(d *feature.Dispatch, n *xmpp.Node) error {
 	if err != nil {
 		return err
 	}
-	r, err := m.hold(d.To.Bare())
+	r, err := m.find(d.To, d.From)
 	if err != nil {
 		return err
-	}
-	if r == nil {
-		return errNoRoom
 	}
 	if o := r.at(to); o != nil {
 		to = o.user
 	}
+	err = r.mayEnter(d.From.Bare())
 	belongs := r.affiliation(to.Bare()) >= Member ||
 		slices.ContainsFunc(r.order, func(o *occupant) bool { return o.user == to.Bare() })
 	r.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	if !belongs {
 		return xmpp.NewError(xmpp.ItemNotFound, "nobody of that address has invited you")
 	}
@@ -164,12 +164,9 @@ func (m *Rooms) decline(d *feature.Dispatch, n *xmpp.Node) error {
 
 // voice handles the form by which a visitor asks for a voice (§7.13), and the one by which a moderator gives it (§8.6).
 func (m *Rooms) voice(d *feature.Dispatch, f *form.Form) error {
-	r, err := m.hold(d.To.Bare())
+	r, err := m.find(d.To, d.From)
 	if err != nil {
 		return err
-	}
-	if r == nil {
-		return errNoRoom
 	}
 	out := newBatch()
 	defer flush(out)

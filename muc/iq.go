@@ -90,25 +90,17 @@ var errUnavailable = xmpp.NewError(xmpp.ServiceUnavailable, "")
 
 // exist is the error for a request that rooms do not answer.
 func (m *Rooms) exist(d *feature.Dispatch) error {
-	r, err := m.hold(d.To.Bare())
-	switch {
-	case err != nil:
+	if err := m.pinged(d); err != nil {
 		return err
-	case r == nil:
-		return errNoRoom
 	}
-	r.mu.Unlock()
 	return errUnavailable
 }
 
 // pinged answers a ping to a room for those who may know that it is there.
 func (m *Rooms) pinged(d *feature.Dispatch) error {
-	r, err := m.hold(d.To.Bare())
-	switch {
-	case err != nil:
+	r, err := m.find(d.To, d.From)
+	if err != nil {
 		return err
-	case r == nil:
-		return errNoRoom
 	}
 	r.mu.Unlock()
 	return nil
@@ -222,12 +214,9 @@ type view struct {
 
 // readable checks that somebody may read a room's archive at this moment: who may enter may.
 func (m *Rooms) readable(d *feature.Dispatch, v *view) error {
-	r, err := m.hold(d.To.Bare())
+	r, err := m.find(d.To, d.From)
 	if err != nil {
 		return err
-	}
-	if r == nil {
-		return errNoRoom
 	}
 	defer r.mu.Unlock()
 	person := d.From.Bare()

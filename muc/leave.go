@@ -37,7 +37,7 @@ func (r *room) leave(out *router.Batch, s *seat, c card, codes []int) {
 	led := o.seats[0] == s
 	n := note{codes: codes, gone: true}
 	r.tell(out, s, &c, n)
-	if !r.vacate(s) {
+	if !r.vacate(out, s) {
 		if led {
 			r.lead(o)
 			r.presentLead(out, o, nil)
@@ -184,9 +184,8 @@ func (r *room) expel(out *router.Batch, s *seat, why destruction) (last bool) {
 	}
 	b = appendCodes(b, why.codes, []int{110})
 	b = append(append(b, "</x>"...), s.of.mark...)
-	s.live = true
 	s.send(out, append(b, "</presence>"...))
-	return r.vacate(s)
+	return r.vacate(out, s)
 }
 
 func (d *destruction) append(dst []byte) []byte {

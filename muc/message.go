@@ -54,12 +54,9 @@ func isSubject(st *xmpp.Stanza) bool {
 
 // publicly decides on what is said to all.
 func (m *Rooms) publicly(d *feature.Dispatch) error {
-	r, err := m.hold(d.To.Bare())
+	r, err := m.find(d.To, d.From)
 	if err != nil {
 		return err
-	}
-	if r == nil {
-		return errNoRoom
 	}
 	sub, err := r.say(d)
 	if err != nil || sub == nil {
@@ -115,8 +112,6 @@ func (r *room) speakerOf(d *feature.Dispatch) (speaker, error) {
 	switch {
 	case d.Session == nil && d.From == r.jid: // the room itself
 		return speaker{role: Moderator, jid: r.jid}, nil
-	case r.locked && s == nil: // §17.2
-		return speaker{}, errNoRoom
 	case s != nil && (groupchat || r.given != nil):
 		return speaker{s.of.role, s.of.jid, s.of.id, s.of.mark}, nil
 	case s != nil: // §17.2
@@ -292,12 +287,9 @@ func (f *frame) message(d *feature.Dispatch, e *xmpp.Edit) {
 
 // privately decides on a message from one occupant to another. It is in the archives of both, not in the room's.
 func (m *Rooms) privately(d *feature.Dispatch) error {
-	r, err := m.hold(d.To.Bare())
+	r, err := m.find(d.To, d.From)
 	if err != nil {
 		return err
-	}
-	if r == nil {
-		return errNoRoom
 	}
 	defer r.mu.Unlock()
 	s, o := r.clients[d.From], r.at(d.To)

@@ -18,12 +18,9 @@ func (m *Rooms) moderate(d *feature.Dispatch, n *xmpp.Node) error {
 	if len(reason) > maxText {
 		return unacceptable("the reason is too long")
 	}
-	r, err := m.hold(d.To.Bare())
+	r, err := m.find(d.To, d.From)
 	if err != nil {
 		return err
-	}
-	if r == nil {
-		return errNoRoom
 	}
 	s := r.clients[d.From]
 	var by speaker

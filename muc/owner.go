@@ -14,12 +14,9 @@ var errNotOwner = xmpp.NewError(xmpp.Forbidden, "you do not own this room") // �
 
 // ownerGet answers with the configuration of a room as a form (§10.1.3, §10.2).
 func (m *Rooms) ownerGet(d *feature.Dispatch) ([]byte, error) {
-	r, err := m.hold(d.To.Bare())
+	r, err := m.find(d.To, d.From)
 	if err != nil {
 		return nil, err
-	}
-	if r == nil {
-		return nil, errNoRoom
 	}
 	defer r.mu.Unlock()
 	if r.affiliation(d.From.Bare()) != Owner {
@@ -63,8 +60,7 @@ func (m *Rooms) ownerSet(d *feature.Dispatch, q *xmpp.Node) error {
 
 // cancel leaves the configuration as it is (§10.2). A room that never had one goes (§10.1.3).
 func (m *Rooms) cancel(d *feature.Dispatch) error {
-	return m.change(d.To.Bare(), func(r *room) (act, error) {
-		q := r.request(d)
+	return m.changeFor(d, func(r *room, q request) (act, error) {
 		if q.by.affiliation != Owner {
 			return act{}, errNotOwner
 		}
@@ -79,8 +75,7 @@ func (m *Rooms) cancel(d *feature.Dispatch) error {
 
 // configure puts a form in force that an owner filled in. An empty one accepts what the room has (§10.1.2).
 func (m *Rooms) configure(d *feature.Dispatch, f *form.Form) error {
-	return m.change(d.To.Bare(), func(r *room) (act, error) {
-		q := r.request(d)
+	return m.changeFor(d, func(r *room, q request) (act, error) {
 		if q.by.affiliation != Owner {
 			return act{}, errNotOwner
 		}
@@ -215,14 +210,26 @@ func (m *Rooms) note(r *room, rec *record) {
 // conform makes the occupants fit the configuration that is in force now.
 func (r *room) conform(out *router.Batch, before *Config) {
 	for _, o := range slices.Clone(r.order) {
+		r.unveil(out, o, before)
 		switch {
-		case len(o.seats) == 0:
 		case r.config.MembersOnly && !before.MembersOnly && o.affiliation < Member: // §10.2
 			r.remove(out, o, removal{affiliation: o.affiliation, codes: []int{322}})
 		case before.Moderated && !r.config.Moderated && o.role == Visitor: // §5.1.2
 			r.assign(out, o, standing{o.affiliation, Participant}, note{})
 		}
 	}
+}
+
+// unveil has others see an occupant come whose presence is shown from now on, and go whose is not any more (§5.1).
+func (r *room) unveil(out *router.Batch, o *occupant, before *Config) {
+	v, shown := o.sight(), r.config.Broadcast.has(o.role)
+	if shown == before.Broadcast.has(o.role) {
+		return
+	}
+	if !shown {
+		v = sight{o, &goodbye, v.jid, note{gone: true}}
+	}
+	r.present(out, v, r.others(o))
 }
 
 // changeCodes says what of a configuration has changed (§10.2.1).
@@ -257,8 +264,7 @@ func (m *Rooms) ownerDestroy(d *feature.Dispatch, n *xmpp.Node) error {
 	if len(why.reason) > maxText || len(why.password) > maxText {
 		return unacceptable("the reason is too long")
 	}
-	return m.change(d.To.Bare(), func(r *room) (act, error) {
-		q := r.request(d)
+	return m.changeFor(d, func(r *room, q request) (act, error) {
 		if r.given != nil || q.by.affiliation != Owner {
 			return act{}, errNotOwner
 		}

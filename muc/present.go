@@ -275,7 +275,7 @@ func (r *room) remove(out *router.Batch, o *occupant, why removal) {
 	o.affiliation = why.affiliation
 	for _, s := range slices.Clone(o.seats) {
 		r.tell(out, s, &goodbye, n)
-		r.vacate(s)
+		r.vacate(out, s)
 	}
 	if shown {
 		r.present(out, v, r.seats)

@@ -36,12 +36,9 @@ func (r *room) reservedNick(person xmpp.JID) string {
 
 // registerGet answers with what somebody is registered as, or with the form.
 func (m *Rooms) registerGet(d *feature.Dispatch) ([]byte, error) {
-	r, err := m.hold(d.To.Bare())
+	r, err := m.find(d.To, d.From)
 	if err != nil {
 		return nil, err
-	}
-	if r == nil {
-		return nil, errNoRoom
 	}
 	defer r.mu.Unlock()
 	person := d.From.Bare()
@@ -77,11 +74,10 @@ func (m *Rooms) registerSet(d *feature.Dispatch, n *xmpp.Node) error {
 			return badRequest("the form needs a nick")
 		}
 	}
-	return m.change(d.To.Bare(), func(r *room) (act, error) {
-		q := r.request(d)
+	return m.changeFor(d, func(r *room, q request) (act, error) {
 		person := d.From.Bare()
 		now := affiliate{Affiliation: r.affiliation(person)}
-		if err := r.mayRegister(now.Affiliation); err != nil && (!remove || r.given != nil) {
+		if err := r.mayRegister(now.Affiliation); err != nil {
 			return act{}, err
 		}
 		switch {

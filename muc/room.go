@@ -14,6 +14,7 @@ import (
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
+	"confab/xmpp/feature"
 	"confab/xmpp/router"
 	"confab/xmpp/store"
 )
@@ -159,11 +160,16 @@ func (r *room) standingOf(full xmpp.JID) standing {
 	return standing{affiliation: r.affiliation(full.Bare())}
 }
 
+// closedTo reports whether a room is none yet for somebody: until it is configured it is there for its owner only (§7.2.10).
+func (r *room) closedTo(person xmpp.JID) bool {
+	return r.locked && r.affiliation(person.Bare()) != Owner
+}
+
 // mayEnter reports whether somebody could enter by what is known of him: who may not read the room's history either.
 func (r *room) mayEnter(person xmpp.JID) error {
 	a := r.affiliation(person)
 	switch {
-	case r.locked && a != Owner: // §7.2.10
+	case r.closedTo(person):
 		return xmpp.NewError(xmpp.ItemNotFound, "this room is not open yet")
 	case a == Outcast: // §7.2.7
 		return xmpp.NewError(xmpp.Forbidden, "you are banned from this room")
@@ -219,8 +225,12 @@ func (r *room) seatAt(o *occupant, s *seat) {
 	r.visits++
 }
 
-// vacate takes a seat away. last reports that its occupant has none any more, and is no occupant.
-func (r *room) vacate(s *seat) (last bool) {
+// vacate takes a seat away; a newcomer gets what has come for him instead of the welcome. last reports that its occupant
+// has none any more, and is no occupant.
+func (r *room) vacate(out *router.Batch, s *seat) (last bool) {
+	if !s.live {
+		s.line.SendRun(out, s.waiting, s.ends)
+	}
 	r.seats = slices.DeleteFunc(r.seats, func(x *seat) bool { return x == s })
 	delete(r.clients, s.jid)
 	o := s.of
@@ -276,6 +286,16 @@ func (m *Rooms) change(address xmpp.JID, plan func(r *room) (act, error)) error 
 			return err
 		}
 	}
+}
+
+// changeFor is change as somebody asks for it.
+func (m *Rooms) changeFor(d *feature.Dispatch, plan func(r *room, q request) (act, error)) error {
+	return m.change(d.To.Bare(), func(r *room) (act, error) {
+		if r.closedTo(d.From) {
+			return act{}, errNoRoom
+		}
+		return plan(r, r.request(d))
+	})
 }
 
 var errNoRoom = xmpp.NewError(xmpp.ItemNotFound, "there is no such room")

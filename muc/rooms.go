@@ -190,6 +190,21 @@ func (m *Rooms) hold(address xmpp.JID) (*room, error) {
 	}
 }
 
+// find is hold for somebody who may be told that there is no such room.
+func (m *Rooms) find(address, asker xmpp.JID) (*room, error) {
+	r, err := m.hold(address.Bare())
+	switch {
+	case err != nil:
+		return nil, err
+	case r == nil:
+		return nil, errNoRoom
+	case r.closedTo(asker):
+		r.mu.Unlock()
+		return nil, errNoRoom
+	}
+	return r, nil
+}
+
 // settle looks after a room that was just read.
 func (m *Rooms) settle(r *room) {
 	r.mu.Lock()

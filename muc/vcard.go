@@ -97,18 +97,13 @@ func newVCard(n *xmpp.Node) (c vcard, err error) {
 
 // vcardGet answers with the vCard of a room, for whoever may know that it is there (XEP-0486 §3.4).
 func (m *Rooms) vcardGet(d *feature.Dispatch) ([]byte, error) {
-	r, err := m.hold(d.To.Bare())
+	r, err := m.find(d.To, d.From)
 	if err != nil {
 		return nil, err
 	}
-	if r == nil {
-		return nil, errNoRoom
-	}
-	card, given, locked := r.vcard, r.given, r.locked && r.affiliation(d.From.Bare()) != Owner
+	card, given := r.vcard, r.given
 	r.mu.Unlock()
 	switch {
-	case locked:
-		return nil, errNoRoom
 	case given != nil:
 		return m.givenCard(d, given)
 	case card.size == 0: // XEP-0054 §3.1
@@ -159,8 +154,7 @@ func (m *Rooms) vcardSet(d *feature.Dispatch, n *xmpp.Node) error {
 	if err != nil {
 		return err
 	}
-	return m.change(d.To.Bare(), func(r *room) (act, error) {
-		q := r.request(d)
+	return m.changeFor(d, func(r *room, q request) (act, error) {
 		switch {
 		case r.given != nil, q.by.affiliation != Owner:
 			return act{}, xmpp.NewError(xmpp.Forbidden, "only owners change what a room looks like")

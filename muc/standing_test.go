@@ -1,0 +1,161 @@
+package muc_test
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"confab/muc"
+	"confab/xmpp"
+	"confab/xmpp/directory"
+	"confab/xmpp/feature/featuretest"
+)
+
+const bobAway = "bob@example.com/hall"
+
+func admin(id, items string) string {
+	return "<iq type='set' id='" + id + "' to='" + cave + "'><query xmlns='http://jabber.org/protocol/muc#admin'>" + items + "</query></iq>"
+}
+
+// refused checks that somebody has heard one error and nothing else.
+func refused(t testing.TB, p *featuretest.Person, condition string) {
+	t.Helper()
+	if got := heard(t, p); strings.Count(got, " type='error'") != 1 || !strings.Contains(got, "<"+condition+" ") {
+		t.Errorf("%s heard %s, not one error %s", p.JID(), got, condition)
+	}
+}
+
+// TestEachListOnce has a request name the same list many times: it is in the answer once.
+func TestEachListOnce(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	romeo := cast(t, h, cave, nil, there)[0]
+	all := strings.Repeat("<item affiliation='owner'/><item role='moderator'/>", 400)
+	romeo.Sends("<iq type='get' id='1' to='" + cave + "'><query xmlns='http://jabber.org/protocol/muc#admin'>" + all + "</query></iq>")
+	hears(t, romeo, "<iq type='result' id='1' from='"+cave+"' to='"+there+"'><query xmlns='http://jabber.org/protocol/muc#admin'>"+
+		"<item affiliation='owner' jid='romeo@example.com'/><item affiliation='owner' jid='"+there+"' nick='romeo' role='moderator'/></query></iq>")
+}
+
+// TestPresenceBroadcast changes whose presence is shown while people are in the room: who is not shown any more is seen to
+// go, and who is shown from now on to come (XEP-0045 §5.1).
+func TestPresenceBroadcast(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	all := cast(t, h, cave, nil, there, away)
+	code := "<message from='" + cave + "' to='" + there + "' type='groupchat'><x xmlns='http://jabber.org/protocol/muc#user'><status code='104'/></x></message>"
+	presence := func(kind, role string) string {
+		return "<presence from='" + cave + "/juliet' to='" + there + "'" + kind + "><x xmlns='http://jabber.org/protocol/muc#user'>" +
+			"<item affiliation='none' role='" + role + "' jid='" + away + "'/></x><o/></presence>"
+	}
+	all[0].Sends(configured(cave, "presencebroadcast=moderator"))
+	hears(t, all[0], result(all[0], cave, "conf"), presence(" type='unavailable'", "none"), code)
+	if got := heard(t, all[1]); strings.Contains(got, "<presence") {
+		t.Errorf("juliet heard %s", got)
+	}
+	all[0].Sends(configured(cave, "presencebroadcast=participant"))
+	hears(t, all[0], result(all[0], cave, "conf"), presence("", "participant"), code)
+	if got := heard(t, all[1]); strings.Count(got, "<presence") != 1 || !strings.Contains(got, "/romeo' type='unavailable'") {
+		t.Errorf("juliet heard %s", got)
+	}
+}
+
+// TestBannedKeepsHisBan has somebody who is banned take back a registration: the ban and its reason stay.
+func TestBannedKeepsHisBan(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	romeo := cast(t, h, cave, nil, there)[0]
+	romeo.Sends(admin("1", "<item affiliation='outcast' jid='juliet@example.com'><reason>Treason</reason></item><item affiliation='outcast' jid='elsewhere.example'/>"))
+	quiet(romeo)
+	juliet := h.Online(t, away)
+	juliet.Sends("<iq type='set' id='1' to='" + cave + "'><query xmlns='jabber:iq:register'><remove/></query></iq>")
+	refused(t, juliet, "forbidden")
+	d, _, err := h.Show(xmpp.MustJID(cave))
+	if err != nil || len(d.Affiliated) != 3 || d.Affiliated[2].Reason != "Treason" {
+		t.Errorf("%+v, %v", d.Affiliated, err)
+	}
+}
+
+// TestNobodyOwnsForADomain has a form name a domain among the owners or admins: a domain can be banned and nothing else.
+func TestNobodyOwnsForADomain(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	romeo := cast(t, h, cave, nil, there)[0]
+	for _, field := range []string{"roomowners=elsewhere.example", "roomadmins=elsewhere.example"} {
+		romeo.Sends(configured(cave, field))
+		refused(t, romeo, "not-acceptable")
+	}
+}
+
+// TestPasswordAlone has a form with a password and without the question whether there is to be one: other servers have no
+// such field, and a room that is open to everybody is not what was meant.
+func TestPasswordAlone(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	romeo := cast(t, h, cave, []string{"roomsecret=cauldron"}, there)[0]
+	juliet := h.Online(t, away)
+	join(juliet, cave)
+	refused(t, juliet, "not-authorized")
+	romeo.Sends(configured(cave, "roomname=Cave"))
+	join(juliet, cave)
+	refused(t, juliet, "not-authorized")
+	romeo.Sends(configured(cave, "roomsecret="))
+	join(juliet, cave)
+	if got := heard(t, juliet); !strings.Contains(got, "<status code='110'/>") {
+		t.Errorf("juliet heard %s", got)
+	}
+}
+
+// TestKickedWhileEntering has somebody be sent out before he has had the history: he hears of it.
+func TestKickedWhileEntering(t *testing.T) {
+	var reading atomic.Pointer[func()]
+	h := newHouse(t, muc.Options{MayCreate: everybody, Blocks: func(_ directory.ID, j xmpp.JID) bool {
+		// Of those who are not in the room only the history is asked about.
+		if fn := reading.Load(); fn != nil && j.Resource() == "bob" && reading.CompareAndSwap(fn, nil) {
+			(*fn)()
+		}
+		return false
+	}})
+	all := cast(t, h, cave, nil, there, bobAway)
+	all[1].Sends("<message type='groupchat' to='"+cave+"' id='m1'><body>hi</body></message>", "<presence type='unavailable' to='"+cave+"/bob'/>")
+	juliet := h.Online(t, away)
+	kick := func() { all[0].Sends(admin("k", "<item nick='juliet' role='none'/>")) }
+	reading.Store(&kick)
+	juliet.Sends("<presence to='" + cave + "/juliet'>" + mucX + "</presence>")
+	got := heard(t, juliet)
+	if strings.Count(got, "<status code='307'/>") != 1 || strings.Contains(got, "<subject") {
+		t.Errorf("juliet heard %s", got)
+	}
+	// The same with a room that ends.
+	end := func() {
+		all[0].Sends("<iq type='set' id='d' to='" + cave + "'><query xmlns='http://jabber.org/protocol/muc#owner'><destroy/></query></iq>")
+	}
+	reading.Store(&end)
+	juliet.Sends("<presence to='" + cave + "/juliet'>" + mucX + "</presence>")
+	if got := heard(t, juliet); strings.Count(got, "<destroy") != 1 || strings.Contains(got, "<subject") {
+		t.Errorf("juliet heard %s", got)
+	}
+}
+
+// TestLockedRoomIsNone asks about a room that is not open yet: for all but its owner there is none (XEP-0045 §7.2.10).
+func TestLockedRoomIsNone(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	romeo, juliet := h.Online(t, there), h.Online(t, away)
+	join(romeo, cave)
+	quiet(romeo)
+	for _, stanza := range []string{
+		"<iq type='get' id='1' to='" + cave + "'><ping xmlns='urn:xmpp:ping'/></iq>",
+		"<iq type='get' id='1' to='" + cave + "'><query xmlns='jabber:iq:register'/></iq>",
+		"<iq type='set' id='1' to='" + cave + "'><query xmlns='jabber:iq:register'><remove/></query></iq>",
+		"<iq type='get' id='1' to='" + cave + "'><query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='member'/></query></iq>",
+		"<iq type='set' id='1' to='" + cave + "'><query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='member' jid='juliet@example.com'/></query></iq>",
+		"<iq type='get' id='1' to='" + cave + "'><query xmlns='http://jabber.org/protocol/muc#owner'/></iq>",
+		"<iq type='get' id='1' to='" + cave + "'><query xmlns='urn:xmpp:nothing'/></iq>",
+		"<iq type='get' id='1' to='" + cave + "'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>",
+		"<iq type='get' id='1' to='" + cave + "'><query xmlns='http://jabber.org/protocol/disco#info' node='x-roomuser-item'/></iq>",
+		"<iq type='get' id='1' to='" + cave + "'><query xmlns='http://jabber.org/protocol/disco#items'/></iq>",
+		"<message to='" + cave + "' id='1'><x xmlns='http://jabber.org/protocol/muc#user'><decline to='romeo@example.com'/></x></message>",
+		"<message type='groupchat' to='" + cave + "' id='1'><body>hi</body></message>",
+		"<presence to='" + cave + "/juliet'>" + mucX + "</presence>",
+	} {
+		juliet.Sends(stanza)
+		if got := heard(t, juliet); strings.Count(got, " type='error'") != 1 || !strings.Contains(got, "<item-not-found ") {
+			t.Errorf("%s: juliet heard %s", stanza, got)
+		}
+		hears(t, romeo)
+	}
+}
