@@ -3,6 +3,7 @@ package pubsub
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"slices"
 	"strconv"
 
@@ -112,11 +113,7 @@ func (p *PubSub) publish(q *feature.Query, r *Request, dst []byte) ([]byte, erro
 		return nil, err
 	}
 	creator, notCreate := p.mayCreate(&r.at, q)
-	if s := r.at.shapeOf(name); s == nil {
-		err = notCreate
-	} else {
-		err = p.mayPublish(&r.at, s, q.From)
-	}
+	s, err := p.publishable(q, r, name, notCreate)
 	if err != nil {
 		return nil, err
 	}
@@ -131,32 +128,56 @@ func (p *PubSub) publish(q *feature.Query, r *Request, dst []byte) ([]byte, erro
 	if it != nil && (r.at.user == nil || q.From.Bare() != r.at.jid) {
 		it.Publisher = q.From.Bare().String()
 	}
-	err = p.change(context.Background(), r.at.home, func(t *Transaction) error {
-		n, err := t.node(name)
-		if err != nil {
-			return err
+	for {
+		err = p.change(context.Background(), r.at.home, func(t *Transaction) error {
+			n, err := t.node(name)
+			switch {
+			case err != nil:
+				return err
+			case n.nodeRecord == nil && notCreate != nil:
+				return t.missing(name)
+			case n.nodeRecord != nil && (s == nil || s.creator != n.Creator):
+				return errMade
+			}
+			if n, err = t.prepare(name, options, creator); err != nil {
+				return err
+			}
+			if err := n.Config.fits(it); err != nil {
+				return err
+			}
+			if it == nil {
+				t.say(n, Event{Kind: Published, Node: name})
+				return nil
+			}
+			return t.add(n, *it)
+		})
+		if !errors.Is(err, errMade) {
+			break
 		}
-		if n.nodeRecord == nil && notCreate != nil {
-			return t.missing(name)
+		if s, err = p.publishable(q, r, name, notCreate); err != nil {
+			break
 		}
-		if n, err = t.prepare(name, options, creator); err != nil {
-			return err
-		}
-		if err := n.Config.fits(it); err != nil {
-			return err
-		}
-		if it == nil {
-			t.say(n, Event{Kind: Published, Node: name})
-			return nil
-		}
-		return t.add(n, *it)
-	})
+	}
 	if err != nil || named || it == nil {
 		return dst, err
 	}
 	dst = append(dst, "<pubsub xmlns='"+xmpp.NSPubSub+"'><publish"...)
 	dst = append(xmpp.AppendAttr(dst, "node", name), "><item"...)
 	return append(xmpp.AppendAttr(dst, "id", it.ID), "/></publish></pubsub>"...), nil
+}
+
+// errMade ends a transaction that was allowed for another node than the one that
+// is there.
+var errMade = errors.New("pubsub: the node was made in the meantime")
+
+// publishable returns how the node is to which somebody may publish, nil if he
+// may make it, or why he may not (XEP-0060 §7.1.3.1).
+func (p *PubSub) publishable(q *feature.Query, r *Request, name string, notCreate error) (*shape, error) {
+	s := r.at.shapeOf(name)
+	if s == nil {
+		return nil, notCreate
+	}
+	return s, p.mayPublish(&r.at, s, q.From)
 }
 
 // fits refuses what is not of the kind that the node takes (XEP-0060 §7.1.3.7).
