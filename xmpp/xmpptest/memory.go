@@ -105,7 +105,7 @@ type pipe struct {
 	readBy, writeBy time.Time
 }
 
-const pipeSize = 64 << 10 // as much as one of the system's takes
+const pipeSize = 64 << 10
 
 func (p *pipe) set(fn func(*pipe)) {
 	p.mu.Lock()
@@ -209,7 +209,8 @@ func (t tried) Read(try func(fd uintptr) bool) error {
 	}
 }
 
-// try has fn read what has come. Since the pipe is no file, it goes through one of the system's. Call with p.mu held.
+// try has fn read what has come. Since the pipe is no file, some of it goes through one of the system's, and what fn leaves
+// there stays. Call with p.mu held.
 func (p *pipe) try(fn func(fd uintptr) bool, end bool) (done bool, err error) {
 	if end {
 		null, err := os.Open(os.DevNull)
@@ -224,28 +225,25 @@ func (p *pipe) try(fn func(fd uintptr) bool, end bool) (done bool, err error) {
 		return false, err
 	}
 	defer files.Put(f)
-	if n := min(len(p.data), pipeSize); n > 0 {
-		if _, err := f.w.Write(p.data[:n]); err != nil {
+	const some = 4 << 10
+	lent := p.data[:min(len(p.data), some)]
+	if len(lent) > 0 {
+		if _, err := f.w.Write(lent); err != nil {
 			return false, err
 		}
-		p.take(n)
 	}
 	p.mu.Unlock()
-	var rest []byte
+	left := 0
 	err = f.r.Read(func(fd uintptr) bool {
 		done = fn(fd)
-		for {
-			var b [512]byte
-			n, _ := syscall.Read(int(fd), b[:])
-			if n <= 0 {
-				return true
-			}
-			rest = append(rest, b[:n]...)
-		}
+		var rest [some]byte
+		n, _ := syscall.Read(int(fd), rest[:])
+		left = max(n, 0)
+		return true
 	})
 	p.mu.Lock()
-	if len(rest) > 0 {
-		p.data = append(rest, p.data...)
+	if !p.left {
+		p.take(len(lent) - left)
 	}
 	return done, err
 }
