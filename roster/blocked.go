@@ -239,10 +239,3 @@ func (r *Roster) seenBySubscription(owner *directory.User) (seen []xmpp.JID) {
 	}
 	return seen
 }
-
-// directedBy returns to whom a session sent its presence directly.
-func (c *contacts) directedBy(s *router.Session) []xmpp.JID {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Clone(c.directed[s])
-}

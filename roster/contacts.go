@@ -189,3 +189,17 @@ func (c *contacts) takeDirected(s *router.Session) []xmpp.JID {
 	delete(c.directed, s)
 	return told
 }
+
+// directedBy returns to whom a session sent its presence directly.
+func (c *contacts) directedBy(s *router.Session) []xmpp.JID {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.directed[s])
+}
+
+func (r *Roster) directedBy(s *router.Session) []xmpp.JID {
+	if c, ok := slot.Peek(s.Account()); ok {
+		return c.directedBy(s)
+	}
+	return nil
+}

@@ -118,10 +118,11 @@ type announcement struct {
 	stanza   []byte
 	now      stand
 
-	row      *row       // on the board
-	initial  bool       // the session was not available before
-	told     bool       // subscribers and colleagues were told
-	services []xmpp.JID // that are to hear of it, without a lock
+	row      *row            // on the board
+	initial  bool            // the session was not available before
+	told     bool            // subscribers and colleagues were told, or know better
+	heir     *router.Session // has the address of one that has ended; nil: nobody has
+	services []xmpp.JID      // that are to hear of it, without a lock
 }
 
 // mark makes next the session's presence and tells the others, in one step.
@@ -134,6 +135,9 @@ func (a *announcement) mark(next router.Presence) {
 	if next.Available && !alive {
 		return // it has been announced as gone, and stays so
 	}
+	if !alive {
+		a.heir = r.host.Router.Session(s.JID()) // what others know of the address may be newer already
+	}
 	old := s.SetPresence(next)
 	if old.Available || next.Available {
 		b := r.boards[a.now.user.Domain]
@@ -142,7 +146,7 @@ func (a *announcement) mark(next router.Presence) {
 		} else if w, was := b.remove(s); w != nil {
 			a.row, a.now = w, was
 		}
-		if a.told = alive || !r.succeeded(s); a.told {
+		if a.told = true; a.heir == nil || !a.heir.Presence().Available {
 			a.tell()
 		}
 		a.initial = next.Available && !old.Available
@@ -153,13 +157,6 @@ func (a *announcement) mark(next router.Presence) {
 	if !next.Available {
 		a.farewell()
 	}
-}
-
-// succeeded reports whether another session has come online at the address of
-// one that has ended: what others know of the address is newer already.
-func (r *Roster) succeeded(s *router.Session) bool {
-	other := r.host.Router.Session(s.JID())
-	return other != nil && other != s && other.Presence().Available
 }
 
 // tell sends the presence to the user's own sessions, to colleagues and to subscribers.
@@ -191,20 +188,24 @@ func (a *announcement) colleague(contact xmpp.JID) bool {
 func (a *announcement) farewell() {
 	for _, j := range a.contacts.takeDirected(a.session) {
 		switch {
+		case a.heard(j):
 		case a.r.dir.Domain(j.Domain()) == nil:
 			a.services = append(a.services, j)
-		case !a.heard(j):
+		default:
 			a.r.deliverDirectly(a.out, a.session, j, a.stanza)
 		}
 	}
 }
 
-// heard reports whether an address was told already.
+// heard reports whether an address was told already, or knows better: also of one that entered a room by another nick.
 func (a *announcement) heard(j xmpp.JID) bool {
+	if a.heir != nil && slices.ContainsFunc(a.r.directedBy(a.heir), func(k xmpp.JID) bool { return k.Bare() == j.Bare() }) {
+		return true
+	}
 	if !a.told || !a.colleague(j.Bare()) && !slices.Contains(a.contacts.subscribers(), j.Bare()) {
 		return false
 	}
-	if j.IsBare() {
+	if j.IsBare() || a.r.dir.Domain(j.Domain()) == nil {
 		return true
 	}
 	s := a.r.host.Router.Session(j)

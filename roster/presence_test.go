@@ -1,11 +1,13 @@
 package roster
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"confab/xmpp"
 	"confab/xmpp/feature"
+	"confab/xmpp/feature/featuretest"
 	"confab/xmpp/router"
 )
 
@@ -271,4 +273,49 @@ func TestDirectedPresenceToASubscriber(t *testing.T) {
 		juliet.hears("<presence from='romeo@example.com/orchard' type='unavailable' to='juliet@example.com'/>")
 		quiet.hears("<presence from='romeo@example.com/orchard' type='unavailable' to='juliet@example.com/quiet'/>")
 	}
+}
+
+// Who has come back under the address of a session whose end takes long is not shown as gone by it: not to those who see
+// the presence, and not where it was sent directly.
+func TestBackBeforeTheEndWasTold(t *testing.T) {
+	var rooms []string
+	var meanwhile func()
+	h := &house{test: t}
+	h.House = featuretest.New(t, func(host *feature.Host) []feature.Feature {
+		h.Roster = New(host, Options{Mode: Off})
+		return []feature.Feature{
+			{Name: "slow", Ended: func(*router.Session, router.Unacknowledged) { meanwhile() }},
+			h.Roster.Feature(),
+			{Name: "rooms", Targets: []feature.Target{{Where: feature.Service, Label: "rooms", Presence: func(d *feature.Dispatch) error {
+				rooms = append(rooms, d.To.String()+" "+d.Stanza.Type.String())
+				return nil
+			}}}},
+		}
+	})
+	juliet, alice, romeo := h.online("juliet@example.com/balcony"), h.online("alice@example.com/desk"), h.online("romeo@example.com/orchard")
+	mutual(romeo, juliet)
+	direct := func(p *person, room string) {
+		p.Sends("<presence to='juliet@example.com'/>", "<presence to='alice@example.com'/>", "<presence to='rooms.example.com'/>",
+			"<presence to='"+room+"@rooms.example.com/romeo'/>")
+	}
+	direct(romeo, "verona")
+	var back *person
+	meanwhile = func() {
+		juliet.quiet()
+		alice.quiet()
+		rooms = nil
+		back = h.connect("romeo@example.com/orchard")
+		back.Sends("<presence/>", "<presence to='alice@example.com'/>", "<presence to='verona@rooms.example.com/Romeo'/>")
+		meanwhile = func() {}
+	}
+	h.Table.End(romeo.Session)
+	here := "<presence from='romeo@example.com/orchard' to='%@example.com'/>"
+	juliet.hears(strings.Replace(here, "%", "juliet", 1))
+	alice.hears(strings.Replace(here, "%", "alice", 1))
+	if want := []string{"verona@rooms.example.com/Romeo ", "rooms.example.com unavailable"}; !slices.Equal(rooms, want) {
+		t.Errorf("the rooms heard %q", rooms)
+	}
+	h.Table.End(back.Session)
+	juliet.hears("<presence from='romeo@example.com/orchard' type='unavailable' to='juliet@example.com'/>")
+	alice.hears("<presence from='romeo@example.com/orchard' type='unavailable' to='alice@example.com'/>")
 }
