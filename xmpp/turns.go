@@ -3,6 +3,7 @@ package xmpp
 import (
 	"context"
 	"runtime"
+	"time"
 )
 
 // Turns bounds how many goroutines do something at a time. Who waits gets a turn in the order of coming.
@@ -15,6 +16,23 @@ func (t Turns) Take(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// TakeWithin is Take for no longer than d. A turn that is free costs no timer.
+func (t Turns) TakeWithin(d time.Duration) (ok bool) {
+	select {
+	case t <- struct{}{}:
+		return true
+	default:
+	}
+	late := time.NewTimer(d)
+	defer late.Stop()
+	select {
+	case t <- struct{}{}:
+		return true
+	case <-late.C:
+		return false
 	}
 }
 

@@ -47,47 +47,52 @@ func (nothing) Temporary() bool { return true }
 // tls.Config.GetCertificate calls it with what it returns, so that the
 // tls-server-end-point binding is that of the certificate this peer saw.
 func Certificate(hello *tls.ClientHelloInfo, c *tls.Certificate) {
-	if c == nil {
+	w, ok := hello.Conn.(*wire)
+	if c == nil || !ok {
 		return
 	}
-	sent := c.Leaf
-	if sent == nil && len(c.Certificate) > 0 {
-		sent, _ = x509.ParseCertificate(c.Certificate[0])
-	}
-	switch w := hello.Conn.(type) {
-	case *wire:
-		w.sent = sent
-	case *noted:
-		w.sent = sent
+	w.sent = c.Leaf
+	if w.sent == nil && len(c.Certificate) > 0 {
+		w.sent, _ = x509.ParseCertificate(c.Certificate[0])
 	}
 }
 
-// Noting is a listener for somebody else's TLS whose connections remember what
-// Certificate notes; Noted tells it.
-func Noting(l net.Listener) net.Listener { return noting{l} }
-
-type noting struct{ net.Listener }
-
-type noted struct {
-	net.Conn
-	sent *x509.Certificate
+// Noted returns the certificate that TLS sent on a connection that Handshake has secured, or nil.
+func Noted(c *tls.Conn) *x509.Certificate {
+	if w, ok := c.NetConn().(*wire); ok {
+		return w.sent
+	}
+	return nil
 }
 
-func (n noting) Accept() (net.Conn, error) {
-	c, err := n.Listener.Accept()
+// Handshake secures a connection for somebody else's protocol, as StartTLS does for ours. It may take timeout, the wait for
+// a turn another. If it fails the connection is the caller's to close.
+func Handshake(c net.Conn, config *tls.Config, timeout time.Duration) (*tls.Conn, error) {
+	w := &wire{Conn: c}
+	w.prepare()
+	return w.handshake(config, timeout)
+}
+
+// handshake is that of a server, as soon as it is its turn. The limit is timeout for the wait, and again for the handshake.
+func (w *wire) handshake(config *tls.Config, timeout time.Duration) (*tls.Conn, error) {
+	if !xmpp.Heavy.TakeWithin(timeout) {
+		return nil, errors.New("too many handshakes at a time")
+	}
+	defer xmpp.Heavy.Give()
+	w.shaking = true
+	defer func() { w.shaking = false }()
+	secured := tls.Server(w, config)
+	// As HandshakeContext would, but without a goroutine for each.
+	late := time.AfterFunc(timeout, func() { w.Close() })
+	err := shake(secured)
+	if !late.Stop() && err == nil {
+		err = os.ErrDeadlineExceeded
+	}
 	if err != nil {
 		return nil, err
 	}
-	return &noted{Conn: c}, nil
-}
-
-// Noted returns the certificate that TLS sent on a connection from a Noting
-// listener, or nil.
-func Noted(c *tls.Conn) *x509.Certificate {
-	if n, ok := c.NetConn().(*noted); ok {
-		return n.sent
-	}
-	return nil
+	shed(secured)
+	return secured, nil
 }
 
 // StartTLS secures the connection; after <proceed/>, or as its first act
@@ -101,39 +106,15 @@ func (x *Conn) StartTLS(config *tls.Config) error {
 		return err
 	}
 	x.release()
-	if err := x.awaitTurn(); err != nil {
-		return err
-	}
-	defer xmpp.Heavy.Give()
-	x.raw.shaking = true
-	defer func() { x.raw.shaking = false }()
-	secured := tls.Server(x.raw, config)
-	// As HandshakeContext would, but without a goroutine for each.
-	late := time.AfterFunc(x.opts.TLSTimeout, func() { x.raw.Close() })
-	err := shake(secured)
-	if !late.Stop() && err == nil {
-		err = os.ErrDeadlineExceeded
-	}
+	secured, err := x.raw.handshake(config, x.opts.TLSTimeout)
 	if err != nil {
 		x.opts.Stats.TLSFailures.Add(1)
 		return err
 	}
-	shed(secured)
 	x.mu.Lock()
 	x.tls, x.net = secured, secured
 	x.mu.Unlock()
 	x.lexer.Restart()
-	return nil
-}
-
-// awaitTurn waits until the handshake may compute, for no longer than it may take itself.
-func (x *Conn) awaitTurn() error {
-	ctx, cancel := context.WithTimeout(context.Background(), x.opts.TLSTimeout)
-	defer cancel()
-	if err := xmpp.Heavy.Take(ctx); err != nil {
-		x.opts.Stats.TLSFailures.Add(1)
-		return errors.New("too many handshakes at a time")
-	}
 	return nil
 }
 

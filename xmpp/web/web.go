@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"confab/xmpp/feature"
-	"confab/xmpp/stream"
 )
 
 // Bounds of what a client may cost.
@@ -55,6 +54,7 @@ type Server struct {
 
 	opts Options
 	mux  *http.ServeMux
+	tls  *tls.Config
 	http *http.Server
 }
 
@@ -71,6 +71,7 @@ func New(o Options) (s *Server, err error) {
 		config = o.TLS.Clone()
 	}
 	config.NextProtos = []string{"h2", "http/1.1"}
+	s.tls = config.Clone() // net/http writes to its own
 	s.http = &http.Server{
 		Handler:           s,
 		TLSConfig:         config,
@@ -80,18 +81,10 @@ func New(o Options) (s *Server, err error) {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
-		ConnState:         s.follow,
-		// What is said here is said of peers: handshakes that fail, scanners.
+		// What is said here is said of peers: scanners, most of them.
 		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
-}
-
-// follow counts the connections that end before they are secured.
-func (s *Server) follow(c net.Conn, state http.ConnState) {
-	if c, ok := c.(*tls.Conn); ok && state == http.StateClosed && !c.ConnectionState().HandshakeComplete {
-		s.Stats.TLSFailures.Add(1)
-	}
 }
 
 // handle adds a route. http.ServeMux panics on patterns that are wrong or
@@ -107,9 +100,7 @@ func (s *Server) handle(r feature.Route) (err error) {
 }
 
 // Serve serves HTTPS on a listener until Shutdown.
-func (s *Server) Serve(l net.Listener) error {
-	return ended(s.http.ServeTLS(stream.Noting(l), "", ""))
-}
+func (s *Server) Serve(l net.Listener) error { return ended(s.http.Serve(s.secure(l))) }
 
 // ServePlain serves reverse proxies on a listener until Shutdown.
 func (s *Server) ServePlain(l net.Listener) error { return ended(s.http.Serve(l)) }

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"confab/xmpp"
 	"confab/xmpp/feature"
 	"confab/xmpp/feature/featuretest"
 	"confab/xmpp/web"
@@ -228,6 +229,52 @@ func TestFailedHandshakesAreCounted(t *testing.T) {
 	h.Shutdown(context.Background())
 	if n := h.Stats.TLSFailures.Load(); n != 3 {
 		t.Errorf("%d failures were counted, of 3 and a connection that was good", n)
+	}
+}
+
+// A handshake has one of the turns that those of streams have, and it is free again when somebody does not go on.
+func TestHandshakesTakeTurns(t *testing.T) {
+	cert, roots := certificate(t)
+	turns := make(chan int, 10)
+	s, err := web.New(web.Options{Routes: []feature.Route{who}, Log: slog.New(slog.DiscardHandler), TLS: &tls.Config{
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			turns <- len(xmpp.Heavy)
+			return &cert, nil
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &house{Server: s, roots: roots, ended: make(chan error, 1)}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.https = l.Addr().String()
+	go func() { h.ended <- s.Serve(l) }()
+	for range cap(xmpp.Heavy) + 1 { // who say nothing
+		c, err := net.Dial("tcp", h.https)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	h.get(t, "https://"+h.https+"/who")
+	if n := <-turns; n == 0 {
+		t.Error("the handshake took no turn")
+	}
+	featuretest.Eventually(t, "all turns to be free", func() bool { return len(xmpp.Heavy) == 0 })
+	h.Shutdown(context.Background())
+	if err := <-h.ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhoForgotTheSOfHTTPS(t *testing.T) {
+	h := open(t, "", who)
+	answer, body := h.get(t, "http://"+h.https+"/who")
+	if answer.StatusCode != 400 || body != "use https\n" {
+		t.Errorf("%d %q", answer.StatusCode, body)
 	}
 }
 
