@@ -316,3 +316,58 @@ func TestAliasesUnderWay(t *testing.T) {
 	close(done)
 	wg.Wait()
 }
+
+// A former address leads to whoever had it last, and to nobody once somebody
+// else had it who was deleted: what was meant for the one reaches no other.
+func TestFormerAddressWasSomebodyElses(t *testing.T) {
+	h := newHouse(t)
+	older, first := h.create("board"), h.create("sales")
+	rename := func(id ID, to string) {
+		t.Helper()
+		h.clock.pass(time.Minute)
+		if err := h.UpdateAlias(t.Context(), id, Membership{}, func(a *Alias) error { a.Local = to; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rename(first.ID, "orders")
+	rename(older.ID, "sales")
+	rename(older.ID, "shop")
+
+	info := h.create("info")
+	rename(info.ID, "help")
+	h.clock.pass(time.Minute)
+	again := h.create("info")
+	desk := h.create("desk")
+	rename(desk.ID, "counter")
+	h.clock.pass(time.Minute)
+	h.add("desk")
+	h.clock.pass(time.Minute)
+	h.delete("desk")
+	if err := h.DeleteAlias(t.Context(), again.ID); err != nil {
+		t.Fatal(err)
+	}
+
+	check := func(when string) {
+		t.Helper()
+		if a := h.ResolveAlias(xmpp.MustJID("sales@" + here)); a == nil || a.ID != older.ID {
+			t.Errorf("%s, sales leads to %+v", when, a)
+		}
+		for _, local := range []string{"info", "desk"} {
+			if a := h.ResolveAlias(xmpp.MustJID(local + "@" + here)); a != nil {
+				t.Errorf("%s, %s leads to %s", when, local, a.JID)
+			}
+		}
+	}
+	check("at once")
+	for _, id := range []ID{first.ID, info.ID, desk.ID} {
+		if err := h.UpdateAlias(t.Context(), id, Membership{}, func(a *Alias) error { a.Name = "Another"; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("after another change")
+	h = h.reopen()
+	check("after a restart")
+	if a := h.ResolveAlias(xmpp.MustJID("board@" + here)); a != nil {
+		t.Errorf("board, left two names ago, leads to %s", a.JID)
+	}
+}

@@ -471,15 +471,14 @@ func (d *Directory) indexAlias(old, a *Alias) {
 	t.byID.Store(a.ID, a)
 	if a.Deleted.IsZero() {
 		t.byJID.Store(a.JID, a)
+		d.taken(a.JID)
 	} else {
 		t.gone.Store(a.JID, a.ID)
 	}
 	if old != nil && (old.JID != a.JID || !a.Deleted.IsZero()) {
 		t.byJID.Delete(old.JID)
 	}
-	if a.Former != "" {
-		if j, err := xmpp.NewJID(a.Former, a.Domain, ""); err == nil {
-			t.former.Store(j, a.ID)
-		}
+	if old != nil && old.JID != a.JID {
+		t.former.Store(old.JID, a.ID)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"slices"
+	"sync"
+	"time"
 
 	"confab/xmpp"
 	"confab/xmpp/store"
@@ -157,13 +159,56 @@ func (d *Directory) index(old, u *User) {
 	d.byID.Store(u.ID, u)
 	if u.Deleted.IsZero() {
 		d.byJID.Store(u.JID, u)
+		d.taken(u.JID)
 	}
 	if old != nil && (old.JID != u.JID || !u.Deleted.IsZero()) {
 		d.byJID.Delete(old.JID)
 	}
-	if u.Former != "" {
-		if j, err := xmpp.NewJID(u.Former, u.Domain, ""); err == nil {
-			d.former.Store(j, u.ID)
+	if old != nil && old.JID != u.JID {
+		d.former.Store(old.JID, u.ID)
+	}
+}
+
+// taken ends what led from an address to whoever had it before.
+func (d *Directory) taken(j xmpp.JID) {
+	d.former.Delete(j)
+	d.aliases.former.Delete(j)
+}
+
+// loadFormer finds out where former addresses lead: to the last who left them,
+// unless somebody else had them after that.
+func (d *Directory) loadFormer() {
+	type leaving struct {
+		id    ID
+		at    time.Time
+		table *sync.Map
+	}
+	last := make(map[xmpp.JID]leaving)
+	left := func(former, domain string, l leaving) {
+		if j, err := xmpp.NewJID(former, domain, ""); err == nil && former != "" && l.at.After(last[j].at) {
+			last[j] = l
 		}
 	}
+	came := func(j xmpp.JID, id ID, times ...time.Time) {
+		if l, ok := last[j]; ok && l.id != id && slices.MaxFunc(times, time.Time.Compare).After(l.at) {
+			delete(last, j)
+		}
+	}
+	each(&d.byID, func(u *User) { left(u.Former, u.Domain, leaving{u.ID, u.Renamed, &d.former}) })
+	each(&d.aliases.byID, func(a *Alias) { left(a.Former, a.Domain, leaving{a.ID, a.Renamed, &d.aliases.former}) })
+	if len(last) == 0 {
+		return
+	}
+	each(&d.byID, func(u *User) { came(u.JID, u.ID, u.Created, u.Renamed, u.Deleted) })
+	each(&d.aliases.byID, func(a *Alias) { came(a.JID, a.ID, a.Created, a.Renamed, a.Deleted) })
+	for j, l := range last {
+		l.table.Store(j, l.id)
+	}
+}
+
+func each[T any](m *sync.Map, fn func(*T)) {
+	m.Range(func(_, v any) bool {
+		fn(v.(*T))
+		return true
+	})
 }

@@ -115,6 +115,7 @@ func Open(ctx context.Context, db store.DB, o Options) (*Directory, error) {
 	if err := errors.Join(d.load(ctx), d.loadAliases(ctx)); err != nil {
 		return nil, fmt.Errorf("reading the directory: %w", err)
 	}
+	d.loadFormer()
 	return d, nil
 }
 
