@@ -73,6 +73,20 @@ func Handshake(c net.Conn, config *tls.Config, timeout time.Duration) (*tls.Conn
 	return w.handshake(config, timeout)
 }
 
+// Gather reads from a connection that Handshake has secured. It waits for something, and adds what has come meanwhile: a
+// read of TLS returns one record, and most clients send one for each frame.
+func Gather(c *tls.Conn, b []byte) (n int, err error) {
+	w, ok := c.NetConn().(*wire)
+	if !ok {
+		return c.Read(b)
+	}
+	n, err = w.readFrom(c, b)
+	for more := n; err == nil && more > 0 && n < len(b); n += more {
+		more = w.readNow(c, b[n:])
+	}
+	return n, err
+}
+
 // handshake is that of a server, as soon as it is its turn. The limit is timeout for the wait, and again for the handshake.
 func (w *wire) handshake(config *tls.Config, timeout time.Duration) (*tls.Conn, error) {
 	if !xmpp.Heavy.TakeWithin(timeout) {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"io"
 	"net"
 	"net/http"
@@ -33,6 +34,7 @@ var errBinary error = xmpp.NewStreamError(xmpp.StreamBadFormat, "frames are of t
 type conn struct {
 	ws    *ws.Conn
 	wire  *wire
+	input *bufio.Reader // between the two
 	peer  netip.Addr
 	clock xmpp.Clock
 
@@ -63,8 +65,38 @@ func (c *conn) NextFrame() (io.Reader, error) {
 	return frame, nil
 }
 
-// Ready implements stream.Framed.
-func (c *conn) Ready() int { return 0 }
+// Ready implements stream.Framed: what is in the input's buffer can be looked at, as long as nobody but the reader reads.
+func (c *conn) Ready() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return 0
+	}
+	whole, _ := c.input.Peek(c.input.Buffered())
+	return textFrame(whole)
+}
+
+// textFrame is how long the text is that the frame has with which b begins: 0 if it is not whole, is no text, or part of
+// one (RFC 6455 §5.2).
+func textFrame(b []byte) int {
+	const finalText, masked, key = 0x81, 0x80, 4
+	if len(b) < 2 || b[0] != finalText || b[1]&masked == 0 {
+		return 0
+	}
+	size, head := int(b[1]&^masked), 2
+	switch {
+	case size == 127: // larger than any buffer
+		return 0
+	case size == 126 && len(b) < 4:
+		return 0
+	case size == 126:
+		size, head = int(binary.BigEndian.Uint16(b[2:])), 4
+	}
+	if len(b) < head+key+size {
+		return 0
+	}
+	return size
+}
 
 // LoggedIn implements stream.Framed.
 func (c *conn) LoggedIn() {}
@@ -190,7 +222,8 @@ func (a address) String() string { return string(a) }
 // hijacker puts a wire under the WebSocket.
 type hijacker struct {
 	http.ResponseWriter
-	wire *wire
+	wire  *wire
+	input *bufio.Reader
 }
 
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -198,8 +231,8 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	h.wire = &wire{Conn: c}
-	return h.wire, bufio.NewReadWriter(rw.Reader, bufio.NewWriterSize(h.wire, 512)), nil
+	h.wire, h.input = &wire{Conn: c}, rw.Reader
+	return h.wire, bufio.NewReadWriter(h.input, bufio.NewWriterSize(h.wire, 512)), nil
 }
 
 // wire is the connection below a WebSocket. It can hold back frames, so that
@@ -214,6 +247,14 @@ type wire struct {
 
 // maxHeld bounds what is held back.
 const maxHeld = 32 << 10
+
+// Read implements net.Conn.
+func (w *wire) Read(b []byte) (int, error) {
+	if c := w.secured(); c != nil {
+		return stream.Gather(c, b)
+	}
+	return w.Conn.Read(b)
+}
 
 func (w *wire) Write(b []byte) (int, error) {
 	w.mu.Lock()

@@ -56,7 +56,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	socket.SetReadLimit(-1) // package stream has limits
 	peer := web.PeerOf(r)
-	c := &conn{ws: socket, wire: h.wire, peer: peer.Addr, clock: d.Clock}
+	c := &conn{ws: socket, wire: h.wire, input: h.input, peer: peer.Addr, clock: d.Clock}
 	a := c2s.Arrival{Conn: c, Peer: peer.Addr, Transport: "websocket"}
 	// COMPAT(stanza 12): it takes a -PLUS mechanism that is offered and has nothing to bind to. No page in a browser has, so to
 	// those none is offered.
