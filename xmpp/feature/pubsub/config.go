@@ -72,8 +72,9 @@ func Standard() Config { return Config{Access: Presence, MaxItems: 1, Last: last
 // Private is what XEP-0223 prescribes, for nodes of many items.
 func Private() Config { return Config{Access: Whitelist, Last: lastNever} }
 
-// shared is how a node of the service begins (XEP-0060 §4.5: open).
-func shared() Config { return Config{Access: Open, Last: lastOnSub} }
+// shared is how a node of the service begins (XEP-0060 §4.5: open; §4.3, since
+// last-published is announced: on_sub_and_presence).
+func shared() Config { return Config{Access: Open, Last: lastPresence} }
 
 // Quiet returns the configuration for a node whose last item is not sent unasked.
 func (c Config) Quiet() Config {

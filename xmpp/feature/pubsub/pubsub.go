@@ -131,7 +131,9 @@ func (p *PubSub) accept(d *feature.Dispatch) error {
 		}
 	case st.Kind != xmpp.KindPresence:
 	case st.Type == xmpp.TypeSubscribed:
-		p.befriended(d)
+		p.befriended(d, d.UserOf(), d.To.Bare())
+	case st.Type == xmpp.TypeSubscribe: // he may have been let in beforehand (RFC 6121 §3.4)
+		p.befriended(d, d.User, d.From.Bare())
 	case st.Type == xmpp.TypeUnavailable && st.To.IsZero():
 		d.Then(func() { p.left(d.Session) })
 	case st.Type == xmpp.TypeNone && st.To.IsZero():
@@ -194,8 +196,7 @@ func (p *PubSub) left(s *router.Session) {
 
 // befriended tells somebody who from now on sees a user's presence what the user
 // has published (XEP-0060 §6.1.7).
-func (p *PubSub) befriended(d *feature.Dispatch) {
-	owner, contact := d.UserOf(), d.To.Bare()
+func (p *PubSub) befriended(d *feature.Dispatch, owner *directory.User, contact xmpp.JID) {
 	if owner == nil || d.Where != feature.Account || p.opts.MaySee(owner.ID, contact) {
 		return
 	}
