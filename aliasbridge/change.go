@@ -54,17 +54,17 @@ func (b *Bridge) hide(domain string) {
 			b.replace(&out, s, nil)
 			continue
 		}
-		if a == s.view.alias {
+		now := b.look(a)
+		if now.alias.JID != s.view.alias.JID {
+			b.replace(&out, s, nil)
 			continue
 		}
-		next := newShown(b, a)
-		if next.jid != s.jid {
-			b.replace(&out, s, nil)
+		if now.like(s.view) {
 			continue
 		}
 		// Those who lose sight of it hear that now; the others are told by reveal.
 		for _, account := range b.host.Router.Domain(domain).Accounts() {
-			if viewer := b.dir.ByID(account.User); viewer != nil && s.to(viewer) != gone && !next.view.sees(viewer) {
+			if viewer := b.dir.ByID(account.User); viewer != nil && s.to(viewer) != gone && !now.sees(viewer) {
 				b.send(&out, account, s, gone)
 			}
 		}
@@ -165,16 +165,11 @@ func (b *Bridge) updateRooms(domain string) {
 
 // sameRoom reports whether a room has the same people of the same names.
 func sameRoom(a, b *directory.Reach) bool {
-	if len(a.Users) != len(b.Users) {
-		return false
-	}
-	for i := range a.Users {
-		x, y := &a.Users[i], &b.Users[i]
-		if x.User != y.User || x.Moderator != y.Moderator || x.Since != y.Since {
-			return false
-		}
-	}
-	return len(a.Foreign) == len(b.Foreign)
+	return slices.EqualFunc(a.Users, b.Users, func(x, y directory.Reached) bool {
+		return x.User == y.User && x.Moderator == y.Moderator && x.Since == y.Since
+	}) && slices.EqualFunc(a.Foreign, b.Foreign, func(x, y directory.ReachedForeign) bool {
+		return x.JID == y.JID && x.Moderator == y.Moderator && x.Since == y.Since
+	})
 }
 
 func (b *Bridge) updateRoom(old, now *directory.Reach) {

@@ -83,12 +83,15 @@ func (g *guests) wrote(h *feature.Host, alias, user directory.ID) {
 	now := h.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.last[alias]) >= maxGuests {
+	if _, there := g.last[alias][user]; !there && len(g.last[alias]) >= maxGuests {
+		longest := user
 		for id, t := range g.last[alias] {
-			if now.Sub(t) >= guestStays {
-				delete(g.last[alias], id)
+			if was, ok := g.last[alias][longest]; !ok || t.Before(was) {
+				longest = id
 			}
 		}
+		delete(g.last[alias], longest)
+		delete(g.noted[alias], longest)
 	}
 	set(&g.last, alias, user, now)
 	if now.Sub(g.noted[alias][user]) < guestNoted {
@@ -146,10 +149,10 @@ func (s *sent) note(d *feature.Dispatch) {
 	s.ids[k] = ids[max(0, len(ids)-sentPerUser):]
 }
 
-func (s *sent) has(d *feature.Dispatch, id string) bool {
+func (s *sent) has(from xmpp.JID, alias directory.ID, id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Contains(s.ids[sentKey{d.From.Bare(), d.Alias.ID}], id)
+	return slices.Contains(s.ids[sentKey{from, alias}], id)
 }
 
 // orDefault is the rate of a sender to aliases.

@@ -167,7 +167,7 @@ func (b *Bridge) wrote(d *feature.Dispatch, id string) (bool, error) {
 	if id == "" {
 		return false, nil
 	}
-	if b.sent.has(d, id) {
+	if b.sent.has(d.From.Bare(), d.Alias.ID, id) {
 		return true, nil
 	}
 	return b.archive.Sent(context.Background(), d, id)
@@ -308,7 +308,7 @@ func (b *Bridge) addressed(d *feature.Dispatch, r *directory.Reach) []*directory
 		return nil
 	})
 	named := func(j xmpp.JID) *directory.User {
-		if j.Bare() != d.To.Bare() || !j.IsFull() {
+		if a := b.dir.ResolveAlias(j); a == nil || a.ID != r.Alias.ID || !j.IsFull() {
 			return nil
 		}
 		for _, u := range active {
@@ -323,10 +323,16 @@ func (b *Bridge) addressed(d *feature.Dispatch, r *directory.Reach) []*directory
 	}
 	if e := d.Stanza.Child(xmpp.NSReply, "reply"); e != nil { // XEP-0461 §3
 		text, _ := e.Attr("to")
-		if j, err := xmpp.ParseJID(text); err == nil {
-			if u := named(j); u != nil {
-				return []*directory.User{u}
+		id, _ := e.Attr("id")
+		j, _ := xmpp.ParseJID(text)
+		answered := named(j)
+		for i := 0; answered == nil && i < len(active); i++ { // a client may leave the resource out
+			if b.sent.has(active[i].JID, r.Alias.ID, id) {
+				answered = active[i]
 			}
+		}
+		if answered != nil {
+			return []*directory.User{answered}
 		}
 	}
 	if len(active) == 1 {

@@ -189,31 +189,34 @@ func (b *Bridge) tell() {
 	for _, m := range b.dir.Domains() {
 		all, _ := m.Aliases()
 		for _, a := range all {
-			if s := b.shown[a.ID]; s != nil && s.mode == directory.PresenceAggregate {
+			if s := b.shown[a.ID]; s != nil && (s.mode == directory.PresenceAggregate || s.view.reach != nil) {
 				b.refresh(&out, s, dirty)
 			}
 		}
 	}
 }
 
-// refresh counts those anew who changed, and tells who is shown something else.
+// refresh counts those anew who changed, and tells who is shown something else. With a user who is enabled or deleted it can
+// be other people who see an alias, too.
 func (b *Bridge) refresh(out *router.Batch, s *shown, dirty map[directory.ID]bool) {
 	r := b.dir.Reach(s.view.alias.ID)
 	if r == nil {
 		return
 	}
 	next := *s
+	next.view = b.look(s.view.alias)
+	recounted := false
 	for id := range dirty {
 		now := gone
 		if b.counts(r, id) {
 			now = b.online[id]
 		}
-		was := next.told[id]
+		was := s.told[id]
 		if was == now {
 			continue
 		}
-		if next.count == s.count {
-			next.told = maps.Clone(s.told)
+		if !recounted {
+			next.told, recounted = maps.Clone(s.told), true
 		}
 		if was != gone {
 			next.count[was]--
@@ -223,7 +226,7 @@ func (b *Bridge) refresh(out *router.Batch, s *shown, dirty map[directory.ID]boo
 			next.told[id] = now
 		}
 	}
-	if !maps.Equal(next.told, s.told) {
+	if recounted || !next.view.like(s.view) {
 		b.replace(out, s, &next)
 	}
 }

@@ -1,0 +1,44 @@
+package aliasbridge
+
+import (
+	"testing"
+	"time"
+
+	"confab/xmpp/directory"
+)
+
+// There is no end of guests: who has been silent for the longest time is one no more.
+func TestTooManyGuests(t *testing.T) {
+	s := serve(t, Options{})
+	g := &s.bridge.guests
+	for user := directory.ID(1000); user < 1000+maxGuests+5; user++ {
+		g.wrote(s.Host, 1, user)
+		s.Clock.Pass(time.Millisecond)
+	}
+	var least directory.ID
+	for user := range g.last[1] {
+		if least == 0 || user < least {
+			least = user
+		}
+	}
+	if len(g.last[1]) != maxGuests || len(g.noted[1]) != maxGuests || least != 1005 {
+		t.Errorf("%d guests, %d of them noted, from %d on", len(g.last[1]), len(g.noted[1]), least)
+	}
+}
+
+// A room of other people of other servers is another room.
+func TestSameRoom(t *testing.T) {
+	s := serve(t, Options{})
+	inner := s.alias("inner", nil, "xmpp:nurse@elsewhere.example")
+	outer := s.alias("outer", func(n *directory.NewAlias) { n.Kind = directory.RoomAlias }, "inner", "romeo")
+	before := s.bridge.dir.Reach(outer.ID)
+	if len(before.Foreign) != 1 {
+		t.Fatalf("%+v", before)
+	}
+	s.update(inner, directory.Membership{
+		Add: []directory.NewMember{{Address: "xmpp:friar@elsewhere.example"}}, Remove: []string{"xmpp:nurse@elsewhere.example"},
+	}, nil)
+	if sameRoom(before, s.bridge.dir.Reach(outer.ID)) {
+		t.Error("the nurse is taken for the friar")
+	}
+}

@@ -1,0 +1,73 @@
+package aliasbridge
+
+import (
+	"maps"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"confab/xmpp/directory"
+	"confab/xmpp/feature/featuretest"
+)
+
+// Several members change at once, and some of it cancels out: what an alias knows of them is what they are.
+func TestManyChangeAtOnce(t *testing.T) {
+	s := serve(t, Options{})
+	a := s.alias("sales", nil, "romeo", "juliet", "alice", "bob")
+	var all []*featuretest.Person
+	for _, j := range []string{"romeo@example.com/a", "juliet@example.com/a", "alice@example.com/a", "bob@example.com/a"} {
+		all = append(all, s.online(j))
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for round := range 200 {
+		for _, p := range all {
+			p.Sends([]string{"<presence/>", "<presence><show>away</show></presence>", "<presence><show>dnd</show></presence>"}[r.IntN(3)])
+		}
+		s.Clock.Pass(settle)
+		s.bridge.mu.Lock()
+		got, want := s.bridge.shown[a.ID], newShown(s.bridge, a)
+		s.bridge.mu.Unlock()
+		if got.count != want.count || !maps.Equal(got.told, want.told) {
+			t.Fatalf("round %d: %v %v, want %v %v", round, got.count, got.told, want.count, want.told)
+		}
+	}
+}
+
+const membersOfSales = "sales@example.com/@members'"
+
+// Whoever is no member of the inner alias any more loses sight of the outer one that only members see, and sees it go.
+func TestLosesSightThroughAnother(t *testing.T) {
+	s := serve(t, Options{})
+	inner := s.alias("inner", nil, "juliet")
+	s.alias("sales", func(n *directory.NewAlias) { n.Settings.Visible = directory.VisibleMembers }, "inner", "romeo")
+	juliet := s.online("juliet@example.com/balcony")
+	s.online("romeo@example.com/orchard")
+	s.Clock.Pass(settle)
+	juliet.Conn.Left()
+	s.update(inner, directory.Membership{Remove: []string{"juliet"}}, nil)
+	if got := strings.Join(juliet.Conn.Left(), ""); strings.Count(got, membersOfSales) != 1 || !strings.Contains(got, "type='unavailable'") {
+		t.Errorf("juliet heard %s", got)
+	}
+}
+
+// Whoever is enabled sees the aliases that only their members see, and is seen there.
+func TestEnabledMember(t *testing.T) {
+	for _, mode := range []string{directory.PresenceAggregate, directory.PresenceAlways} {
+		s := serve(t, Options{})
+		s.alias("sales", func(n *directory.NewAlias) {
+			n.Settings.Visible, n.Settings.Presence = directory.VisibleMembers, mode
+		}, "carol", "romeo")
+		s.online("romeo@example.com/orchard")
+		s.Clock.Pass(settle)
+		if err := s.bridge.dir.Update(t.Context(), s.ID("carol@example.com"), func(u *directory.User) { u.Disabled = false }); err != nil {
+			t.Fatal(err)
+		}
+		carol := s.Connect(t, "carol@example.com/home")
+		carol.Sends("<presence/>")
+		s.Clock.Pass(time.Minute)
+		if got := strings.Join(carol.Conn.Left(), ""); strings.Count(got, membersOfSales) != 1 || strings.Contains(got, "unavailable") {
+			t.Errorf("%s: carol heard %s", mode, got)
+		}
+	}
+}
