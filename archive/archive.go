@@ -3,14 +3,15 @@
 // A message is stored once, with a row for each owner of an archive who has it: the sender, the recipient, the members
 // of an alias, a room. A row says how its owner sees the message, as an [xmpp.Edit]; live copies, carbons and results of
 // queries are made by the same edit, so they cannot differ. The message itself stays as it was sent: what a retraction
-// hides from clients is still there for the auditor.
+// hides from clients is still there for the auditor. In which order an owner has his messages, as a whole and by
+// conversation, is in indices, which follow the messages: to keep one is to write one record, however many have it.
 //
 // Ids are microseconds since 1970, pushed apart where messages are closer than that. They ascend in the order in which
 // messages are committed and delivered, they are the timestamps, and they are what clients know as stanza-id
 // (XEP-0359).
 //
 // Messages leave an archive at its oldest end only ([Archive.Retain]) or all at once ([Archive.Purge]). The number that
-// each row carries, its ordinal, is therefore enough to count a range by looking at both its ends.
+// each has in an index, its ordinal, is therefore enough to count a range by looking at both its ends.
 package archive
 
 import (
@@ -55,10 +56,9 @@ type Archive struct {
 	checked  atomic.Bool // the index was found to belong to the archive
 
 	// next is the last id given away, durable or not; it belongs to the committer's goroutine after Open.
-	next     uint64
-	last     atomic.Uint64 // the last id on disk
-	ordinals ordinals
-	settle   func() // ordinals.settled
+	next   uint64
+	last   atomic.Uint64 // the last id on disk
+	recent recent
 }
 
 // Open makes the archive in db ready. The db is the caller's to close.
@@ -88,7 +88,9 @@ func Open(ctx context.Context, db store.DB, o Options) (*Archive, error) {
 	a.last.Store(a.next)
 	a.opened = a.next
 	a.follower.a = a
-	a.settle = a.ordinals.settled
+	if err := a.recall(ctx); err != nil {
+		return nil, fmt.Errorf("archive: open: %w", err)
+	}
 	return a, nil
 }
 

@@ -97,6 +97,9 @@ type Conversation struct {
 // Conversations calls fn for the conversations of an owner, by address.
 func (u *Auditor) Conversations(ctx context.Context, o directory.ID, fn func(Conversation) error) error {
 	const atOnce = 200
+	if _, err := u.archive.settle(ctx); err != nil {
+		return err
+	}
 	owner := appendOwner(nil, o)
 	next := append(appendOwner(nil, o), 1) // behind the archive as a whole
 	for {
@@ -104,7 +107,7 @@ func (u *Auditor) Conversations(ctx context.Context, o directory.ID, fn func(Con
 		err := u.archive.db.View(ctx, func(tx store.Tx) error {
 			for len(found) < atOnce {
 				var peer string
-				for k := range tx.Scan(spaceRow, store.Range{Prefix: owner, From: next, Limit: 1}) {
+				for k := range tx.Scan(spaceIndex, store.Range{Prefix: owner, From: next, Limit: 1}) {
 					peer = peerOf(k)
 				}
 				if peer == "" {
@@ -115,7 +118,7 @@ func (u *Auditor) Conversations(ctx context.Context, o directory.ID, fn func(Con
 					return err
 				}
 				found = append(found, c)
-				next = appendConversation(next[:0], o, peer)
+				next = appendPlace(next[:0], place{o, peer})
 				next[len(next)-1]++
 			}
 			return nil
@@ -138,7 +141,7 @@ func conversation(tx store.Tx, o directory.ID, peer string) (c Conversation, err
 	if c.With, err = xmpp.ParseJID(peer); err != nil {
 		return c, fmt.Errorf("%w: conversation with %q", errRecord, peer)
 	}
-	x := indexOf(o, c.With)
+	x := index{prefix: appendPlace(nil, place{o, peer})}
 	first, _ := x.end(tx, 0, maxID, false)
 	last, _ := x.end(tx, 0, maxID, true)
 	c.First, c.Last = IDTime(first.id), IDTime(last.id)
@@ -324,17 +327,18 @@ func (w *walker) next(ctx context.Context) (entries []*Entry, err error) {
 			return nil, err
 		}
 	}
+	all, x := w.a.index(w.s.Owner, xmpp.JID{}), w.a.index(w.s.Owner, w.s.With)
 	err = w.a.db.View(ctx, func(tx store.Tx) error {
 		switch {
 		case len(w.list) > 0:
-			entries, err = w.listed(tx)
+			entries, err = w.listed(tx, all)
 		case w.lo >= w.hi:
 			w.done = true
 		case w.leads():
 		case w.s.Owner == 0:
 			entries, err = w.bodies(tx)
 		default:
-			entries, err = w.rows(tx)
+			entries, err = w.rows(tx, x)
 		}
 		return err
 	})
@@ -365,42 +369,48 @@ func (w *walker) exhausted() {
 	w.done = !w.s.Reverse || w.lo >= w.hi
 }
 
-// listed reads messages that the index led to.
-func (w *walker) listed(tx store.Tx) (entries []*Entry, err error) {
+// listed reads messages that the search index led to.
+func (w *walker) listed(tx store.Tx, all index) (entries []*Entry, err error) {
 	for rows := 0; len(w.list) > 0 && len(entries) < viewItems && rows < viewRows; rows++ {
 		id := w.list[0]
 		w.list = w.list[1:]
-		if w.s.Owner != 0 {
-			if ok, err := w.wants(tx, id); err != nil {
-				return nil, err
-			} else if !ok {
-				continue
-			}
-		}
-		v := tx.Get(spaceBody, appendID(nil, id))
-		if v == nil {
+		if w.s.Owner != 0 && !all.has(tx, id) {
 			continue
 		}
-		e, err := newEntry(id, v)
-		if err != nil {
+		if entries, err = w.appendEntry(entries, tx, id); err != nil {
 			return nil, err
 		}
-		entries = append(entries, e)
 	}
 	return entries, nil
 }
 
-// wants reports whether a message is in the owner's archive, as the search says.
-func (w *walker) wants(tx store.Tx, id uint64) (bool, error) {
-	v := tx.Get(spaceRow, appendRowKey(nil, w.s.Owner, id))
+// appendEntry appends a message, if it is there and as the search says.
+func (w *walker) appendEntry(entries []*Entry, tx store.Tx, id uint64) ([]*Entry, error) {
+	v := tx.Get(spaceBody, appendID(nil, id))
 	if v == nil {
-		return false, nil
+		return entries, nil
 	}
-	var row row
-	if err := row.decode(v); err != nil {
-		return false, fmt.Errorf("%w: row of message %s", err, FormatID(id))
+	var b body
+	if err := b.decode(v); err != nil {
+		return nil, fmt.Errorf("%w: message %s", err, FormatID(id))
 	}
-	return isWith(row.with, w.s.With) && (w.s.Direction != Incoming || row.incoming) && (w.s.Direction != Outgoing || !row.incoming), nil
+	if w.s.Owner != 0 {
+		if r, ok, err := b.rowOf(w.s.Owner); err != nil {
+			return nil, fmt.Errorf("%w: message %s", err, FormatID(id))
+		} else if !ok || !w.wants(&r) {
+			return entries, nil
+		}
+	}
+	e, err := b.entry(id)
+	if err != nil {
+		return nil, err
+	}
+	return append(entries, e), nil
+}
+
+// wants reports whether the search wants what an owner sees in this way.
+func (w *walker) wants(r *row) bool {
+	return isWith(r.with, w.s.With) && (w.s.Direction != Incoming || r.incoming) && (w.s.Direction != Outgoing || !r.incoming)
 }
 
 func (w *walker) bodies(tx store.Tx) (entries []*Entry, err error) {
@@ -424,32 +434,19 @@ func (w *walker) bodies(tx store.Tx) (entries []*Entry, err error) {
 	return entries, nil
 }
 
-func (w *walker) rows(tx store.Tx) (entries []*Entry, err error) {
-	x := indexOf(w.s.Owner, w.s.With)
-	r := x.in(w.floor(), w.hi)
-	r.Limit, r.Reverse = viewRows, w.s.Reverse
+func (w *walker) rows(tx store.Tx, x index) (entries []*Entry, err error) {
 	n := 0
-	for k := range tx.Scan(spaceRow, r) {
-		id := idOf(k)
-		w.passed(id)
+	for e := range x.scan(tx, w.floor(), w.hi, w.s.Reverse) {
+		w.passed(e.id)
 		n++
-		if ok, err := w.wants(tx, id); err != nil {
-			return nil, err
-		} else if !ok {
-			continue
-		}
-		v := tx.Get(spaceBody, appendID(nil, id))
-		e, err := newEntry(id, v)
-		if err != nil {
+		if entries, err = w.appendEntry(entries, tx, e.id); err != nil {
 			return nil, err
 		}
-		if entries = append(entries, e); len(entries) == viewItems {
+		if len(entries) == viewItems || n == viewRows {
 			return entries, nil
 		}
 	}
-	if n < viewRows {
-		w.exhausted()
-	}
+	w.exhausted()
 	return entries, nil
 }
 
@@ -458,13 +455,19 @@ func newEntry(id uint64, v []byte) (*Entry, error) {
 	if err := b.decode(v); err != nil {
 		return nil, fmt.Errorf("%w: message %s", err, FormatID(id))
 	}
+	return b.entry(id)
+}
+
+func (b *body) entry(id uint64) (*Entry, error) {
 	e := &Entry{ID: id, Time: IDTime(id), Type: b.typ, Flags: b.flags, Stanza: bytes.Clone(b.stanza)}
-	for o := range b.ownerIDs() {
-		e.Owners = append(e.Owners, o)
+	err := b.eachRow(func(r *row) bool { e.Owners = append(e.Owners, r.owner); return true })
+	if err == nil {
+		e.Retracted, err = b.tombstone()
 	}
-	var err error
-	e.Retracted, err = b.tombstone()
-	return e, err
+	if err != nil {
+		return nil, fmt.Errorf("%w: message %s", err, FormatID(id))
+	}
+	return e, nil
 }
 
 // parse reads what people wrote out of the stanza.

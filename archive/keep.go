@@ -5,12 +5,10 @@ import (
 	"context"
 	"encoding/binary"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"confab/xmpp"
-	"confab/xmpp/directory"
 	"confab/xmpp/store"
 )
 
@@ -20,6 +18,11 @@ import (
 func (a *Archive) Keep(ctx context.Context, batch []*Message, also Also) error {
 	if len(batch) == 0 && also.Count.Key == "" {
 		return nil
+	}
+	if a.recent.size() >= maxRecent {
+		if _, err := a.settle(ctx); err != nil {
+			return err
+		}
 	}
 	k := keepings.Get().(*keeping)
 	defer k.release()
@@ -31,21 +34,20 @@ func (a *Archive) Keep(ctx context.Context, batch []*Message, also Also) error {
 	return err
 }
 
-// keeping is a batch while it is being kept. What can be encoded before the ids are known is, off the committer's
-// goroutine.
+// keeping is a batch while it is being kept. It is encoded off the committer's goroutine.
 type keeping struct {
 	a      *Archive
 	batch  []*Message
 	also   Also
 	bodies [][]byte
-	rows   []newRow // in the order of their keys
-	owned  int      // of them are those of archives
+	places []placed
+	rows   int // how many archives have one of the messages, in sum
 	links  []newLink
 
-	refs   []rowRef
-	owners []byte
-	key    []byte
-	buf    []byte // what bodies and rows are made of
+	mine []*Row
+	key  []byte
+	buf  []byte // what the bodies are made of
+	all  []byte // the rows of one
 
 	writes  func(store.Tx) error // write
 	commits func()               // committed
@@ -65,8 +67,9 @@ func (k *keeping) release() {
 		return
 	}
 	clear(k.bodies)
-	clear(k.rows)
+	clear(k.places)
 	clear(k.links)
+	clear(k.mine)
 	k.a, k.batch, k.also = nil, nil, Also{}
 	keepings.Put(k)
 }
@@ -77,77 +80,46 @@ type newLink struct {
 	link    string
 }
 
-// newRow is a row to be written: of an archive, or of a conversation.
-type newRow struct {
-	message int    // in the batch
-	key     []byte // the id is yet to be put at its end
-	value   []byte // the ordinal is yet to be put before what follows ordinalRoom
-}
-
-const (
-	idLen       = 8
-	ordinalRoom = binary.MaxVarintLen64
-)
-
-// rowRef is a row of a message.
-type rowRef struct {
-	owner      directory.ID
-	message, i int // in the batch, in the message
-}
-
-func (k *keeping) row(r rowRef) *Row { return &k.batch[r.message].Rows[r.i] }
-
-func byOwner(x, y rowRef) int {
-	switch {
-	case x.owner != y.owner:
-		return cmp.Compare(x.owner, y.owner)
-	case x.message != y.message:
-		return x.message - y.message
-	}
-	return x.i - y.i
+// placed says where a message is found.
+type placed struct {
+	place
+	message int // in the batch
 }
 
 func (k *keeping) prepare(a *Archive, batch []*Message, also Also) {
 	k.a, k.batch, k.also = a, batch, also
-	k.bodies, k.rows, k.links, k.refs, k.buf = k.bodies[:0], k.rows[:0], k.links[:0], k.refs[:0], k.buf[:0]
+	k.bodies, k.places, k.links, k.buf, k.rows = k.bodies[:0], k.places[:0], k.links[:0], k.buf[:0], 0
 	for i, m := range batch {
 		k.prepareBody(i, m)
 		for _, link := range a.linksOf(m.Stanza) {
 			k.links = append(k.links, newLink{i, link})
 		}
 	}
-	if len(batch) > 1 {
-		slices.SortFunc(k.refs, byOwner)
-	}
-	k.owned = len(k.refs)
-	for rest := k.refs; len(rest) > 0; {
-		n := 1
-		for n < len(rest) && rest[n].owner == rest[0].owner {
-			n++
-		}
-		k.prepareRows(rest[:n])
-		rest = rest[n:]
-	}
 }
 
-// prepareBody encodes a message, and notes its rows in the order of their owners.
+// prepareBody encodes a message, and says where it will be found.
 func (k *keeping) prepareBody(i int, m *Message) {
-	from := len(k.refs)
+	k.mine = k.mine[:0]
 	for j := range m.Rows {
-		k.refs = append(k.refs, rowRef{m.Rows[j].Owner, i, j})
+		k.mine = append(k.mine, &m.Rows[j])
 	}
-	mine := k.refs[from:]
-	slices.SortFunc(mine, byOwner)
-	mine = slices.CompactFunc(mine, func(x, y rowRef) bool { return x.owner == y.owner })
-	k.refs = k.refs[:from+len(mine)]
-	k.owners = k.owners[:0]
-	for _, r := range mine {
-		k.owners = binary.AppendUvarint(k.owners, uint64(r.owner))
+	slices.SortStableFunc(k.mine, func(x, y *Row) int { return cmp.Compare(x.Owner, y.Owner) })
+	k.mine = slices.CompactFunc(k.mine, func(x, y *Row) bool { return x.Owner == y.Owner })
+	k.rows += len(k.mine)
+
+	b := body{typ: m.Type, flags: m.Flags, stanza: m.Stanza}
+	shared := m.sharedEdit()
+	if shared != nil {
+		b.edit = shared.AppendBinary(nil)
 	}
-	b := body{typ: m.Type, flags: m.Flags, owners: k.owners, stanza: m.Stanza}
-	if e := m.sharedEdit(); e != nil {
-		b.edit = e.AppendBinary(nil)
+	k.all = appendRows(k.all[:0], k.mine, shared)
+	for _, r := range k.mine {
+		k.places = append(k.places, placed{place{owner: r.Owner}, i})
+		if with := r.With.Bare().String(); with != "" {
+			k.places = append(k.places, placed{place{r.Owner, with}, i})
+		}
 	}
+	b.rows = k.all
 	at := len(k.buf)
 	k.buf = b.append(k.buf)
 	k.bodies = append(k.bodies, k.buf[at:len(k.buf):len(k.buf)])
@@ -163,59 +135,14 @@ func (m *Message) sharedEdit() *xmpp.Edit {
 	return nil
 }
 
-// prepareRows encodes the rows of one owner: those of the archive, then those of the conversations, which is the order of
-// their keys.
-func (k *keeping) prepareRows(refs []rowRef) {
-	for _, r := range refs {
-		key := k.prepareKey(r.owner, "")
-		at := len(k.buf)
-		k.buf = append(k.buf, noOrdinal[:]...)
-		k.buf = appendRow(k.buf, k.row(r), k.batch[r.message].sharedEdit())
-		k.rows = append(k.rows, newRow{r.message, key, k.buf[at:len(k.buf):len(k.buf)]})
-	}
-	if len(refs) > 1 {
-		slices.SortStableFunc(refs, func(x, y rowRef) int {
-			return strings.Compare(k.row(x).With.Bare().String(), k.row(y).With.Bare().String())
-		})
-	}
-	for _, r := range refs {
-		bare := k.row(r).With.Bare().String()
-		if bare == "" {
-			continue
-		}
-		key := k.prepareKey(r.owner, bare)
-		at := len(k.buf)
-		k.buf = append(k.buf, noOrdinal[:]...)
-		k.rows = append(k.rows, newRow{r.message, key, k.buf[at:len(k.buf):len(k.buf)]})
-	}
-}
-
-var noOrdinal [ordinalRoom]byte
-
-func (k *keeping) prepareKey(o directory.ID, bare string) []byte {
-	at := len(k.buf)
-	k.buf = appendID(appendConversation(k.buf, o, bare), 0)
-	return k.buf[at:len(k.buf):len(k.buf)]
-}
-
 // write is the transaction. It may run again.
 func (k *keeping) write(tx store.Tx) error {
-	o := &k.a.ordinals
-	mark, done := o.begin(tx), false
-	defer func() {
-		if !done {
-			o.undo(mark)
-		}
-	}()
 	for i, m := range k.batch {
 		m.ID = k.a.nextID()
 		k.key = appendID(k.key[:0], m.ID)
 		if err := tx.Put(spaceBody, k.key, k.bodies[i]); err != nil {
 			return err
 		}
-	}
-	if err := k.writeRows(tx); err != nil {
-		return err
 	}
 	for _, l := range k.links {
 		if err := tx.Put(spaceLink, linkKey(l.link, k.batch[l.message].ID), nil); err != nil {
@@ -243,22 +170,6 @@ func (k *keeping) write(tx store.Tx) error {
 	if k.also.Flush != nil {
 		tx.OnGroup(k.a, k.also.Flush)
 	}
-	tx.OnGroup(o, k.a.settle)
-	done = true
-	return nil
-}
-
-func (k *keeping) writeRows(tx store.Tx) error {
-	var ordinal [ordinalRoom]byte
-	for i := range k.rows {
-		r := &k.rows[i]
-		prefix := r.key[:len(r.key)-idLen]
-		n := binary.PutUvarint(ordinal[:], k.a.ordinals.next(tx, prefix))
-		copy(r.value[ordinalRoom-n:], ordinal[:n])
-		if err := tx.Put(spaceRow, appendID(prefix, k.batch[r.message].ID), r.value[ordinalRoom-n:]); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
@@ -270,9 +181,11 @@ func (a *Archive) nextID() uint64 {
 
 func (k *keeping) committed() {
 	if n := len(k.batch); n > 0 {
+		k.a.recent.note(k.places, k.batch)
 		k.a.last.Store(k.batch[n-1].ID)
 		k.a.stats.messages.Add(uint64(n))
-		k.a.stats.rows.Add(uint64(k.owned))
+		k.a.stats.rows.Add(uint64(k.rows))
+		k.a.settleSoon()
 	}
 	if k.also.Deliver == nil {
 		return

@@ -4,16 +4,14 @@ import (
 	"encoding/binary"
 	"math"
 
-	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/store"
 )
 
-// The spaces of the archive and their keys. Numbers are big-endian, so that keys sort as the numbers do. The rows of a
-// conversation, by the bare address of its other side, hold its ordinals only.
+// The spaces of the archive and their keys. Numbers are big-endian, so that keys sort as the numbers do.
 const (
 	spaceBody   store.Space = "history.body"   // id → body record
-	spaceRow    store.Space = "history.row"    // owner, NUL, id → row record; owner, address, NUL, id → ordinal
+	spaceIndex  store.Space = "history.index"  // owner, NUL, id → block of an index; owner, address, NUL, id → the same of a conversation
 	spaceCount  store.Space = "history.count"  // key of a session → handled, time
 	spaceMarker store.Space = "history.marker" // owner → id up to which some resource got everything
 	spaceAudit  store.Space = "history.audit"  // time → access record
@@ -44,61 +42,20 @@ func appendOwner(dst []byte, o directory.ID) []byte {
 	return binary.BigEndian.AppendUint64(dst, uint64(o))
 }
 
-// appendConversation appends the beginning that the keys of one conversation share. The whole archive is the conversation
-// with nobody: what an owner has is kept together, so that a message dirties few pages. An address has no NUL in it.
-func appendConversation(dst []byte, o directory.ID, bare string) []byte {
-	dst = appendOwner(dst, o)
-	dst = append(dst, bare...)
+// appendPlace appends the beginning that the keys of one index share. What an owner has is kept together, so that few pages
+// change. An address has no NUL in it.
+func appendPlace(dst []byte, p place) []byte {
+	dst = appendOwner(dst, p.owner)
+	dst = append(dst, p.with...)
 	return append(dst, 0)
 }
 
-func appendRowKey(dst []byte, o directory.ID, id uint64) []byte {
-	return appendID(appendConversation(dst, o, ""), id)
-}
-
-// peerOf returns the address in a key of a conversation.
+// peerOf returns the address in a key of an index.
 func peerOf(key []byte) string {
 	if len(key) < 17 {
 		return ""
 	}
 	return string(key[8 : len(key)-9])
-}
-
-// index is the ordered list of one archive, or of one conversation in it. Its values begin with the ordinal.
-type index struct{ prefix []byte }
-
-func indexOf(o directory.ID, with xmpp.JID) index {
-	return index{appendConversation(nil, o, with.Bare().String())}
-}
-
-// in returns the range of the ids from lo up to, not including, hi.
-func (x index) in(lo, hi uint64) store.Range {
-	r := store.Range{Prefix: x.prefix}
-	if lo > 0 {
-		r.From = appendID(append([]byte(nil), x.prefix...), lo)
-	}
-	if hi < maxID {
-		r.To = appendID(append([]byte(nil), x.prefix...), hi)
-	}
-	return r
-}
-
-// entry is an element of an index.
-type entry struct{ id, ordinal uint64 }
-
-func toEntry(k, v []byte) entry {
-	n, _ := binary.Uvarint(v)
-	return entry{idOf(k), n}
-}
-
-// end returns the first or the last entry of a range.
-func (x index) end(tx store.Tx, lo, hi uint64, last bool) (e entry, ok bool) {
-	r := x.in(lo, hi)
-	r.Reverse, r.Limit = last, 1
-	for k, v := range tx.Scan(spaceRow, r) {
-		return toEntry(k, v), true
-	}
-	return entry{}, false
 }
 
 // idText is how clients see ids: 13 digits of base 32, which sort as the numbers do.

@@ -175,7 +175,7 @@ func (s *paging) verify(ctx context.Context, ix indexed, list, ids []uint64, n i
 			for rows, read := 0, 0; len(list) > 0 && len(ids) < n && rows < viewRows && read < reads; rows++ {
 				id := list[0]
 				list = list[1:]
-				if !s.isWith(tx, id) {
+				if !s.x.has(tx, id) || !s.isWith(tx, id) {
 					continue
 				}
 				if !sure || ix.isChanged(id) {

@@ -233,7 +233,7 @@ func TestLookupOfFewAmongMany(t *testing.T) {
 	h.catchUp()
 	q := Query{Owner: juliet, With: jids[alice], Text: text("lunch")}
 	for _, sp := range []span{{0, maxID, false, 10}, {0, maxID, true, 10}, {0, maxID, true, 2}, {few[0] + 1, few[2], true, 2}} {
-		p := paging{a: h.Archive, q: &q, x: indexOf(juliet, q.With)}
+		p := h.paging(&q)
 		var got []uint64
 		err := h.withIndex(t.Context(), func(ix indexed) (err error) {
 			got, err = p.lookup(t.Context(), ix, sp)

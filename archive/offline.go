@@ -152,7 +152,7 @@ func (o *offline) catchup(u *directory.User, bind func(bound []byte)) error {
 	ctx := context.Background()
 	bound := false
 	err := o.archive.db.Update(ctx, func(tx store.Tx) error {
-		first, last := ends(tx, u.ID)
+		first, last := o.archive.endsIn(tx, u.ID)
 		if last > readMarker(tx, u.ID) {
 			if err := tx.Put(spaceMarker, appendOwner(nil, u.ID), appendID(nil, last)); err != nil {
 				return err

@@ -71,7 +71,7 @@ func (a *Archive) Page(ctx context.Context, q Query, fn func(*Item) error) (Resu
 	if q.None {
 		q.Max = 0
 	}
-	s := paging{a: a, q: &q, x: indexOf(q.Owner, q.With)}
+	s := a.paging(&q)
 	ids, r, err := s.page(ctx)
 	if err != nil {
 		return Result{}, err
@@ -115,8 +115,13 @@ func (q *Query) backward() bool { return q.Before != 0 || q.Last }
 type paging struct {
 	a      *Archive
 	q      *Query
-	x      index
+	x      index  // of the conversation, if the query names one
+	all    index  // of the owner
 	lo, hi uint64 // the ids that the conditions allow: lo included, hi not
+}
+
+func (a *Archive) paging(q *Query) paging {
+	return paging{a: a, q: q, x: a.index(q.Owner, q.With), all: a.index(q.Owner, xmpp.JID{})}
 }
 
 func (s *paging) page(ctx context.Context) (ids []uint64, r Result, err error) {
@@ -167,15 +172,13 @@ func (s *paging) page(ctx context.Context) (ids []uint64, r Result, err error) {
 // known checks that every id that the query refers to is in the archive.
 func (s *paging) known(tx store.Tx) error {
 	q := s.q
-	key := appendConversation(nil, q.Owner, "")
-	has := func(id uint64) bool { return tx.Get(spaceRow, appendID(key[:len(key):len(key)], id)) != nil }
 	for _, id := range [...]uint64{q.AfterID, q.BeforeID, q.After, q.Before} {
-		if id != 0 && !has(id) {
+		if id != 0 && !s.all.has(tx, id) {
 			return errUnknownID
 		}
 	}
 	for _, id := range q.IDs {
-		if !has(id) {
+		if !s.all.has(tx, id) {
 			return errUnknownID
 		}
 	}
@@ -251,11 +254,11 @@ func (s *paging) counted(tx store.Tx) (ids []uint64, r Result) {
 	if lo >= hi {
 		return nil, r
 	}
-	rng := s.x.in(lo, hi)
-	rng.Reverse, rng.Limit = backward, s.q.Max+1
 	found := make([]entry, 0, s.q.Max+1)
-	for k, v := range tx.Scan(spaceRow, rng) {
-		found = append(found, toEntry(k, v))
+	for e := range s.x.scan(tx, lo, hi, backward) {
+		if found = append(found, e); len(found) > s.q.Max {
+			break
+		}
 	}
 	if len(found) > s.q.Max {
 		found, r.Complete = found[:s.q.Max], false
@@ -272,46 +275,32 @@ func (s *paging) counted(tx store.Tx) (ids []uint64, r Result) {
 	return ids, r
 }
 
-// seek returns the id of the entry with an ordinal that lies between those of first and last, by halving the ids
-// between them.
-func (x index) seek(tx store.Tx, first, last entry, ordinal uint64) uint64 {
-	for first.ordinal < ordinal {
-		e, ok := x.end(tx, first.id+(last.id-first.id+1)/2, last.id+1, false)
-		switch {
-		case !ok:
-			return last.id
-		case e.ordinal <= ordinal:
-			first = e
-		default: // e is behind, and so is everything from the middle on
-			mid := first.id + (last.id-first.id+1)/2
-			if last, ok = x.end(tx, first.id, mid, true); !ok {
-				return first.id
-			}
-		}
-	}
-	return first.id
-}
-
 // listed returns those of the ids that the query names which meet its other conditions, in order.
 func (s *paging) listed(tx store.Tx) []uint64 {
 	ids := slices.Clone(s.q.IDs)
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
 	return slices.DeleteFunc(ids, func(id uint64) bool {
-		return id < s.lo || id >= s.hi || !s.matches(tx, id)
+		return id < s.lo || id >= s.hi || !s.x.has(tx, id) || !s.matches(tx, id)
 	})
 }
 
-// matches reports whether a message is with whom the query says, and has in it what that asks for.
+// matches reports whether a message of the index is with whom the query says, and has in it what that asks for.
 func (s *paging) matches(tx store.Tx, id uint64) bool {
 	return s.isWith(tx, id) && (!s.q.asks() || s.says(tx, id))
 }
 
-// isWith reports whether the owner has a message, with whom the query says.
+// isWith reports whether a message of the index is with whom the query says.
 func (s *paging) isWith(tx store.Tx, id uint64) bool {
-	var r row
-	err := r.decode(tx.Get(spaceRow, appendRowKey(nil, s.q.Owner, id)))
-	return err == nil && isWith(r.with, s.q.With)
+	if !s.q.With.IsFull() {
+		return true // the index is that of the conversation
+	}
+	var b body
+	if err := b.decode(tx.Get(spaceBody, appendID(nil, id))); err != nil {
+		return false
+	}
+	r, ok, err := b.rowOf(s.q.Owner)
+	return err == nil && ok && isWith(r.with, s.q.With)
 }
 
 // isWith reports whether the other side in a row is the one that is looked for: any, a bare address with all its
@@ -379,20 +368,18 @@ func (s *paging) walk(ctx context.Context, sp span) (ids []uint64, err error) {
 	for sp.lo < sp.hi && len(ids) < sp.n {
 		read := 0
 		err := s.a.db.View(ctx, func(tx store.Tx) error {
-			r := s.x.in(sp.lo, sp.hi)
-			r.Reverse, r.Limit = sp.backward, limit
-			for k := range tx.Scan(spaceRow, r) {
+			for e := range s.x.scan(tx, sp.lo, sp.hi, sp.backward) {
 				read++
-				id := idOf(k)
 				if sp.backward {
-					sp.hi = id
+					sp.hi = e.id
 				} else {
-					sp.lo = id + 1
+					sp.lo = e.id + 1
 				}
-				if s.matches(tx, id) {
-					if ids = append(ids, id); len(ids) == sp.n {
-						return nil
-					}
+				if s.matches(tx, e.id) {
+					ids = append(ids, e.id)
+				}
+				if len(ids) == sp.n || read == limit {
+					return nil
 				}
 			}
 			return nil
@@ -433,45 +420,45 @@ func (a *Archive) items(ctx context.Context, o directory.ID, ids []uint64, limit
 	return items, nil
 }
 
-// read reads a message as its owner has it. ok is false if it is not there (any more).
+// read reads a message that is in an index of its owner, as he has it. ok is false if it is not there any more.
 func (it *Item) read(tx store.Tx, o directory.ID, id uint64) (ok bool, err error) {
-	v := tx.Get(spaceRow, appendRowKey(nil, o, id))
+	v := tx.Get(spaceBody, appendID(nil, id))
 	if v == nil {
 		return false, nil
 	}
-	var r row
-	if err := r.decode(v); err != nil {
-		return false, err
-	}
 	var b body
-	if err := b.decode(tx.Get(spaceBody, appendID(nil, id))); err != nil {
+	if err := b.decode(v); err != nil {
 		return false, err
 	}
+	r, ok, err := b.rowOf(o)
+	if err != nil || !ok {
+		return false, err
+	}
+	return true, it.set(id, &b, &r)
+}
+
+func (it *Item) set(id uint64, b *body, r *row) (err error) {
 	*it = Item{ID: id, Type: b.typ, Flags: b.flags, Incoming: r.incoming, Stanza: bytes.Clone(b.stanza)}
 	if len(r.with) > 0 {
 		if it.With, err = xmpp.ParseJID(string(r.with)); err != nil {
-			return false, errRecord
+			return errRecord
 		}
 	}
-	if it.Edit, err = r.readEdit(&b); err != nil {
-		return false, err
+	if it.Edit, err = b.readEdit(r); err != nil {
+		return err
 	}
 	it.Tombstone, err = b.tombstone()
-	return err == nil, err
+	return err
 }
 
 // Ends returns the ids of the oldest and the newest message of an owner, zero if there is none (XEP-0313 §5).
 func (a *Archive) Ends(ctx context.Context, o directory.ID) (first, last uint64, err error) {
+	x := a.index(o, xmpp.JID{})
 	err = a.db.View(ctx, func(tx store.Tx) error {
-		first, last = ends(tx, o)
+		f, _ := x.end(tx, 0, maxID, false)
+		l, _ := x.end(tx, 0, maxID, true)
+		first, last = f.id, l.id
 		return nil
 	})
 	return first, last, err
-}
-
-func ends(tx store.Tx, o directory.ID) (first, last uint64) {
-	x := indexOf(o, xmpp.JID{})
-	f, _ := x.end(tx, 0, maxID, false)
-	l, _ := x.end(tx, 0, maxID, true)
-	return f.id, l.id
 }

@@ -2,79 +2,57 @@ package archive
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
-	"iter"
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
+	"confab/xmpp/store/record"
 )
 
 var errRecord = errors.New("archive: damaged record")
 
 // Formats of records. A reader refuses those it does not know.
 const (
-	bodyFormat       = 1
-	sharedBodyFormat = 2 // with an edit
-	tombFormat       = 1
+	bodyFormat = 3 // those before it: convert.go
+	tombFormat = 1
 )
 
 // body is a message as it is stored:
 //
 //	format, type: a byte each
 //	flags: uvarint
-//	owners: length and bytes; a uvarint each
+//	rows: length and bytes
 //	tombstone: length and bytes; empty if there is none
-//	edit: length and bytes; in sharedBodyFormat only
+//	edit: length and bytes; that of the rows that share it: of a message to hundreds it would be most of each row
 //	stanza: the rest
-//
-// The edit is that of the rows that have none of their own: of a message to hundreds it would be most of each row.
 type body struct {
 	typ    xmpp.Type
 	flags  Flags
-	owners []byte
+	rows   []byte
 	tomb   []byte
 	edit   []byte
 	stanza []byte
 }
 
 func (b *body) append(dst []byte) []byte {
-	format := byte(bodyFormat)
-	if len(b.edit) > 0 {
-		format = sharedBodyFormat
-	}
-	dst = append(dst, format, byte(b.typ))
-	dst = binary.AppendUvarint(dst, uint64(b.flags))
-	dst = appendBytes(dst, b.owners)
-	dst = appendBytes(dst, b.tomb)
-	if len(b.edit) > 0 {
-		dst = appendBytes(dst, b.edit)
-	}
+	dst = append(dst, bodyFormat, byte(b.typ))
+	dst = record.AppendUint(dst, uint64(b.flags))
+	dst = record.AppendString(dst, b.rows)
+	dst = record.AppendString(dst, b.tomb)
+	dst = record.AppendString(dst, b.edit)
 	return append(dst, b.stanza...)
 }
 
 func (b *body) decode(v []byte) error {
-	if len(v) < 2 || v[0] != bodyFormat && v[0] != sharedBodyFormat {
+	d := record.Read(v)
+	if d.Byte() != bodyFormat {
 		return errRecord
 	}
-	d := decoder{v[2:], nil}
-	*b = body{typ: xmpp.Type(v[1]), flags: Flags(d.uvarint()), owners: d.bytes(), tomb: d.bytes()}
-	if v[0] == sharedBodyFormat {
-		b.edit = d.bytes()
+	*b = body{typ: xmpp.Type(d.Byte()), flags: Flags(d.Uint()), rows: d.Bytes(), tomb: d.Bytes(), edit: d.Bytes(), stanza: d.Rest()}
+	if d.Failed() {
+		return errRecord
 	}
-	b.stanza = d.rest
-	return d.err
-}
-
-// ownerIDs yields those who had the message when it was kept.
-func (b *body) ownerIDs() iter.Seq[directory.ID] {
-	return func(yield func(directory.ID) bool) {
-		for d := (decoder{b.owners, nil}); len(d.rest) > 0; {
-			if o := d.uvarint(); d.err != nil || !yield(directory.ID(o)) {
-				return
-			}
-		}
-	}
+	return nil
 }
 
 func (b *body) tombstone() (*Tombstone, error) {
@@ -84,38 +62,38 @@ func (b *body) tombstone() (*Tombstone, error) {
 	if b.tomb[0] != tombFormat {
 		return nil, errRecord
 	}
-	d := decoder{b.tomb[1:], nil}
-	t := &Tombstone{ID: d.uvarint()}
-	by := d.bytes()
-	if d.err != nil {
-		return nil, d.err
+	d := record.Read(b.tomb[1:])
+	t := &Tombstone{ID: d.Uint()}
+	by := d.String()
+	t.Inside = bytes.Clone(d.Rest())
+	if d.Failed() {
+		return nil, errRecord
 	}
-	if len(by) > 0 {
+	if by != "" {
 		var err error
-		if t.By, err = xmpp.ParseJID(string(by)); err != nil {
+		if t.By, err = xmpp.ParseJID(by); err != nil {
 			return nil, errRecord
 		}
 	}
-	t.Inside = bytes.Clone(d.rest)
 	return t, nil
 }
 
 func (t *Tombstone) append(dst []byte) []byte {
 	dst = append(dst, tombFormat)
-	dst = binary.AppendUvarint(dst, t.ID)
-	dst = appendBytes(dst, t.By.String())
+	dst = record.AppendUint(dst, t.ID)
+	dst = record.AppendString(dst, t.By.String())
 	return append(dst, t.Inside...)
 }
 
-// row is how an owner sees a message, as it is stored:
+// row is how an owner sees a message, as it is stored, in the order of the owners:
 //
-//	ordinal in the archive: uvarint
+//	owner: uvarint, less that of the row before
 //	kind: a byte
-//	other side: length and bytes
-//	edit: the rest; empty if the message is seen as it was sent. If the row shares the body's, the address to which that
-//	one is addressed
+//	other side: length and bytes; left out if it is that of the row before
+//	edit: length and bytes; left out if the message is seen as it was sent. If the row shares the body's, the address to
+//	which that one is addressed
 type row struct {
-	ordinal  uint64
+	owner    directory.ID
 	incoming bool
 	shares   bool
 	with     []byte
@@ -125,57 +103,99 @@ type row struct {
 // Bits of the kind of a row.
 const (
 	rowIncoming = 1 << iota
+	rowEdited
 	rowShares
+	rowSameWith
+	rowKinds // none of them
 )
 
-// appendRow appends what of a record is known before the ordinal is. shared is the edit that the body has.
-func appendRow(dst []byte, r *Row, shared *xmpp.Edit) []byte {
+// appendRows appends the rows of a message, which are in the order of their owners. shared is the edit that the body has.
+func appendRows(dst []byte, rows []*Row, shared *xmpp.Edit) []byte {
+	before := new(Row)
+	for _, r := range rows {
+		dst = appendRow(dst, before, r, shared)
+		before = r
+	}
+	return dst
+}
+
+// appendRow appends a row behind another.
+func appendRow(dst []byte, before, r *Row, shared *xmpp.Edit) []byte {
 	var kind byte
 	if r.Incoming {
-		kind = rowIncoming
+		kind |= rowIncoming
 	}
-	shares := shared != nil && r.Edit == shared && !r.To.IsZero()
+	if r.Edit != nil {
+		kind |= rowEdited
+	}
+	shares := r.Edit != nil && r.Edit == shared && !r.To.IsZero()
 	if shares {
 		kind |= rowShares
 	}
+	if r.With == before.With {
+		kind |= rowSameWith
+	}
+	dst = record.AppendUint(dst, uint64(r.Owner-before.Owner))
 	dst = append(dst, kind)
-	dst = appendBytes(dst, r.With.String())
+	if r.With != before.With {
+		dst = record.AppendString(dst, r.With.String())
+	}
 	switch {
 	case shares:
-		return append(dst, r.To.String()...)
-	case r.Edit == nil:
-		return dst
+		dst = record.AppendString(dst, r.To.String())
+	case r.Edit != nil:
+		e := *r.Edit
+		if !r.To.IsZero() {
+			e.To = r.To
+		}
+		dst = record.AppendString(dst, e.AppendBinary(nil))
 	}
-	e := *r.Edit
-	if !r.To.IsZero() {
-		e.To = r.To
-	}
-	return e.AppendBinary(dst)
+	return dst
 }
 
-func (r *row) decode(v []byte) error {
-	d := decoder{v, nil}
-	r.ordinal = d.uvarint()
-	if len(d.rest) == 0 || d.rest[0]&^(rowIncoming|rowShares) != 0 {
-		return errRecord
+// eachRow calls fn for the rows of a body until it returns false.
+func (b *body) eachRow(fn func(*row) bool) error {
+	var r row
+	for d := record.Read(b.rows); !d.Done(); {
+		r.owner += directory.ID(d.Uint())
+		kind := d.Byte()
+		r.incoming, r.shares, r.edit = kind&rowIncoming != 0, kind&rowShares != 0, nil
+		if kind&rowSameWith == 0 {
+			r.with = d.Bytes()
+		}
+		if kind&rowEdited != 0 {
+			r.edit = d.Bytes()
+		}
+		if d.Failed() || kind >= rowKinds {
+			return errRecord
+		}
+		if !fn(&r) {
+			return nil
+		}
 	}
-	r.incoming, r.shares = d.rest[0]&rowIncoming != 0, d.rest[0]&rowShares != 0
-	d.rest = d.rest[1:]
-	r.with = d.bytes()
-	r.edit = d.rest
-	return d.err
+	return nil
 }
 
-// readEdit reads the edit of a row whose message is b.
-func (r *row) readEdit(b *body) (e xmpp.Edit, err error) {
+// rowOf finds the row of an owner. ok is false if there is none.
+func (b *body) rowOf(o directory.ID) (found row, ok bool, err error) {
+	err = b.eachRow(func(r *row) bool {
+		if r.owner == o {
+			found, ok = *r, true
+		}
+		return r.owner < o
+	})
+	return found, ok, err
+}
+
+// readEdit reads the edit of a row of b.
+func (b *body) readEdit(r *row) (e xmpp.Edit, err error) {
 	switch {
-	case !r.shares && len(r.edit) == 0:
-	case !r.shares:
-		err = e.UnmarshalBinary(r.edit)
-	default:
+	case r.shares:
 		if err = e.UnmarshalBinary(b.edit); err == nil {
 			e.To, err = xmpp.ParseJID(string(r.edit))
 		}
+	case len(r.edit) > 0:
+		err = e.UnmarshalBinary(r.edit)
 	}
 	if err != nil {
 		return xmpp.Edit{}, errRecord
@@ -183,34 +203,8 @@ func (r *row) readEdit(b *body) (e xmpp.Edit, err error) {
 	return e, nil
 }
 
-func appendBytes[S []byte | string](dst []byte, b S) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(b)))
-	return append(dst, b...)
-}
-
-// decoder reads a record; what it returns after an error is zero.
-type decoder struct {
-	rest []byte
-	err  error
-}
-
-func (d *decoder) uvarint() uint64 {
-	n, size := binary.Uvarint(d.rest)
-	if size <= 0 {
-		d.rest, d.err = nil, errRecord
-		return 0
-	}
-	d.rest = d.rest[size:]
-	return n
-}
-
-func (d *decoder) bytes() []byte {
-	n := d.uvarint()
-	if n > uint64(len(d.rest)) {
-		d.rest, d.err = nil, errRecord
-		return nil
-	}
-	b := d.rest[:n:n]
-	d.rest = d.rest[n:]
-	return b
+// bareOf cuts the resource off the text of an address.
+func bareOf(jid []byte) []byte {
+	bare, _, _ := bytes.Cut(jid, []byte{'/'})
+	return bare
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/store"
 )
@@ -21,7 +22,11 @@ func (a *Archive) Retain(ctx context.Context, age time.Duration) (removed int, e
 	if age < MinRetention {
 		return 0, fmt.Errorf("archive: history is kept for at least %d days", MinRetention/(24*time.Hour))
 	}
-	cut := TimeID(a.opts.Clock.Now().Add(-age))
+	settled, err := a.settle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	cut := min(TimeID(a.opts.Clock.Now().Add(-age)), settled+1)
 	for {
 		n := 0
 		err := a.db.Update(ctx, func(tx store.Tx) (err error) {
@@ -37,54 +42,46 @@ func (a *Archive) Retain(ctx context.Context, age time.Duration) (removed int, e
 	}
 }
 
-// sweep removes the oldest messages before cut with all their rows.
+// sweep removes the oldest messages before cut, and their places.
 func (a *Archive) sweep(tx store.Tx, cut uint64) (n int, err error) {
+	var ends places
 	for k, v := range tx.Scan(spaceBody, store.Range{To: appendID(nil, cut), Limit: sweepBodies}) {
 		id := idOf(k)
 		var b body
 		if err := b.decode(v); err != nil {
 			return 0, fmt.Errorf("%w: message %s", err, FormatID(id))
 		}
-		for o := range b.ownerIDs() {
-			if err := a.dropRow(tx, o, id); err != nil {
-				return 0, err
-			}
+		if err := b.eachRow(func(r *row) bool { ends.add(r, id); return true }); err != nil {
+			return 0, fmt.Errorf("%w: message %s", err, FormatID(id))
 		}
 		if err := a.dropBody(tx, id, &b); err != nil {
 			return 0, err
 		}
 		n++
 	}
-	return n, nil
+	return n, ends.trim(tx)
 }
 
-// dropRow removes a message from the archive of one owner, if it is there.
-func (a *Archive) dropRow(tx store.Tx, o directory.ID, id uint64) error {
-	key := appendRowKey(nil, o, id)
-	v := tx.Get(spaceRow, key)
-	if v == nil {
-		return nil
+// places are those that lose their oldest messages, up to an id.
+type places map[place]uint64
+
+func (p *places) add(r *row, id uint64) {
+	if *p == nil {
+		*p = places{}
 	}
-	var r row
-	if err := r.decode(v); err != nil {
-		return fmt.Errorf("%w: row of message %s", err, FormatID(id))
-	}
+	(*p)[place{owner: r.owner}] = id
 	if len(r.with) > 0 {
-		if err := tx.Delete(spaceRow, appendID(appendConversation(nil, o, bareOf(r.with)), id)); err != nil {
+		(*p)[place{r.owner, string(bareOf(r.with))}] = id
+	}
+}
+
+func (p places) trim(tx store.Tx) error {
+	for at, id := range p {
+		if err := (index{prefix: appendPlace(nil, at)}).trim(tx, id+1); err != nil {
 			return err
 		}
 	}
-	return tx.Delete(spaceRow, key)
-}
-
-// bareOf cuts the resource off the text of an address.
-func bareOf(jid []byte) string {
-	for i, c := range jid {
-		if c == '/' {
-			return string(jid[:i])
-		}
-	}
-	return string(jid)
+	return nil
 }
 
 // dropBody removes a message that no row refers to. If it is the newest, its id stays known, so that it is not given away
@@ -110,19 +107,16 @@ func (a *Archive) dropBody(tx store.Tx, id uint64, b *body) error {
 // and can be repeated if it is interrupted. It returns how many messages it removed from the archive.
 func (a *Archive) Purge(ctx context.Context, o directory.ID) (removed int, err error) {
 	for {
+		settled, err := a.settle(ctx)
+		if err != nil {
+			return removed, err
+		}
 		n := 0
-		err := a.db.Update(ctx, func(tx store.Tx) error {
-			n = 0
-			for k := range tx.Scan(spaceRow, store.Range{Prefix: appendConversation(nil, o, ""), Limit: sweepBodies}) {
-				if err := a.purge(tx, o, idOf(k)); err != nil {
-					return err
-				}
-				n++
+		err = a.db.Update(ctx, func(tx store.Tx) (err error) {
+			if n, err = a.purge(tx, o, settled); err == nil && n < sweepBodies {
+				err = tx.Delete(spaceMarker, appendOwner(nil, o))
 			}
-			if n < sweepBodies {
-				return tx.Delete(spaceMarker, appendOwner(nil, o))
-			}
-			return nil
+			return err
 		})
 		if err != nil {
 			return removed, err
@@ -133,24 +127,37 @@ func (a *Archive) Purge(ctx context.Context, o directory.ID) (removed int, err e
 	}
 }
 
-func (a *Archive) purge(tx store.Tx, o directory.ID, id uint64) error {
-	if err := a.dropRow(tx, o, id); err != nil {
-		return err
-	}
-	v := tx.Get(spaceBody, appendID(nil, id))
-	if v == nil {
-		return nil
-	}
-	var b body
-	if err := b.decode(v); err != nil {
-		return fmt.Errorf("%w: message %s", err, FormatID(id))
-	}
-	for other := range b.ownerIDs() {
-		if other != o && tx.Get(spaceRow, appendRowKey(nil, other, id)) != nil {
-			return nil
+// purge removes the oldest messages of an owner up to an id, and those that nobody else has altogether.
+func (a *Archive) purge(tx store.Tx, o directory.ID, upto uint64) (n int, err error) {
+	var ends places
+	all := index{prefix: appendPlace(nil, place{owner: o})}
+	for e := range all.onDisk(tx, 0, upto+1, false) {
+		var b body
+		if err := b.decode(tx.Get(spaceBody, appendID(nil, e.id))); err != nil {
+			return 0, fmt.Errorf("%w: message %s", err, FormatID(e.id))
+		}
+		others := false
+		err := b.eachRow(func(r *row) bool {
+			if r.owner == o {
+				ends.add(r, e.id)
+			} else {
+				others = others || a.index(r.owner, xmpp.JID{}).has(tx, e.id)
+			}
+			return true
+		})
+		if err != nil {
+			return 0, fmt.Errorf("%w: message %s", err, FormatID(e.id))
+		}
+		if !others {
+			if err := a.dropBody(tx, e.id, &b); err != nil {
+				return 0, err
+			}
+		}
+		if n++; n == sweepBodies {
+			break
 		}
 	}
-	return a.dropBody(tx, id, &b)
+	return n, ends.trim(tx)
 }
 
 // SetTombstone has clients see a tombstone in place of a message. What was said stays in the archive for the auditor. ok

@@ -99,7 +99,11 @@ func (a *Archive) findSaid(ctx context.Context, d *feature.Dispatch, room *featu
 	if !ok {
 		return 0, nil, nil
 	}
+	x := a.index(room.Owner, xmpp.JID{})
 	err = a.db.View(ctx, func(tx store.Tx) error {
+		if !x.has(tx, id) {
+			return nil
+		}
 		var it Item
 		ok, err := it.read(tx, room.Owner, id)
 		if err != nil || !ok || d.From != room.OwnerJID && it.With.Bare() != d.From.Bare() {
@@ -137,21 +141,22 @@ func sentInBatch(before []*feature.Dispatch, d *feature.Dispatch, attr string) i
 // attribute 'id', 0 if it is not found.
 func (a *Archive) findSent(ctx context.Context, d *feature.Dispatch, attr string) (found uint64, err error) {
 	s := sent{owner: d.Session.User(), attr: attr, self: d.From.Bare() == d.To.Bare()}
-	x := indexOf(s.owner, d.Host().Directory.Conversation(d.To.Bare()))
+	x := a.index(s.owner, d.Host().Directory.Conversation(d.To.Bare()))
 	before := uint64(maxID)
 	for left := maxRetractWalk; left > 0 && found == 0; {
 		n := 0
 		err = a.db.View(ctx, func(tx store.Tx) error {
-			r := x.in(0, before)
-			r.Reverse, r.Limit = true, min(left, retractRows)
-			for k := range tx.Scan(spaceRow, r) {
+			for e := range x.scan(tx, 0, before, true) {
 				n++
-				before = idOf(k)
+				before = e.id
 				if ok, err := s.is(tx, before); err != nil {
 					return err
 				} else if ok {
 					found = before
-					break
+					return nil
+				}
+				if n == min(left, retractRows) {
+					return nil
 				}
 			}
 			return nil
@@ -168,22 +173,19 @@ type sent struct {
 	owner directory.ID
 	attr  string
 	self  bool // sent to oneself
-	key   []byte
 }
 
 // is reports whether it is the one with an id. Of a stanza only the start tag is looked at.
 func (s *sent) is(tx store.Tx, id uint64) (bool, error) {
-	s.key = appendID(appendConversation(s.key[:0], s.owner, ""), id)
-	v := tx.Get(spaceRow, s.key)
+	v := tx.Get(spaceBody, appendID(nil, id))
 	if v == nil {
 		return false, nil
 	}
-	var r row
-	if err := r.decode(v); err != nil || r.incoming && !s.self {
+	var b body
+	if err := b.decode(v); err != nil {
 		return false, err
 	}
-	var b body
-	if err := b.decode(tx.Get(spaceBody, s.key[len(s.key)-idLen:])); err != nil {
+	if r, ok, err := b.rowOf(s.owner); err != nil || !ok || r.incoming && !s.self {
 		return false, err
 	}
 	st := xmpp.Stanza{Raw: b.stanza}

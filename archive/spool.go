@@ -130,31 +130,18 @@ func (a *Archive) writeMarkers(tx store.Tx) error {
 // was looked at, which is where the marker goes once they are delivered.
 func (a *Archive) Spool(ctx context.Context, o directory.ID, after uint64, fn func(*Item) error) (last uint64, err error) {
 	last = after
-	for x := indexOf(o, xmpp.JID{}); ; {
+	for {
 		var items []Item
-		rows := 0
+		read := 0
+		x := a.index(o, xmpp.JID{})
 		err := a.db.View(ctx, func(tx store.Tx) error {
-			r := x.in(last+1, maxID)
-			r.Limit = viewRows
-			for k, v := range tx.Scan(spaceRow, r) {
-				rows++
-				last = idOf(k)
-				var row row
-				if err := row.decode(v); err != nil {
+			for e := range x.scan(tx, last+1, maxID, false) {
+				read++
+				last = e.id
+				if items, err = appendSpooled(items, tx, o, e.id); err != nil {
 					return err
 				}
-				if !row.incoming {
-					continue
-				}
-				var it Item
-				ok, err := it.read(tx, o, last)
-				if err != nil {
-					return err
-				}
-				if ok && it.spooled() {
-					items = append(items, it)
-				}
-				if len(items) == viewItems {
+				if len(items) == viewItems || read == viewRows {
 					return nil
 				}
 			}
@@ -168,33 +155,31 @@ func (a *Archive) Spool(ctx context.Context, o directory.ID, after uint64, fn fu
 				return items[i].ID - 1, err
 			}
 		}
-		if rows < viewRows && len(items) < viewItems {
+		if read < viewRows && len(items) < viewItems {
 			return last, nil
 		}
 	}
 }
 
-// spoolIn is Spool within a transaction, for the few that came since the last look.
+// spoolIn is Spool within a transaction that writes, for the few that came since the last look.
 func (a *Archive) spoolIn(tx store.Tx, o directory.ID, after uint64) (items []Item, last uint64, err error) {
 	last = after
-	x := indexOf(o, xmpp.JID{})
-	for k, v := range tx.Scan(spaceRow, x.in(after+1, maxID)) {
-		last = idOf(k)
-		var r row
-		if err := r.decode(v); err != nil {
+	for id := range a.upTo(tx, o, after+1) {
+		last = id
+		if items, err = appendSpooled(items, tx, o, id); err != nil {
 			return nil, last, err
-		}
-		if !r.incoming {
-			continue
-		}
-		var it Item
-		if ok, err := it.read(tx, o, last); err != nil {
-			return nil, last, err
-		} else if ok && it.spooled() {
-			items = append(items, it)
 		}
 	}
 	return items, last, nil
+}
+
+// appendSpooled appends a message of an owner if it waits for him.
+func appendSpooled(items []Item, tx store.Tx, o directory.ID, id uint64) ([]Item, error) {
+	var it Item
+	if ok, err := it.read(tx, o, id); err != nil || !ok || !it.Incoming || !it.spooled() {
+		return items, err
+	}
+	return append(items, it), nil
 }
 
 // moved is where the marker went that is not on disk yet, 0 if it did not.

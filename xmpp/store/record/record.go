@@ -103,6 +103,13 @@ func (r *Reader) Bytes() []byte {
 	return b
 }
 
+// Rest reads all bytes that are left, which are those of the record.
+func (r *Reader) Rest() []byte {
+	b := r.rest
+	r.rest = nil
+	return b
+}
+
 // String reads a text.
 func (r *Reader) String() string { return string(r.Bytes()) }
 

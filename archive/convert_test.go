@@ -1,0 +1,127 @@
+package archive
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"confab/xmpp/directory"
+	"confab/xmpp/store"
+	"confab/xmpp/store/bolt"
+)
+
+// tell writes down what owners have.
+func tell(t *testing.T, h *house, owners ...directory.ID) string {
+	var told bytes.Buffer
+	for _, o := range owners {
+		r, err := h.Page(t.Context(), Query{Owner: o}, func(it *Item) error {
+			fmt.Fprintf(&told, "%d: %d %v %x with %s incoming %v %+v %+v\n%s\n", o, it.ID, it.Type, it.Flags, it.With, it.Incoming, it.Edit, it.Tombstone, it.Stanza)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&told, "%d: %d in all\n", o, r.Count)
+		u, err := h.Audit(t.Context(), "nurse", "test", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = u.Conversations(t.Context(), o, func(c Conversation) error {
+			fmt.Fprintf(&told, "%d: %d with %s, from %d to %d\n", o, c.Messages, c.With, TimeID(c.First), TimeID(c.Last))
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return told.String()
+}
+
+// before opens a history that an earlier version kept, in which there is all that it knew: messages to oneself, in a room, by
+// an alias with one edit for several, retracted, and of somebody who is gone.
+func before(t *testing.T, change func(tx store.Tx) error) *house {
+	t.Helper()
+	dir := t.TempDir()
+	packed, err := os.Open("testdata/before/archive.db.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packed.Close()
+	r, err := gzip.NewReader(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "archive.db"), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if change != nil {
+		db, err := bolt.Open(filepath.Join(dir, "archive.db"), bolt.Options{NoSync: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(db.Update(t.Context(), change), db.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return open(t, dir)
+}
+
+// An earlier history is what it was.
+func TestConvert(t *testing.T) {
+	h := before(t, nil)
+	want, err := os.ReadFile("testdata/before/told.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, when := range []string{"when it is opened first", "settled", "when it is opened again"} {
+		if got := tell(t, h, romeo, juliet, alice, 301, 302, 7); got != string(want) {
+			t.Errorf("%s the history is\n%s\nand not\n%s", when, got, want)
+		}
+		h.check()
+		if n := records(h, spaceOldRow); n != 0 {
+			t.Errorf("%s %d old rows are left", when, n)
+		}
+		if when == "settled" {
+			h = h.reopen()
+		}
+	}
+	if _, err := h.Purge(t.Context(), juliet); err != nil {
+		t.Fatal(err)
+	}
+	h.check()
+}
+
+// An earlier message that cannot be read is one that cannot be read, and no more.
+func TestConvertDamaged(t *testing.T) {
+	damaged := uint64(0)
+	h := before(t, func(tx store.Tx) error {
+		for k, v := range tx.Scan(spaceBody, store.Range{Limit: 1}) {
+			damaged = idOf(k)
+			return tx.Put(spaceBody, bytes.Clone(k), v[:3])
+		}
+		return nil
+	})
+	for _, o := range []directory.ID{romeo, juliet} {
+		ids, r := h.page(Query{Owner: o})
+		if r.Count != len(ids) || len(ids) < 3 || ids[0] <= damaged {
+			t.Errorf("%d has %v, %+v", o, ids, r)
+		}
+	}
+	h = h.reopen()
+	err := h.db.View(t.Context(), func(tx store.Tx) error {
+		_, err := newEntry(damaged, tx.Get(spaceBody, appendID(nil, damaged)))
+		return err
+	})
+	if !errors.Is(err, errRecord) {
+		t.Error(err)
+	}
+}

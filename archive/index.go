@@ -1,0 +1,246 @@
+package archive
+
+import (
+	"bytes"
+	"encoding/binary"
+	"iter"
+	"slices"
+
+	"confab/xmpp"
+	"confab/xmpp/directory"
+	"confab/xmpp/store"
+)
+
+// place is where a message is found: in the archive of an owner, or in one of its conversations.
+type place struct {
+	owner directory.ID
+	with  string // the bare address of the other side; empty: the whole archive
+}
+
+// byKey puts places into the order of their keys.
+func byKey(x, y place) int {
+	switch {
+	case x.owner < y.owner:
+		return -1
+	case x.owner > y.owner:
+		return 1
+	}
+	return bytes.Compare([]byte(x.with), []byte(y.with))
+}
+
+// index lists the messages of a place, oldest first, and numbers them: the ordinals of neighbours differ by one. On disk it
+// is blocks of at most blockIDs ids. The key of a block ends with the first of them; its value has
+//
+//	ordinal of the first: uvarint
+//	the ids behind it: a uvarint each, less the one before
+//
+// What was kept lately is in memory only, see recent.
+type index struct {
+	prefix []byte
+	recent []uint64 // ascending; the first of them may be on disk, too
+}
+
+const blockIDs = 64
+
+// entry is an element of an index.
+type entry struct{ id, ordinal uint64 }
+
+// index returns that of an archive, or of a conversation in it, as it is: it is called before the View in which it is
+// read, since what is settled meanwhile is still in it and what was before is on disk.
+func (a *Archive) index(o directory.ID, with xmpp.JID) index {
+	p := place{o, with.Bare().String()}
+	return index{appendPlace(nil, p), a.recent.ids(p)}
+}
+
+// scan yields the entries with ids from lo up to, not including, hi, in either direction.
+func (x index) scan(tx store.Tx, lo, hi uint64, backward bool) iter.Seq[entry] {
+	return func(yield func(entry) bool) {
+		if lo >= hi {
+			return
+		}
+		lately, ordinal := x.lately(tx)
+		from, _ := slices.BinarySearch(lately, lo)
+		to, _ := slices.BinarySearch(lately, hi)
+		for i := to - 1; backward && i >= from; i-- {
+			if !yield(entry{lately[i], ordinal + uint64(i)}) {
+				return
+			}
+		}
+		for e := range x.onDisk(tx, lo, hi, backward) {
+			if !yield(e) {
+				return
+			}
+		}
+		for i := from; !backward && i < to; i++ {
+			if !yield(entry{lately[i], ordinal + uint64(i)}) {
+				return
+			}
+		}
+	}
+}
+
+// lately returns the ids that are not on disk, and the ordinal of the first of them.
+func (x index) lately(tx store.Tx) (ids []uint64, ordinal uint64) {
+	if len(x.recent) == 0 {
+		return nil, 0
+	}
+	last := x.lastOnDisk(tx)
+	i, found := slices.BinarySearch(x.recent, last.id)
+	if found {
+		i++
+	}
+	return x.recent[i:], last.ordinal + 1
+}
+
+func (x index) lastOnDisk(tx store.Tx) (last entry) {
+	for e := range x.onDisk(tx, 0, maxID, true) {
+		return e
+	}
+	return entry{}
+}
+
+// onDisk is scan without what was kept lately.
+func (x index) onDisk(tx store.Tx, lo, hi uint64, backward bool) iter.Seq[entry] {
+	return func(yield func(entry) bool) {
+		r := store.Range{Prefix: x.prefix, Reverse: backward}
+		if hi < maxID {
+			r.To = x.key(hi)
+		}
+		if lo > 0 { // lo is in the last block that begins before it, or behind that
+			before := store.Range{Prefix: x.prefix, To: x.key(lo), Reverse: true, Limit: 1}
+			for k := range tx.Scan(spaceIndex, before) {
+				r.From = bytes.Clone(k)
+			}
+		}
+		var block []entry
+		for k, v := range tx.Scan(spaceIndex, r) {
+			block = appendEntries(block[:0], k, v)
+			if backward {
+				slices.Reverse(block)
+			}
+			for _, e := range block {
+				if lo <= e.id && e.id < hi && !yield(e) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// key returns where the block is that begins with an id.
+func (x index) key(id uint64) []byte { return appendID(bytes.Clone(x.prefix), id) }
+
+// appendEntries appends the entries of a block.
+func appendEntries(dst []entry, k, v []byte) []entry {
+	n, size := binary.Uvarint(v)
+	for e := (entry{idOf(k), n}); size > 0; {
+		dst = append(dst, e)
+		v = v[size:]
+		n, size = binary.Uvarint(v)
+		e.id += n
+		e.ordinal++
+	}
+	return dst
+}
+
+// has reports whether the index has an id.
+func (x index) has(tx store.Tx, id uint64) bool {
+	if _, ok := slices.BinarySearch(x.recent, id); ok {
+		return true
+	}
+	for range x.onDisk(tx, id, id+1, false) {
+		return true
+	}
+	return false
+}
+
+// end returns the first or the last entry of a range.
+func (x index) end(tx store.Tx, lo, hi uint64, last bool) (e entry, ok bool) {
+	for e := range x.scan(tx, lo, hi, last) {
+		return e, true
+	}
+	return entry{}, false
+}
+
+// seek returns the id of the entry with an ordinal that lies between those of first and last, by halving the ids
+// between them.
+func (x index) seek(tx store.Tx, first, last entry, ordinal uint64) uint64 {
+	for first.ordinal < ordinal {
+		e, ok := x.end(tx, first.id+(last.id-first.id+1)/2, last.id+1, false)
+		switch {
+		case !ok:
+			return last.id
+		case e.ordinal <= ordinal:
+			first = e
+		default: // e is behind, and so is everything from the middle on
+			mid := first.id + (last.id-first.id+1)/2
+			if last, ok = x.end(tx, first.id, mid, true); !ok {
+				return first.id
+			}
+		}
+	}
+	return first.id
+}
+
+// extend puts on disk those of the ids, ascending, that come behind what is there.
+func (x index) extend(tx store.Tx, ids []uint64) error {
+	var key, block []byte
+	var last entry
+	n := 0
+	for k, v := range tx.Scan(spaceIndex, store.Range{Prefix: x.prefix, Reverse: true, Limit: 1}) {
+		key, block = bytes.Clone(k), bytes.Clone(v)
+		all := appendEntries(nil, k, v)
+		n = len(all)
+		last = all[n-1]
+	}
+	changed := false
+	for _, id := range ids {
+		if id <= last.id {
+			continue
+		}
+		if n == blockIDs && changed {
+			if err := tx.Put(spaceIndex, key, block); err != nil {
+				return err
+			}
+		}
+		if n == 0 || n == blockIDs {
+			key, block, n = x.key(id), binary.AppendUvarint(nil, last.ordinal+1), 0
+		} else {
+			block = binary.AppendUvarint(block, id-last.id)
+		}
+		last = entry{id, last.ordinal + 1}
+		n++
+		changed = true
+	}
+	if !changed {
+		return nil
+	}
+	return tx.Put(spaceIndex, key, block)
+}
+
+// trim takes what comes before an id off the disk.
+func (x index) trim(tx store.Tx, before uint64) error {
+	for k, v := range tx.Scan(spaceIndex, store.Range{Prefix: x.prefix, To: x.key(before)}) {
+		all := appendEntries(nil, k, v)
+		rest, _ := slices.BinarySearchFunc(all, before, func(e entry, id uint64) int {
+			if e.id < id {
+				return -1
+			}
+			return 1
+		})
+		if err := tx.Delete(spaceIndex, k); err != nil {
+			return err
+		}
+		if all = all[rest:]; len(all) == 0 {
+			continue
+		}
+		block := binary.AppendUvarint(nil, all[0].ordinal)
+		for i := 1; i < len(all); i++ {
+			block = binary.AppendUvarint(block, all[i].id-all[i-1].id)
+		}
+		if err := tx.Put(spaceIndex, x.key(all[0].id), block); err != nil {
+			return err
+		}
+	}
+	return nil
+}
