@@ -13,7 +13,8 @@ type Limits struct {
 	Requests  int // subscription requests waiting for an answer from people who are not in the list; 0: 500
 	NameBytes int // of a contact's or a group's name; 0: 1,023
 	Groups    int // of a contact; 0: 32
-	Request   int // bytes of a subscription request that is kept; 0: 8,192
+	Request   int // bytes of a subscription request that is kept; 0: 4,096
+	Presence  int // bytes of what a session tells all who see it, and is kept for those who come later; 0: 16,384
 	Directed  int // addresses that a session sends its presence to directly; 0: 1,000
 }
 
@@ -23,7 +24,7 @@ func (l Limits) orDefault() Limits {
 		value int
 	}{
 		{&l.Contacts, 2000}, {&l.Requests, 500}, {&l.NameBytes, 1023}, {&l.Groups, 32},
-		{&l.Request, 8192}, {&l.Directed, 1000},
+		{&l.Request, 4096}, {&l.Presence, 16384}, {&l.Directed, 1000},
 	} {
 		if *d.limit == 0 {
 			*d.limit = d.value

@@ -1,6 +1,7 @@
 package roster
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,6 +52,9 @@ func (r *Roster) broadcast(d *feature.Dispatch) error {
 	edit := d.Edit
 	edit.To, edit.NoTo = xmpp.JID{}, true
 	stanza := xmpp.Apply(nil, d.Stanza, &edit)
+	if len(stanza) > r.opts.Limits.Presence {
+		return xmpp.NewError(xmpp.PolicyViolation, fmt.Sprintf("a presence for all contacts is longer than %d bytes", r.opts.Limits.Presence))
+	}
 	if next.Available {
 		next.Stanza = stanza
 	}
@@ -250,10 +254,17 @@ func (r *Roster) deliver(out *router.Batch, from *router.Session, to xmpp.JID, s
 // its user may see, and the requests that wait for an answer (RFC 6121 §4.2.2, §3.1.3).
 func (r *Roster) collect(out *router.Batch, s *router.Session, c *contacts, w *row, user *directory.User) {
 	n := r.boards[user.Domain].show(out, w)
+	breathe := func() { // its own reader does this, and may wait for its socket
+		if s.Waiting() > runBytes {
+			out.Flush()
+			s.Drain(runBytes)
+		}
+	}
 	for _, j := range c.subscriptions() {
 		if to, _ := r.covered(user, j); !to {
 			n += r.showOnly(out, j, s, nil, w.to)
 			r.ask(out, user, j)
+			breathe()
 		}
 	}
 	n += r.showOnly(out, user.JID, s, s, w.to)
@@ -267,6 +278,7 @@ func (r *Roster) collect(out *router.Batch, s *router.Session, c *contacts, w *r
 	for _, it := range c.requests() {
 		if _, from := r.covered(user, it.JID); !from && !r.blocks(user.ID, it.JID) {
 			s.Send(out, it.Request)
+			breathe()
 		}
 	}
 }

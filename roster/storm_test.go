@@ -181,3 +181,56 @@ func BenchmarkMassLogin(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1e6, "ns/delivery")
 }
+
+// socket is a connection of a client that reads when it is waited for.
+type socket struct{ waiting, most int }
+
+func (s *socket) Append(b []byte) bool {
+	s.waiting += len(b)
+	s.most = max(s.most, s.waiting)
+	return false
+}
+func (s *socket) Flush()                  {}
+func (s *socket) Close(*xmpp.StreamError) {}
+func (s *socket) Waiting() int            { return s.waiting }
+func (s *socket) Drain(int) error         { s.waiting = 0; return nil }
+
+// However many have something to say to somebody who comes online, it is never more at a time than a connection takes:
+// contacts of one's own, and those who ask for a subscription.
+func TestALoginIsNotTooMuchAtOnce(t *testing.T) {
+	h := newHouse(t, plain)
+	const users = 100
+	h.populate(users)
+	juliet := h.connect("juliet@example.com/balcony")
+	bytes := 0
+	for i := range users {
+		p := h.connect(fmt.Sprintf("user%d@example.com/x", i))
+		if i%2 == 0 {
+			mutual(p, juliet)
+			p.Sends("<presence><status>" + strings.Repeat("x", 12_000) + "</status></presence>")
+			bytes += 12_000
+		} else {
+			p.Sends("<presence type='subscribe' to='juliet@example.com'><status>" + strings.Repeat("x", 3_900) + "</status></presence>")
+			bytes += 3_900
+		}
+	}
+	s := new(socket)
+	h.bench("juliet@example.com/chamber", s).sends(parsed(t, "<presence/>"))
+	if s.most > 100_000 {
+		t.Errorf("%d of %d bytes waited at a time", s.most, bytes)
+	}
+}
+
+// What goes to everybody, and is kept for those who come, is no longer than that needs to be.
+func TestAPresenceIsNotLong(t *testing.T) {
+	h := newHouse(t, Options{})
+	romeo := h.connect("romeo@example.com/orchard")
+	romeo.Sends("<presence id='1'><status>" + strings.Repeat("x", 17_000) + "</status></presence>")
+	if got := romeo.heard(); !strings.Contains(got, "<policy-violation ") || romeo.Presence().Available {
+		t.Errorf("romeo heard %.300s", got)
+	}
+	romeo.Sends("<presence><status>" + strings.Repeat("x", 16_000) + "</status></presence>")
+	if !romeo.Presence().Available {
+		t.Errorf("romeo heard %.300s", romeo.heard())
+	}
+}
