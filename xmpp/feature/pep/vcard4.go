@@ -114,13 +114,13 @@ func merged(from, to *xmpp.Node, name func(*line) (from, to string), convert fun
 
 // carryToFour brings the vCard4 up to what a new vcard-temp says (XEP-0292 §3).
 func carryToFour(t *pubsub.Transaction, card *xmpp.Node) error {
-	it, err := t.Item(nodeVCard4, current)
+	it, err := t.Last(nodeVCard4)
 	if err != nil {
 		return err
 	}
-	before, old := element(xmpp.NSVCard4, "vcard", ""), []byte(nil)
+	before, old, id := element(xmpp.NSVCard4, "vcard", ""), []byte(nil), current
 	if it != nil {
-		old = it.Payload
+		old, id = it.Payload, it.ID
 		if before, err = xmpp.ParseNode(old); err != nil {
 			return err
 		}
@@ -133,7 +133,7 @@ func carryToFour(t *pubsub.Transaction, card *xmpp.Node) error {
 	if err := t.Prepare(nodeVCard4); err != nil {
 		return err
 	}
-	return t.Put(nodeVCard4, pubsub.Item{ID: current, Payload: now})
+	return t.Put(nodeVCard4, pubsub.Item{ID: id, Payload: now})
 }
 
 // carryToTemp brings the vcard-temp, which everybody may read, up to what a new
