@@ -168,7 +168,7 @@ func (x *expansion) walk(a *Alias, in standing) {
 			}
 			x.foreign[m.Address] = s
 		default:
-			x.external(m, s, in.through)
+			x.external(a.Domain, m, s, in.through)
 		}
 	}
 }
@@ -195,21 +195,24 @@ func (x *expansion) user(u *User, s standing, through *Alias) {
 	}
 }
 
-// external is an entry that was nobody's address when it was made.
-func (x *expansion) external(m Member, s standing, through *Alias) {
+// external is an entry that was nobody's address on the alias's domain when it was made. Another domain of this server is
+// as far away as any.
+func (x *expansion) external(domain string, m Member, s standing, through *Alias) {
 	j, err := xmpp.ParseJID(m.Address)
-	switch {
-	case err != nil || x.d.Domain(j.Domain()) == nil:
+	if err != nil || j.Domain() != domain {
 		x.skip(Skipped{m.Address, "external, no chat", through})
-	case x.d.User(j) != nil && (through == nil || through.Domain == j.Domain()):
-		x.user(x.d.User(j), s, through)
-	case x.d.Alias(j) != nil:
-		inner := x.d.Alias(j)
+		return
+	}
+	if u := x.d.User(j); u != nil {
+		x.user(u, s, through)
+		return
+	}
+	if inner := x.d.Alias(j); inner != nil {
 		s.through = inner
 		x.walk(inner, s)
-	default:
-		x.skip(Skipped{m.Address, "nobody has this address", through})
+		return
 	}
+	x.skip(Skipped{m.Address, "nobody has this address", through})
 }
 
 func (x *expansion) skip(s Skipped) {
