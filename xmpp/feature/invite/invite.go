@@ -409,6 +409,15 @@ func (v *Invites) still(h hash) *record {
 	return v.open[h]
 }
 
+// kept reports whether an invitation is on disk.
+func (v *Invites) kept(ctx context.Context, h hash) (is bool) {
+	err := v.host.State.View(ctx, func(tx store.Tx) error {
+		is = tx.Get(space, h[:]) != nil
+		return nil
+	})
+	return err != nil || is
+}
+
 // redeem makes the account, or sets the password, and uses up the token, all of
 // it or nothing. The error is errGone, or one of the directory, of the
 // password, or of the store.
@@ -436,6 +445,9 @@ func (v *Invites) redeem(ctx context.Context, h hash, r *record, keys auth.Keys)
 				return enrol(tx, id)
 			},
 		})
+		if errors.Is(err, directory.ErrExists) && !v.kept(ctx, h) {
+			err = errGone // whoever sent the form twice is the one who has it
+		}
 	}
 	if err != nil {
 		return err
