@@ -311,7 +311,7 @@ func (p *PubSub) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.walk(ctx, spacePeople, func(_ store.Tx, k, v []byte) error {
+	err = p.walk(ctx, spacePeople, func(_ store.Tx, k, v []byte) error {
 		if len(k) < 12 {
 			return errBroken
 		}
@@ -327,6 +327,16 @@ func (p *PubSub) load(ctx context.Context) error {
 		p.meet(n.shape.people, string(k[12:]), is, at)
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	// Who was renamed when the process ended may still be written as before.
+	for _, j := range p.people.all() {
+		if u := p.host.Directory.Resolve(j); u != nil && u.JID != j {
+			p.renamed(j, u.JID)
+		}
+	}
+	return nil
 }
 
 // numbered is a node as keys have it.

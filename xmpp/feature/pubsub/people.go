@@ -188,6 +188,18 @@ func (x *acquaintance) of(bare xmpp.JID) []place {
 	return slices.Collect(maps.Keys(x.nodes[bare.String()]))
 }
 
+// all returns everybody who is something to a node.
+func (x *acquaintance) all() (all []xmpp.JID) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for text := range x.nodes {
+		if j, err := xmpp.ParseJID(text); err == nil {
+			all = append(all, j)
+		}
+	}
+	return all
+}
+
 // at is of for the nodes of one address, in the order of their names.
 func (x *acquaintance) at(bare xmpp.JID, h *home) iter.Seq[string] {
 	var names []string

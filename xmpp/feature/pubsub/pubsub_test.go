@@ -270,6 +270,29 @@ func TestRenamedUser(t *testing.T) {
 	does(t, montague, owner("set", "<delete node='his'/>"))
 }
 
+// A new address that was not written where the old one was, because the process
+// ended, is written at the next start: who gets the old one later inherits nothing.
+func TestRenamedBeforeACrash(t *testing.T) {
+	folder := t.TempDir()
+	t.Run("before", func(t *testing.T) {
+		h := openIn(t, folder)
+		juliet := h.Connect(t, "juliet@example.com/balcony")
+		does(t, juliet, iq("set", "<create node='hers'/>"))
+		does(t, juliet, owner("set", "<affiliations node='hers'><affiliation jid='romeo@example.com' affiliation='publisher'/></affiliations>"))
+	})
+	t.Run("crash", func(t *testing.T) {
+		h := featuretest.Open(t, folder, func(*feature.Host) []feature.Feature { return nil })
+		if err := h.Directory.Update(context.Background(), h.ID("romeo@example.com"), func(u *directory.User) { u.Local = "montague" }); err != nil {
+			t.Fatal(err)
+		}
+	})
+	h := openIn(t, folder)
+	juliet := h.Connect(t, "juliet@example.com/balcony")
+	if got := does(t, juliet, owner("get", "<affiliations node='hers'/>")); !strings.Contains(got, "jid='montague@example.com' affiliation='publisher'") || strings.Contains(got, "romeo") {
+		t.Error(got)
+	}
+}
+
 // All that was known is known after a restart: people, counts, the service itself.
 func TestRestart(t *testing.T) {
 	folder := t.TempDir()
