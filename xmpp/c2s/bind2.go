@@ -108,29 +108,28 @@ func (c *client) endEarlier(full xmpp.JID) {
 	}
 	for _, s := range a.Sessions(nil) {
 		if agent := s.Info().Agent; s.JID() == full || agent != "" && agent == c.info.Agent {
-			c.end(s)
+			c.replace(s)
 		}
 	}
 }
 
-// end ends a session in whose place another comes.
-func (c *client) end(s *router.Session) {
+// replace ends a session in whose place another comes.
+func (c *client) replace(s *router.Session) {
 	s.Close(&xmpp.StreamError{Condition: xmpp.StreamConflict})
-	c.srv.ended.note(s)
-	c.srv.opts.Table.End(s)
+	c.srv.end(s)
 }
 
 // bound takes over a session that was just bound.
 func (c *client) bound(s, replaced *router.Session) error {
 	if replaced != nil { // RFC 6120 §7.7.2.2, the first of its choices
-		c.end(replaced)
+		c.replace(replaced)
 	}
 	c.begin(s)
 	c.srv.opts.Table.Bound(s)
 	// Who was disabled while this was going on was looked for among the sessions
 	// either before this one was there, or after.
 	if u := c.srv.opts.Directory.ByID(c.user.ID); u == nil || u.Disabled {
-		c.srv.opts.Table.End(s)
+		c.srv.end(s)
 		return &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized}
 	}
 	return nil

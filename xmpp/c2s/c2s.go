@@ -68,6 +68,7 @@ type Server struct {
 	stream                atomic.Pointer[stream.Options]
 	guard                 guard
 	ended                 endedSessions
+	parting               parting
 	waiting               vestibule
 	read                  []readRecord // while Restore works
 	resting               []resting    // until Begin
@@ -184,7 +185,7 @@ func (s *Server) Kick(j xmpp.JID, err *xmpp.StreamError) int {
 			continue
 		}
 		session.Close(err)
-		s.opts.Table.End(session)
+		s.end(session)
 		n++
 	}
 	return n
@@ -206,6 +207,8 @@ type client struct {
 	secured bool          // nobody can listen
 	binding auth.Binding  // once secured: what SASL may bind to
 	left    chan struct{} // closed when the reader has let go of the session
+	parts   string        // token of the session that it is to part from
+	parted  bool          // it has let go
 	door    patience      // until it has logged in
 
 	visitor *feature.Visitor // set by the first request before login
@@ -219,7 +222,7 @@ func (c *client) run(begin func(*client) error) {
 	s := c.srv
 	defer s.door.Leave(c)
 	defer c.Finish()
-	defer close(c.left)
+	defer c.letGo()
 	c.allow(s.opts.LoginTimeout)
 	defer c.loggedIn() // the connection no longer counts as waiting
 	defer func() {
@@ -227,7 +230,7 @@ func (c *client) run(begin func(*client) error) {
 			s.opts.Log.Error("a stream panicked", "panic", p, "stack", string(debug.Stack()))
 			c.Close(&xmpp.StreamError{Condition: xmpp.StreamInternalServerError})
 			if c.session != nil {
-				s.opts.Table.End(c.session)
+				s.end(c.session)
 			}
 		}
 	}()
@@ -250,6 +253,12 @@ func (c *client) run(begin func(*client) error) {
 	}
 }
 
+// letGo says that the reader has done all it does for the session.
+func (c *client) letGo() {
+	c.srv.parting.done(c)
+	close(c.left)
+}
+
 // leave parts from the session. A closed stream ends it, unless the server is
 // stopping; a lost connection lets it wait for a resumption.
 func (c *client) leave(closed bool) {
@@ -259,21 +268,19 @@ func (c *client) leave(closed bool) {
 		return
 	}
 	if closed && !c.srv.door.Closed() {
-		c.srv.ended.note(c.session)
-		t.End(c.session)
+		c.srv.end(c.session)
 		return
 	}
 	s := c.session
-	waits, mine := s.Hibernate(c, func() {
-		c.srv.ended.note(s)
-		t.End(s)
-	})
+	c.srv.parting.add(s, c)
+	waits, mine := s.Hibernate(c, func() { c.srv.end(s) })
 	switch {
 	case waits:
 		t.Inactive(s)
 	case mine:
+		c.srv.end(s)
+	default: // somebody else has ended it
 		c.srv.ended.note(s)
-		t.End(s)
 	}
 }
 

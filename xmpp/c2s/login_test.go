@@ -43,7 +43,7 @@ type door struct {
 
 func open(t testing.TB) *door {
 	t.Helper()
-	h := featuretest.New(t, func(*feature.Host) []feature.Feature { return []feature.Feature{carbons.New()} })
+	h := featuretest.New(t, func(*feature.Host) []feature.Feature { return []feature.Feature{carbons.New(), featuretest.Keep()} })
 	a, err := auth.Open(t.Context(), auth.Options{Store: h.State, Directory: h.Directory, Clock: h.Clock})
 	if err != nil {
 		t.Fatal(err)
@@ -60,8 +60,11 @@ func open(t testing.TB) *door {
 			stream.Certificate(hello, cert)
 			return cert, nil
 		}},
-		Log:     slog.New(slog.DiscardHandler),
-		Handled: func(string) (uint32, bool) { return 0, false },
+		Log: slog.New(slog.DiscardHandler),
+		Handled: func(token string) (uint32, bool) {
+			n, err := strconv.ParseUint(h.Count(t, token), 10, 32)
+			return uint32(n), err == nil
+		},
 	})}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -134,8 +134,7 @@ func (s *Server) endAll(sessions []*router.Session) {
 		at <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-at }()
-			s.ended.note(x)
-			s.opts.Table.End(x)
+			s.end(x)
 		})
 	}
 	wg.Wait()
@@ -240,10 +239,7 @@ func (s *Server) Begin(ctx context.Context) error {
 			over = append(over, r.session)
 			continue
 		}
-		r.session.AwaitClient(func() {
-			s.ended.note(r.session)
-			s.opts.Table.End(r.session)
-		})
+		r.session.AwaitClient(func() { s.end(r.session) })
 	}
 	s.resting = nil
 	s.endAll(over)

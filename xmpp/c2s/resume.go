@@ -33,16 +33,10 @@ func (c *client) resume(n *xmpp.Node, header func(s *router.Session, resumed []b
 	if err != nil || token == "" {
 		return smFailed("bad-request", ""), nil
 	}
+	c.srv.await(token, c.user.ID)
 	s := c.srv.opts.Router.Resumable(token)
 	if s == nil || s.User() != c.user.ID {
 		return smFailed("item-not-found", c.handledBefore(token)), nil
-	}
-	// The old connection may not know yet that it is gone. Its reader must be
-	// out of the way before its count of handled stanzas is final.
-	if old, ok := s.Conn().(*client); ok {
-		old.Close(&xmpp.StreamError{Condition: xmpp.StreamConflict, Text: "resumed on another connection"})
-		old.Interrupt()
-		<-old.left
 	}
 	err = s.Resume(c, uint32(h), func(handled uint32) []byte {
 		b := append([]byte(nil), "<resumed xmlns='"+xmpp.NSSM+"' h='"...)
@@ -69,7 +63,7 @@ func (c *client) handledBefore(token string) string {
 	if ok && user != c.user.ID {
 		return ""
 	}
-	// A session that another one replaced may have stored what it had read after it was noted.
+	// Of a reader that has panicked more may be stored than was noted.
 	if stored, is := c.srv.opts.Handled(token); is && (!ok || int32(stored-h) > 0) { // modulo 2³²
 		h, ok = stored, true
 	}
@@ -77,6 +71,71 @@ func (c *client) handledBefore(token string) string {
 		return ""
 	}
 	return strconv.FormatUint(uint64(h), 10)
+}
+
+// await gets the reader out of the way that a user's session has, or had until
+// it was ended: its connection may not know yet that it is gone, and before it
+// has stored what it has read its count of handled stanzas is not final.
+func (s *Server) await(token string, user directory.ID) {
+	var old *client
+	if x := s.opts.Router.Resumable(token); x != nil {
+		old, _ = x.Conn().(*client)
+	}
+	if old == nil {
+		old = s.parting.reader(token)
+	}
+	if old == nil || old.user.ID != user {
+		return
+	}
+	old.Close(&xmpp.StreamError{Condition: xmpp.StreamConflict, Text: "resumed on another connection"})
+	old.Interrupt()
+	<-old.left
+}
+
+// end ends a session for good and remembers what it has handled.
+func (s *Server) end(x *router.Session) {
+	if c, ok := x.Conn().(*client); ok {
+		s.parting.add(x, c)
+	}
+	s.ended.note(x)
+	s.opts.Table.End(x)
+}
+
+// parting are the connections, by token, that part from a session that can be
+// resumed, or were parted from it, and whose reader is not done.
+type parting struct {
+	mu      sync.Mutex
+	byToken map[string]*client
+}
+
+func (p *parting) add(s *router.Session, c *client) {
+	_, token := s.Managed()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if token == "" || c.parted {
+		return
+	}
+	if p.byToken == nil {
+		p.byToken = map[string]*client{}
+	}
+	p.byToken[token] = c
+	c.parts = token
+}
+
+// done says that a connection's reader is.
+func (p *parting) done(c *client) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.parted = true
+	if p.byToken[c.parts] == c {
+		delete(p.byToken, c.parts)
+	}
+}
+
+func (p *parting) reader(token string) *client {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.byToken[token]
 }
 
 // endedSessions remembers how many stanzas the sessions that ended lately had
@@ -104,12 +163,14 @@ func (e *endedSessions) note(s *router.Session) {
 	if e.byID == nil {
 		e.byID = map[string]endedSession{}
 	}
-	if len(e.order) >= endedKept {
-		delete(e.byID, e.order[0])
-		e.order = e.order[1:]
+	if _, again := e.byID[token]; !again {
+		if len(e.order) >= endedKept {
+			delete(e.byID, e.order[0])
+			e.order = e.order[1:]
+		}
+		e.order = append(e.order, token)
 	}
 	e.byID[token] = endedSession{s.Handled(0), s.User()}
-	e.order = append(e.order, token)
 }
 
 func (e *endedSessions) find(token string) (uint32, directory.ID, bool) {

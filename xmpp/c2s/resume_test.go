@@ -1,0 +1,65 @@
+package c2s
+
+import (
+	"encoding/base64"
+	"strings"
+	"testing"
+
+	"confab/xmpp"
+)
+
+// login logs romeo in by SASL2; what asks for more is part of the request.
+func (d *door) login(t testing.TB, more string) *guest {
+	t.Helper()
+	g := d.knock(t)
+	g.say(header + "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>" +
+		base64.StdEncoding.EncodeToString([]byte("\x00romeo\x00pw")) + "</initial-response>" + agentElement + more + "</authenticate>")
+	return g
+}
+
+const bindManaged = "<bind xmlns='urn:xmpp:bind:0'><tag>x</tag><enable xmlns='urn:xmpp:sm:3' resume='true'/></bind>"
+
+// A client whose session was ended while its last stanzas were being stored is
+// told how many were handled in the end, and not before: else it would send some
+// of them again (XEP-0198 §5).
+func TestResumeBeforeTheLastCommitReturns(t *testing.T) {
+	romeo := xmpp.MustJID("romeo@example.com")
+	for name, end := range map[string]func(d *door){
+		"kicked": func(d *door) {
+			if n := d.Kick(romeo, &xmpp.StreamError{Condition: xmpp.StreamPolicyViolation}); n != 1 {
+				t.Errorf("%d sessions were ended", n)
+			}
+		},
+		"replaced": func(d *door) {
+			g := d.login(t, bindManaged) // by the same client, so it has the same resource
+			t.Cleanup(func() { g.Close() })
+			g.hear("<bound")
+		},
+		"connected": func(*door) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := open(t)
+			first := d.login(t, bindManaged)
+			defer first.Close()
+			first.hear("<enabled")
+			token := between(first.hear("/>"), " id='", "'")
+			d.Held.Hold()
+			first.say("<message to='juliet@example.com' type='chat'><body>1</body></message><iq type='get' id='2' to='example.com'><query xmlns='x'/></iq>")
+			if !d.Held.Await(1) {
+				t.Fatal("nothing is being stored")
+			}
+			end(d)
+			next := d.login(t, "<resume xmlns='urn:xmpp:sm:3' h='0' previd='"+token+"'/>")
+			defer next.Close()
+			d.Held.Release()
+			next.hear("</authorization-identifier>")
+			answer := next.hear("</success>")
+			if !strings.Contains(answer, " h='2'") || strings.Contains(answer, "<failed") != (name != "connected") {
+				t.Errorf("heard %s", answer)
+			}
+			if n := len(d.Server.parting.byToken); name != "replaced" && n != 0 {
+				t.Errorf("%d connections that have gone are remembered", n)
+			}
+		})
+	}
+}
