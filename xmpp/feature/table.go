@@ -189,23 +189,22 @@ func (t *Table) End(s *router.Session) {
 }
 
 func (t *Table) ended(s *router.Session, lost router.Unacknowledged) {
-	for i := range t.features {
-		if f := t.features[i].Ended; f != nil {
-			t.guarded(s, func() { f(s, lost) })
-		}
-	}
 	// Messages are in the history. Requests that nobody will answer any more
-	// get an error, so that who asked does not wait (XEP-0198 §8).
+	// get an error, so that who asked does not wait (XEP-0198 §8): before the
+	// session leaves its rooms, through which others have asked.
 	for _, raw := range lost.Stanzas {
 		st, err := xmpp.Parse(raw)
 		if err != nil || st.Kind != xmpp.KindIQ || st.Type != xmpp.TypeGet && st.Type != xmpp.TypeSet {
 			continue
 		}
-		answer := xmpp.AppendError(nil, st, xmpp.NewError(xmpp.RecipientUnavailable, ""))
-		if asked := t.host.Router.Session(st.From); asked != nil {
-			asked.Send(nil, answer)
-		} else if p := t.Elsewhere(st.From, s.JID()); p != nil {
-			p.Send(nil, answer)
+		answer, err := xmpp.Parse(xmpp.AppendError(nil, st, xmpp.NewError(xmpp.RecipientUnavailable, "")))
+		if err == nil {
+			_ = t.Inject(s.JID(), answer) // whoever asked may be gone, too
+		}
+	}
+	for i := range t.features {
+		if f := t.features[i].Ended; f != nil {
+			t.guarded(s, func() { f(s, lost) })
 		}
 	}
 }
