@@ -34,6 +34,7 @@ type Event struct {
 	Redirect string // Deleted: where the node is now
 	At       time.Time
 
+	was   *Config      // Configured: another access model than now; nil: it is the same
 	who   string       // Changed
 	is    subscription // the same
 	shape *shape       // of the node at that moment
@@ -58,6 +59,9 @@ func (p *PubSub) tell(h *home, o *outcome) {
 		case !ev.quiet && !ev.shape.Config.Mute:
 			p.send(&out, &at, ev)
 		}
+		if ev.was != nil && at.user != nil {
+			p.admit(&out, &at, ev)
+		}
 		if at.user != nil {
 			for _, fn := range p.observers {
 				fn(*ev)
@@ -68,6 +72,18 @@ func (p *PubSub) tell(h *home, o *outcome) {
 		p.hooks.Told(&out, at.user, o.events)
 	}
 	out.Flush()
+}
+
+// admit sends the last item of a node to those whom another access model lets in
+// (XEP-0060 §13.2). Call with home.deliver held.
+func (p *PubSub) admit(out *router.Batch, at *site, ev *Event) {
+	before := *ev.shape
+	before.Config = *ev.was
+	for _, cl := range p.audience(at.domain).interested(nil, ev.Node) {
+		if !p.listens(at, &before, cl) {
+			p.sendLastOf(out, &job{client: cl, since: p.turn.Load()}, at, ev.Node)
+		}
+	}
 }
 
 // receiver is a client that is told, and as whom it is addressed.

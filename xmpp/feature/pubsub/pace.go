@@ -237,19 +237,24 @@ func (p *PubSub) sendLast(out *router.Batch, j *job, where place) bool {
 	}
 	at.deliver.Lock()
 	defer at.deliver.Unlock()
-	n, s, last, changed := at.lastOf(where.node, p.host.Now())
+	return p.sendLastOf(out, j, &at, where.node)
+}
+
+// sendLastOf is sendLast with home.deliver held.
+func (p *PubSub) sendLastOf(out *router.Batch, j *job, at *site, node string) bool {
+	n, s, last, changed := at.lastOf(node, p.host.Now())
 	if n == nil || s.Config.Last != lastPresence || changed > j.since {
 		return false
 	}
 	to := j.client.to
 	if at.user == nil {
-		if to = p.addressed(&at, s, j.client); to == nil {
+		if to = p.addressed(at, s, j.client); to == nil {
 			return false
 		}
-	} else if !p.listens(&at, s, j.client) {
+	} else if !p.listens(at, s, j.client) {
 		return false
 	}
-	message := p.notification(&at, n, s, last)
+	message := p.notification(at, n, s, last)
 	if message == nil {
 		return false
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -326,6 +327,10 @@ func (t *Transaction) configure(name string, f *form.Form) error {
 	if err := t.p.alone(t.home, name, &c); err != nil {
 		return err
 	}
+	ev := Event{Kind: Configured, Node: name, quiet: !c.NotifyConfig}
+	if was := n.Config; was.Access != c.Access || !slices.Equal(was.Groups, c.Groups) {
+		ev.was = &was
+	}
 	n.Config, n.dirty, n.configured = c, true, true
 	if c.Transient && n.Items > 0 {
 		if err := t.clear(n); err != nil {
@@ -340,7 +345,7 @@ func (t *Transaction) configure(name string, f *form.Form) error {
 	if err := t.expire(n); err != nil {
 		return err
 	}
-	t.say(n, Event{Kind: Configured, Node: name, quiet: !c.NotifyConfig})
+	t.say(n, ev)
 	return nil
 }
 
