@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/store"
 )
@@ -31,8 +32,10 @@ type Import struct {
 	// ms with 10,000 iterations of SHA-1 or SHA-256, but 7 ms with SHA-512.
 	First []Hash
 
-	// Workers is how many passwords are hashed at once, GOMAXPROCS if zero.
+	// Workers is how many passwords are hashed at once, GOMAXPROCS if zero. On a
+	// server that runs, each takes a turn for each hash, as logins do: xmpp.Heavy.
 	Workers int
+	Turns   xmpp.Turns // nil: they need none
 
 	// Progress is called from time to time.
 	Progress func(Progress)
@@ -218,13 +221,17 @@ func (m *importer) derive(ctx context.Context, accounts []*newcomer, of []Hash) 
 					iterations = minIterations
 				}
 				for _, h := range of {
+					if m.Turns != nil && m.Turns.Take(ctx) != nil {
+						break
+					}
 					n.keys = append(n.keys, newKey(h, n.prepared, iterations))
+					if m.Turns != nil {
+						m.Turns.Give()
+					}
 				}
 			}
 		})
 	}
-	defer workers.Wait()
-	defer close(work)
 	for _, n := range accounts {
 		if n.prepared == "" {
 			continue
@@ -232,8 +239,9 @@ func (m *importer) derive(ctx context.Context, accounts []*newcomer, of []Hash) 
 		select {
 		case work <- n:
 		case <-ctx.Done():
-			return ctx.Err()
 		}
 	}
-	return nil
+	close(work)
+	workers.Wait()
+	return ctx.Err()
 }

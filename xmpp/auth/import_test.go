@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
+	"confab/xmpp"
 	"confab/xmpp/directory"
 )
 
@@ -170,5 +172,24 @@ func BenchmarkImport(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// On a server that runs, the hashes of an import wait their turn, and nobody is
+// added without the keys.
+func TestImportTakesTurns(t *testing.T) {
+	h := newHouse(t)
+	turns := make(xmpp.Turns, 1)
+	if err := turns.Take(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := h.Import(ctx, accounts(3, "pencil"), Import{Turns: turns}); !errors.Is(err, context.DeadlineExceeded) || h.directory.Domain(here).Len() != 0 {
+		t.Errorf("without a turn: %v, %d users", err, h.directory.Domain(here).Len())
+	}
+	turns.Give()
+	if err := h.Import(t.Context(), accounts(3, "pencil"), Import{Turns: turns}); err != nil || h.directory.Domain(here).Len() != 3 {
+		t.Errorf("with turns: %v, %d users", err, h.directory.Domain(here).Len())
 	}
 }

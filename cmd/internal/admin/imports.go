@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"confab/xmpp"
 	"confab/xmpp/auth"
 	"confab/xmpp/directory"
 )
@@ -152,6 +153,7 @@ func (c *call[I]) addImported(fresh []*importing, total int, generate bool) (add
 	}
 	var told error
 	err = c.Auth.Import(c, accounts, auth.Import{
+		Turns: c.turns(),
 		Progress: func(p auth.Progress) {
 			// Passwords are told as soon as they are good: an import that breaks
 			// off leaves nobody with one that is not known.
@@ -168,6 +170,15 @@ func (c *call[I]) addImported(fresh []*importing, total int, generate bool) (add
 		},
 	})
 	return added, errors.Join(err, told)
+}
+
+// turns are what hashing many passwords has to take, so that those who are
+// online do not notice.
+func (a *Admin) turns() xmpp.Turns {
+	if a.Live == nil {
+		return nil
+	}
+	return xmpp.Heavy
 }
 
 // tellPassword streams a user whose password was generated.

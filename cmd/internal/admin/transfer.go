@@ -214,6 +214,7 @@ func (c *call[I]) restoreAccounts(users []*transfer.User, update bool) (r Restor
 		r.Updated++
 	}
 	err = c.Auth.Import(c, fresh, auth.Import{
+		Turns:    c.turns(),
 		Progress: func(p auth.Progress) { r.Added = p.Added },
 		Refused:  func(u directory.NewUser, err error) error { return fmt.Errorf("%s@%s: %w", u.Local, u.Domain, err) },
 	})
