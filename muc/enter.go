@@ -88,11 +88,27 @@ func (m *Rooms) arrive(d *feature.Dispatch) error {
 			}
 			continue
 		}
+		if s := r.clients[e.client]; s != nil && !s.line.Alive() {
+			r.mu.Unlock()
+			r.bury(s)
+			continue
+		}
 		s, err := m.admit(r, e, d.To)
 		if s != nil && err == nil {
 			m.welcome(r, s, &e.history)
 		}
 		return err
+	}
+}
+
+// bury takes out a client whose session has ended, which is about to leave itself: another one has its address already.
+func (r *room) bury(s *seat) {
+	out := newBatch()
+	defer flush(out)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.clients[s.jid] == s {
+		r.leave(out, s, goodbye, nil)
 	}
 }
 

@@ -213,10 +213,13 @@ func (m *Rooms) settle(r *room) {
 	if r.given == nil {
 		return
 	}
-	// If the source closed the room while it was being read, it told nobody.
-	if g := m.given(r.jid); g == nil || g.ID != r.id {
+	// What the source changed while the room was being read, it told nobody.
+	g := m.given(r.jid)
+	if g == nil || g.ID != r.id {
 		m.forget(r)
+		return
 	}
+	r.given, r.config = g, givenConfig(g)
 }
 
 // peek returns a room that is in memory, locked, or nil.

@@ -159,3 +159,53 @@ func TestLockedRoomIsNone(t *testing.T) {
 		hears(t, romeo)
 	}
 }
+
+// TestBackBeforeGone has a client come back under its address when its last session has ended but has not left the room
+// yet.
+func TestBackBeforeGone(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	all := cast(t, h, cave, nil, there, away)
+	all[1].End()
+	juliet := h.Online(t, away)
+	join(juliet, cave)
+	if got := heard(t, juliet); strings.Count(got, "<presence ") != 2 || !strings.Contains(got, "<status code='110'/>") || !strings.Contains(got, "<subject") {
+		t.Errorf("juliet heard %s", got)
+	}
+	if got := heard(t, all[0]); strings.Count(got, "type='unavailable'") != 1 || strings.Count(got, "<presence ") != 2 {
+		t.Errorf("romeo heard %s", got)
+	}
+	if n := h.Stats.Occupants.Load(); n != 2 {
+		t.Errorf("%d clients are counted in rooms", n)
+	}
+}
+
+// changing is a source whose room gets another name while it is being read.
+type changing struct {
+	*alias
+	change func()
+}
+
+func (c *changing) Room(j xmpp.JID) *muc.Given {
+	g := c.alias.Room(j)
+	if change := c.change; change != nil && g != nil {
+		c.change = nil
+		change()
+	}
+	return g
+}
+
+// TestChangedWhileRead has a room of a source change before those who would be told can find it.
+func TestChangedWhileRead(t *testing.T) {
+	src := &changing{alias: newAlias("romeo")}
+	h := openHouse(t, t.TempDir(), muc.Options{}, src)
+	romeo := h.Online(t, there)
+	src.change = func() {
+		src.room.Name = "Orders"
+		h.Changed(xmpp.MustJID(sales))
+	}
+	join(romeo, sales)
+	d, _, err := h.Show(xmpp.MustJID(sales))
+	if err != nil || d.Config.Name != "Orders" {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
