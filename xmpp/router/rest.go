@@ -1,12 +1,12 @@
 package router
 
 import (
-	"encoding/binary"
 	"errors"
 	"time"
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
+	"confab/xmpp/store/record"
 )
 
 // Rest is a hibernating session at rest: what is to be kept of it over a restart
@@ -129,7 +129,7 @@ func (s *Session) AwaitClient(expired func()) {
 func (r *Rest) Append(dst []byte) []byte {
 	for _, text := range []string{r.Token, r.JID.String(), r.presence.Show, string(r.presence.Stanza), r.info.Remote, r.info.Transport,
 		r.info.TLS, r.info.Mechanism, r.info.Agent, r.info.Software, r.info.Device} {
-		dst = appendString(dst, text)
+		dst = record.AppendString(dst, text)
 	}
 	available := uint64(0)
 	if r.presence.Available {
@@ -137,90 +137,61 @@ func (r *Rest) Append(dst []byte) []byte {
 	}
 	for _, n := range []uint64{uint64(r.User), uint64(r.Bound.UnixMicro()), uint64(r.LostAt.UnixMicro()), uint64(r.Max),
 		uint64(r.handled), uint64(r.acked), r.total, uint64(r.keptStanzas), uint64(r.keptBytes),
-		available, uint64(uint8(r.presence.Priority)), uint64(r.presence.Since.UnixMicro()), uint64(len(r.flags))} {
-		dst = binary.AppendUvarint(dst, n)
+		available, uint64(uint8(r.presence.Priority)), uint64(r.presence.Since.UnixMicro())} {
+		dst = record.AppendUint(dst, n)
 	}
-	for _, name := range r.flags {
-		dst = appendString(dst, name)
-	}
-	dst = binary.AppendUvarint(dst, uint64(len(r.queue.sent)))
+	dst = record.AppendStrings(dst, r.flags)
+	dst = record.AppendUint(dst, uint64(len(r.queue.sent)))
 	for _, sent := range r.queue.sent {
-		dst = binary.AppendUvarint(binary.AppendUvarint(dst, uint64(sent.size)), sent.id)
+		dst = record.AppendUint(record.AppendUint(dst, uint64(sent.size)), sent.id)
 	}
 	return append(dst, r.queue.data...)
-}
-
-func appendString(dst []byte, s string) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
 var errRest = errors.New("router: the record of a session is damaged")
 
 // ParseRest reads what Append wrote, all of b.
 func ParseRest(b []byte) (*Rest, error) {
-	p := restParser{b: b}
-	r := new(Rest)
-	r.Token = p.text()
-	jid, err := xmpp.ParseJID(p.text())
-	if err != nil || !jid.IsFull() {
+	// How much of it is stanzas, which have no length of their own, is what stands before them.
+	p := record.Read(b)
+	_, stanzas := readRest(&p)
+	if p.Failed() || stanzas > uint64(len(b)) {
 		return nil, errRest
 	}
-	r.JID = jid
-	r.presence.Show = p.text()
-	if stanza := p.text(); stanza != "" {
-		r.presence.Stanza = []byte(stanza)
-	}
-	for _, text := range []*string{&r.info.Remote, &r.info.Transport, &r.info.TLS, &r.info.Mechanism, &r.info.Agent, &r.info.Software, &r.info.Device} {
-		*text = p.text()
-	}
-	r.User = directory.ID(p.number())
-	r.Bound, r.LostAt, r.Max = p.time(), p.time(), time.Duration(p.number())
-	r.handled, r.acked, r.total = uint32(p.number()), uint32(p.number()), p.number()
-	r.keptStanzas, r.keptBytes = int(p.number()), int(p.number())
-	r.presence.Available = p.number() == 1
-	r.presence.Priority = int8(uint8(p.number()))
-	r.presence.Since = p.time()
-	for n := p.number(); n > 0 && !p.failed; n-- {
-		r.flags = append(r.flags, p.text())
-	}
-	size := uint64(0)
-	for n := p.number(); n > 0 && !p.failed; n-- {
-		sent := sentStanza{size: int32(p.number()), id: p.number()}
-		r.queue.sent = append(r.queue.sent, sent)
-		size += uint64(uint32(sent.size))
-	}
-	if p.failed || r.Token == "" || size != uint64(len(p.b)) {
+	head := len(b) - int(stanzas)
+	p = record.Read(b[:head])
+	r, _ := readRest(&p)
+	if !p.Done() || r.Token == "" || !r.JID.IsFull() {
 		return nil, errRest
 	}
-	r.queue.data = append([]byte(nil), p.b...)
+	r.queue.data = append([]byte(nil), b[head:]...)
 	return r, nil
 }
 
-// restParser takes values off the front of a record, zero ones once it has failed.
-type restParser struct {
-	b      []byte
-	failed bool
-}
-
-func (p *restParser) number() uint64 {
-	n, size := binary.Uvarint(p.b)
-	if size <= 0 {
-		p.b, p.failed = nil, true
-		return 0
+// readRest reads all but the stanzas, and says how many bytes they have.
+func readRest(p *record.Reader) (r *Rest, stanzas uint64) {
+	moment := func() time.Time { return time.UnixMicro(int64(p.Uint())) }
+	r = &Rest{Token: p.String()}
+	r.JID, _ = xmpp.ParseJID(p.String()) // none is not a full one
+	r.presence.Show = p.String()
+	if stanza := p.String(); stanza != "" {
+		r.presence.Stanza = []byte(stanza)
 	}
-	p.b = p.b[size:]
-	return n
-}
-
-func (p *restParser) text() string {
-	n := p.number()
-	if n > uint64(len(p.b)) {
-		p.b, p.failed = nil, true
-		return ""
+	for _, text := range []*string{&r.info.Remote, &r.info.Transport, &r.info.TLS, &r.info.Mechanism, &r.info.Agent, &r.info.Software, &r.info.Device} {
+		*text = p.String()
 	}
-	s := string(p.b[:n])
-	p.b = p.b[n:]
-	return s
+	r.User = directory.ID(p.Uint())
+	r.Bound, r.LostAt, r.Max = moment(), moment(), time.Duration(p.Uint())
+	r.handled, r.acked, r.total = uint32(p.Uint()), uint32(p.Uint()), p.Uint()
+	r.keptStanzas, r.keptBytes = int(p.Uint()), int(p.Uint())
+	r.presence.Available = p.Uint() == 1
+	r.presence.Priority = int8(uint8(p.Uint()))
+	r.presence.Since = moment()
+	r.flags = p.Strings()
+	for n := p.Uint(); n > 0 && !p.Failed(); n-- {
+		sent := sentStanza{size: int32(p.Uint()), id: p.Uint()}
+		r.queue.sent = append(r.queue.sent, sent)
+		stanzas += uint64(uint32(sent.size))
+	}
+	return r, stanzas
 }
-
-func (p *restParser) time() time.Time { return time.UnixMicro(int64(p.number())) }
