@@ -96,10 +96,11 @@ func (a *app) aliasChanged(v admin.Alias, what string) error {
 
 func (a *app) aliasShow() *cobra.Command {
 	return a.jsonFlag(&cobra.Command{
-		Use:   "show ALIAS",
-		Short: "Show an alias: who is reached, who is skipped and why",
-		Long:  "Show an alias: its entries and settings, who is reached, who is skipped and why.\n\n" + aliasHelp,
-		Args:  cobra.ExactArgs(1),
+		Use:     "show ALIAS",
+		Short:   "Show an alias: who is reached, who is skipped and why",
+		Long:    "Show an alias: its entries and settings, who is reached, who is skipped and why.\n\n" + aliasHelp,
+		Example: "  confab alias show sales",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			d, err := perform(a, c, admin.AliasShow, admin.AliasParams{Address: args[0]}, admin.Receiver[admin.None]{})
 			if err != nil {
@@ -307,10 +308,11 @@ func (a *app) aliasAdd() *cobra.Command {
 	var p admin.AliasMembersParams
 	var moderator bool
 	c := &cobra.Command{
-		Use:   "add ALIAS MEMBER…",
-		Short: "Add members to an alias",
-		Long:  "Add members to an alias.\n\n" + aliasHelp + "\n" + memberHelp,
-		Args:  cobra.MinimumNArgs(2),
+		Use:     "add ALIAS MEMBER…",
+		Short:   "Add members to an alias",
+		Long:    "Add members to an alias.\n\n" + aliasHelp + "\n" + memberHelp,
+		Example: "  confab alias add sales carol 'dave@example.com'",
+		Args:    cobra.MinimumNArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			p.Address = args[0]
 			if p.Members = args[1:]; moderator {
@@ -329,10 +331,11 @@ func (a *app) aliasAdd() *cobra.Command {
 
 func (a *app) aliasRemove() *cobra.Command {
 	return a.jsonFlag(&cobra.Command{
-		Use:   "remove ALIAS MEMBER…",
-		Short: "Remove members from an alias",
-		Long:  "Remove members from an alias. What they have of the conversation stays theirs; they\nleave its room at once.\n\n" + aliasHelp,
-		Args:  cobra.MinimumNArgs(2),
+		Use:     "remove ALIAS MEMBER…",
+		Short:   "Remove members from an alias",
+		Long:    "Remove members from an alias. What they have of the conversation stays theirs; they\nleave its room at once.\n\n" + aliasHelp,
+		Example: "  confab alias remove sales carol",
+		Args:    cobra.MinimumNArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			v, err := perform(a, c, admin.AliasRemove, admin.AliasMembersParams{Address: args[0], Members: args[1:]}, admin.Receiver[admin.None]{})
 			if err != nil {
@@ -351,7 +354,8 @@ func (a *app) aliasRename() *cobra.Command {
 for 30 days what is written to the old address is taken as if it were the new one.
 
 ` + aliasHelp,
-		Args: cobra.ExactArgs(2),
+		Example: "  confab alias rename sales orders",
+		Args:    cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			v, err := perform(a, c, admin.AliasRename, admin.AliasRenameParams{Address: args[0], To: args[1]}, admin.Receiver[admin.None]{})
 			if err != nil {
@@ -371,7 +375,8 @@ func (a *app) aliasConvert() *cobra.Command {
 own histories, or in the history of the room, which is there again when the alias is a room again.
 
 ` + aliasHelp,
-		Args: cobra.ExactArgs(1),
+		Example: "  confab alias convert sales",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			p.Address = args[0]
 			v, err := perform(a, c, admin.AliasConvert, p, admin.Receiver[admin.None]{})
@@ -394,7 +399,8 @@ func (a *app) aliasDelete() *cobra.Command {
 address inherits nothing.
 
 ` + aliasHelp,
-		Args: cobra.ExactArgs(1),
+		Example: "  confab alias delete sales",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := a.confirm(yes, "Delete the alias "+args[0]+"?"); err != nil {
 				return err

@@ -140,3 +140,29 @@ func TestSettingsFileThatIsNamedHasToBeThere(t *testing.T) {
 	c := newCLI(t)
 	c.fails(exitUsage, "there is no settings file", "--config", filepath.Join(c.dir, "none.toml"), "user", "list")
 }
+
+// Whoever reads the help of a command that takes arguments sees one that works:
+// with the flags that there are.
+func TestExamples(t *testing.T) {
+	root := (&app{}).root()
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+		if c.Hidden || !c.HasParent() {
+			return
+		}
+		if strings.Contains(c.Use, " ") && !strings.Contains(c.Example, c.CommandPath()+" ") {
+			t.Errorf("%s has no example", c.CommandPath())
+		}
+		for _, word := range strings.Fields(c.Example) {
+			name, isFlag := strings.CutPrefix(word, "--")
+			name, _, _ = strings.Cut(name, "=")
+			if isFlag && c.Flags().Lookup(name) == nil && c.InheritedFlags().Lookup(name) == nil {
+				t.Errorf("%s: an example has %s", c.CommandPath(), word)
+			}
+		}
+	}
+	walk(root)
+}

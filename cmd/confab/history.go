@@ -115,7 +115,8 @@ func (a *app) historyList() *cobra.Command {
 nobody else has it, and by --id.
 
 ` + addressHelp,
-		Args: cobra.RangeArgs(0, 1),
+		Example: "  confab history list alice",
+		Args:    cobra.RangeArgs(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := m.owner(args); err != nil {
 				return err
@@ -292,7 +293,8 @@ func (a *app) historyFiles() *cobra.Command {
 		Long: `List the files that were shared in a user's conversations, or in the one with ADDRESS.
 
 ` + addressHelp,
-		Args: cobra.RangeArgs(0, 2),
+		Example: "  confab history files alice bob@example.com",
+		Args:    cobra.RangeArgs(0, 2),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 2 || m.id != 0 && len(args) == 1 {
 				m.With = args[len(args)-1]

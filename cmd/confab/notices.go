@@ -16,6 +16,9 @@ func (a *app) readText(args []string) (string, error) {
 	if len(args) > 0 && args[0] != "-" {
 		return strings.Join(args, " "), nil
 	}
+	if _, ok := a.terminal(); ok {
+		a.note("write the text, and Ctrl-D at the end")
+	}
 	b, err := io.ReadAll(io.LimitReader(a.in, 1<<20))
 	return string(b), err
 }
@@ -87,6 +90,7 @@ func (a *app) noticeText(verb, short, long string, op admin.Op[admin.NoticeParam
 	var p admin.NoticeParams
 	c := &cobra.Command{
 		Use: verb + " [TEXT]", Short: short, Long: long + "\n\n" + textHelp,
+		Example: "  confab " + op.Name + " 'The canteen is closed today.'",
 		RunE: func(c *cobra.Command, args []string) error {
 			var err error
 			if p.Text, err = a.readText(args); err != nil {

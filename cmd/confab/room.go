@@ -51,10 +51,11 @@ const roomHelp = `ROOM is an address like sales@conference.example.com, or sales
 
 func (a *app) roomShow() *cobra.Command {
 	return a.jsonFlag(&cobra.Command{
-		Use:   "show ROOM",
-		Short: "Show a room",
-		Long:  "Show a room, who belongs to it and who is there.\n\n" + roomHelp,
-		Args:  cobra.ExactArgs(1),
+		Use:     "show ROOM",
+		Short:   "Show a room",
+		Long:    "Show a room, who belongs to it and who is there.\n\n" + roomHelp,
+		Example: "  confab room show lounge",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			d, err := perform(a, c, admin.RoomShow, admin.RoomParams{Address: args[0]}, admin.Receiver[admin.None]{})
 			if err != nil {
@@ -129,7 +130,8 @@ there stays in the history for the auditor; a later room of that name does not
 inherit it. The room of an alias goes with 'confab alias delete'.
 
 ` + roomHelp,
-		Args: cobra.ExactArgs(1),
+		Example: "  confab room destroy lounge --alternate foyer@conference.example.com",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			p.Address = args[0]
 			if err := a.confirm(yes, "Destroy the room "+p.Address+"?"); err != nil {
@@ -155,10 +157,11 @@ inherit it. The room of an alias goes with 'confab alias delete'.
 func (a *app) roomAffiliation() *cobra.Command {
 	var p admin.RoomAffiliationParams
 	c := &cobra.Command{
-		Use:   "affiliation ROOM USER owner|admin|member|none|outcast",
-		Short: "Make somebody an owner, admin, member or outcast of a room",
-		Long:  "Make somebody an owner, admin, member or outcast of a room, or nothing of these.\n\n" + roomHelp,
-		Args:  cobra.ExactArgs(3),
+		Use:     "affiliation ROOM USER owner|admin|member|none|outcast",
+		Short:   "Make somebody an owner, admin, member or outcast of a room",
+		Long:    "Make somebody an owner, admin, member or outcast of a room, or nothing of these.\n\n" + roomHelp,
+		Example: "  confab room affiliation lounge bob admin",
+		Args:    cobra.ExactArgs(3),
 		RunE: func(c *cobra.Command, args []string) error {
 			p.Address, p.Person, p.Affiliation = args[0], args[1], args[2]
 			r, err := perform(a, c, admin.RoomAffiliation, p, admin.Receiver[admin.None]{})

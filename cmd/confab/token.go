@@ -76,7 +76,8 @@ func (a *app) tokenList() *cobra.Command {
 
 func (a *app) tokenRevoke() *cobra.Command {
 	return a.jsonFlag(&cobra.Command{
-		Use: "revoke NAME", Short: "End a token", Args: cobra.ExactArgs(1),
+		Use: "revoke NAME", Short: "End a token", Example: "  confab token revoke intranet",
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if _, err := perform(a, c, admin.TokenRevoke, admin.TokenParams{Name: args[0]}, admin.Receiver[admin.None]{}); err != nil {
 				return err

@@ -81,7 +81,8 @@ func (a *app) userPasswd() *cobra.Command {
 
 ` + addressHelp + `
 The password comes from a prompt or standard input, or is generated and printed.`,
-		Args: cobra.ExactArgs(1),
+		Example: "  confab user passwd alice --generate",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			p.Address = args[0]
 			if !p.Generate {
@@ -162,7 +163,8 @@ func (a *app) userEnable() *cobra.Command {
 func (a *app) oneUser(use, short, long string, op admin.Op[admin.UserParams, admin.None, admin.User], done string) *cobra.Command {
 	return a.jsonFlag(&cobra.Command{
 		Use: use, Short: short, Long: long + "\n\n" + addressHelp,
-		Args: cobra.ExactArgs(1),
+		Example: "  confab user " + strings.Replace(use, "USER", "alice", 1),
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			u, err := perform(a, c, op, admin.UserParams{Address: args[0]}, admin.Receiver[admin.None]{})
 			if err != nil {
@@ -185,7 +187,8 @@ others have of the conversations stays in any case, and the files in it. A later
 user of the same address does not inherit anything.
 
 ` + addressHelp,
-		Args: cobra.ExactArgs(1),
+		Example: "  confab user delete alice --purge",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			p.Address = args[0]
 			question := "Delete " + p.Address + "?"
@@ -268,10 +271,11 @@ func userState(u admin.User) string {
 
 func (a *app) userShow() *cobra.Command {
 	return a.jsonFlag(&cobra.Command{
-		Use:   "show USER",
-		Short: "Show a user",
-		Long:  "Show what confab knows of a user.\n\n" + addressHelp,
-		Args:  cobra.ExactArgs(1),
+		Use:     "show USER",
+		Short:   "Show a user",
+		Long:    "Show what confab knows of a user.\n\n" + addressHelp,
+		Example: "  confab user show alice",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			u, err := perform(a, c, admin.UserShow, admin.UserParams{Address: args[0]}, admin.Receiver[admin.None]{})
 			if err != nil {
@@ -316,10 +320,11 @@ func sessionCells(s admin.Session) []string {
 
 func (a *app) userSessions() *cobra.Command {
 	return a.jsonFlag(&cobra.Command{
-		Use:   "sessions [USER]",
-		Short: "List the sessions of a user, or of everybody",
-		Long:  "List the sessions of a user, or of everybody.\n\n" + addressHelp,
-		Args:  cobra.MaximumNArgs(1),
+		Use:     "sessions [USER]",
+		Short:   "List the sessions of a user, or of everybody",
+		Long:    "List the sessions of a user, or of everybody.\n\n" + addressHelp,
+		Example: "  confab user sessions alice",
+		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var p admin.UserSessionsParams
 			if len(args) > 0 {
@@ -354,7 +359,8 @@ func (a *app) userKick() *cobra.Command {
 once: 'confab user disable' keeps them out.
 
 ` + addressHelp,
-		Args: cobra.ExactArgs(1),
+		Example: "  confab user kick alice --text 'Please log in again.'",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			p.Address = args[0]
 			kicked, err := perform(a, c, admin.UserKick, p, admin.Receiver[admin.None]{})

@@ -91,10 +91,11 @@ func (a *app) userInvitations() *cobra.Command {
 
 func (a *app) userUninvite() *cobra.Command {
 	return a.jsonFlag(&cobra.Command{
-		Use:   "uninvite USER",
-		Short: "Take an invitation back",
-		Long:  "Take the invitation for USER back, whether it is for an account or for a password.\n\n" + addressHelp,
-		Args:  cobra.ExactArgs(1),
+		Use:     "uninvite USER",
+		Short:   "Take an invitation back",
+		Long:    "Take the invitation for USER back, whether it is for an account or for a password.\n\n" + addressHelp,
+		Example: "  confab user uninvite bob",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			i, err := perform(a, c, admin.UserUninvite, admin.UserParams{Address: args[0]}, admin.Receiver[admin.None]{})
 			if err != nil {

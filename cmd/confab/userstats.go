@@ -12,10 +12,11 @@ import (
 
 func (a *app) userRoster() *cobra.Command {
 	return a.jsonFlag(&cobra.Command{
-		Use:   "roster USER",
-		Short: "Show a user's contact list",
-		Long:  "Show a user's contact list, as the user's clients get it. Who looks is noted in the audit log.\n\n" + addressHelp,
-		Args:  cobra.ExactArgs(1),
+		Use:     "roster USER",
+		Short:   "Show a user's contact list",
+		Long:    "Show a user's contact list, as the user's clients get it. Who looks is noted in the audit log.\n\n" + addressHelp,
+		Example: "  confab user roster alice",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 			rows := 0
@@ -39,10 +40,11 @@ func (a *app) userRoster() *cobra.Command {
 
 func (a *app) userStats() *cobra.Command {
 	return a.jsonFlag(&cobra.Command{
-		Use:   "stats USER",
-		Short: "Show what is counted of a user",
-		Long:  "Show what is counted of a user.\n\n" + addressHelp,
-		Args:  cobra.ExactArgs(1),
+		Use:     "stats USER",
+		Short:   "Show what is counted of a user",
+		Long:    "Show what is counted of a user.\n\n" + addressHelp,
+		Example: "  confab user stats alice",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			s, err := perform(a, c, admin.UserStatistics, admin.UserParams{Address: args[0]}, admin.Receiver[admin.None]{})
 			if err != nil {

@@ -24,7 +24,8 @@ vCards, avatars, bookmarks, OMEMO keys and what else clients keep, blocked addre
 
 The history is not in it ('confab history export' writes that), nor are files, aliases
 and rooms. Whoever has the file can find out weak passwords: keep it safe.`,
-		Args: cobra.ExactArgs(1),
+		Example: "  confab user export people.xml --domain example.com",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			out := io.Writer(a.out)
 			if args[0] != "-" {
