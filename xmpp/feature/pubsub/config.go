@@ -209,6 +209,14 @@ func number(name, label string, most int, at func(*Config) *int) setting {
 		}}
 }
 
+// payloadSize is number, and always written as one: "max" is for the numbers that
+// config-node-max is about, and clients read no other (XEP-0060 §17.3).
+func payloadSize() setting {
+	s := number("pubsub#max_payload_size", "The maximum payload size in bytes", MaxPayload, func(c *Config) *int { return &c.MaxPayload })
+	s.get = func(c *Config) []string { return []string{strconv.Itoa(c.maxPayload())} }
+	return s
+}
+
 const fieldAccess = "pubsub#access_model"
 
 // settings are the fields of the form, in its order.
@@ -241,7 +249,7 @@ var settings = []setting{
 	boolean("pubsub#persist_items", "Persist items to storage", func(c *Config) *bool { return &c.Transient }, true),
 	number("pubsub#max_items", "How many items are kept", MaxItems, func(c *Config) *int { return &c.MaxItems }),
 	number("pubsub#item_expire", "Seconds after which items go by themselves", maxExpire, func(c *Config) *int { return &c.Expire }),
-	number("pubsub#max_payload_size", "The maximum payload size in bytes", MaxPayload, func(c *Config) *int { return &c.MaxPayload }),
+	payloadSize(),
 	choice("pubsub#send_last_published_item", "When to send the last published item",
 		[]string{lastNever, lastOnSub, lastPresence},
 		func(c *Config) string { return c.Last }, func(c *Config, v string) { c.Last = v }),
