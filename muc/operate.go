@@ -132,11 +132,12 @@ var (
 	ErrRefused  = errors.New("this cannot be")
 )
 
-// Taken reports whether there is a room at an address. Sources ask before they give one.
+// Taken reports whether there is a room at an address that people made. Sources ask before they give one.
 func (m *Rooms) Taken(address xmpp.JID) bool {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.kept[address] != nil || m.loaded[address] != nil
+	r := m.loaded[address]
+	return m.kept[address] != nil || r != nil && !r.lent
 }
 
 // Create makes a persistent room with an owner.

@@ -164,7 +164,7 @@ func (a *Admin) free(kind directory.Kind, local, domain string) error {
 	if err != nil {
 		return err
 	}
-	if _, ours := strings.CutPrefix(room.Domain(), muc.Service("")); ours && a.Rooms.Taken(room) && a.Directory.Alias(j) == nil {
+	if _, ours := strings.CutPrefix(room.Domain(), muc.Service("")); ours && a.Rooms.Taken(room) {
 		return failf(Conflict, "there is a room %s already, which somebody made; 'confab room show' shows it", room)
 	}
 	return nil
