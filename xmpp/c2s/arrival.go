@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"net/netip"
 
+	"confab/xmpp/accept"
 	"confab/xmpp/auth"
 	"confab/xmpp/stream"
 )
@@ -25,7 +26,7 @@ type Arrival struct {
 // Take makes a session of a connection that has arrived, or closes it and
 // reports false if there is no place for it.
 func (s *Server) Take(a Arrival) bool {
-	c := &client{srv: s, peer: subscriber(a.Peer), secured: true, binding: auth.Binding{Secure: true}}
+	c := &client{srv: s, peer: accept.Subscriber(a.Peer), secured: true, binding: auth.Binding{Secure: true}}
 	c.info.Transport = a.Transport
 	if a.TLS != nil {
 		c.info.TLS = describe(a.TLS)

@@ -69,7 +69,7 @@ type Server struct {
 	guard                 guard
 	ended                 endedSessions
 	parting               parting
-	waiting               vestibule
+	waiting               accept.Waiting
 	read                  []readRecord // while Restore works
 	resting               []resting    // until Begin
 
@@ -126,7 +126,7 @@ func (s *Server) take(nc net.Conn, direct bool) {
 	if direct {
 		begin = (*client).direct
 	}
-	c := &client{srv: s, peer: addressOf(nc.RemoteAddr())}
+	c := &client{srv: s, peer: accept.SubscriberOf(nc.RemoteAddr())}
 	c.info.Transport = "tcp"
 	s.admit(c, nc, begin)
 }
@@ -134,7 +134,7 @@ func (s *Server) take(nc net.Conn, direct bool) {
 // admit starts a client on a connection, up to the first stream that it can log
 // in on by begin, unless there is no place for it.
 func (s *Server) admit(c *client, nc net.Conn, begin func(*client) error) bool {
-	if !s.waiting.enter(c.peer, s.opts.Waiting) {
+	if !s.waiting.Enter(c.peer, s.opts.Waiting) {
 		s.Stats.RefusedStreams.Add(1)
 		nc.Close()
 		return false
@@ -142,7 +142,7 @@ func (s *Server) admit(c *client, nc net.Conn, begin func(*client) error) bool {
 	c.info.Remote = nc.RemoteAddr().String()
 	c.Conn, c.left = stream.New(nc, s.stream.Load()), make(chan struct{})
 	if !s.door.Enter(c) {
-		s.waiting.leave(c.peer)
+		s.waiting.Leave(c.peer)
 		c.Abort()
 		return false
 	}

@@ -1,7 +1,6 @@
 package c2s
 
 import (
-	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -71,58 +70,6 @@ func (g *guard) failed(a netip.Addr) {
 	g.peers[a] = f
 }
 
-// addressOf names who is behind a network address.
-func addressOf(a net.Addr) netip.Addr {
-	ap, err := netip.ParseAddrPort(a.String())
-	if err != nil {
-		return netip.Addr{}
-	}
-	return subscriber(ap.Addr())
-}
-
-// subscriber is who has an address: of IPv6, the /64 that one subscriber has.
-func subscriber(a netip.Addr) netip.Addr {
-	a = a.Unmap()
-	if a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			return p.Addr()
-		}
-	}
-	return a
-}
-
-// vestibule counts the connections that have not logged in.
-type vestibule struct {
-	mu  sync.Mutex
-	all int
-	by  map[netip.Addr]int
-}
-
-// enter lets one more in, unless there are max already, or a quarter of that
-// from the same address: nobody may keep everybody else out.
-func (v *vestibule) enter(a netip.Addr, max int) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.all >= max || v.by[a] >= (max+3)/4 {
-		return false
-	}
-	if v.by == nil {
-		v.by = map[netip.Addr]int{}
-	}
-	v.all++
-	v.by[a]++
-	return true
-}
-
-func (v *vestibule) leave(a netip.Addr) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.all--
-	if v.by[a]--; v.by[a] <= 0 {
-		delete(v.by, a)
-	}
-}
-
 // patience bounds the time that a connection may take until it has logged in.
 type patience struct {
 	mu    sync.Mutex
@@ -163,6 +110,6 @@ func (c *client) loggedIn() {
 	if !c.door.over {
 		c.door.over = true
 		c.door.timer.Stop()
-		c.srv.waiting.leave(c.peer)
+		c.srv.waiting.Leave(c.peer)
 	}
 }

@@ -27,13 +27,21 @@ func (s *Server) secure(l net.Listener) net.Listener {
 }
 
 func (x *secured) take(c net.Conn) {
+	who := accept.SubscriberOf(c.RemoteAddr())
+	if !x.srv.waiting.Enter(who, x.srv.opts.Handshakes) {
+		x.srv.Stats.TLSFailures.Add(1)
+		c.Close()
+		return
+	}
 	if !x.door.Enter(c) {
+		x.srv.waiting.Leave(who)
 		c.Close()
 		return
 	}
 	go func() {
 		defer x.door.Leave(c)
 		t, err := stream.Handshake(c, x.srv.tls, headerTimeout)
+		x.srv.waiting.Leave(who)
 		if err != nil {
 			x.srv.Stats.TLSFailures.Add(1)
 			refuse(c, err)

@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"confab/xmpp/accept"
 	"confab/xmpp/feature"
 )
 
@@ -39,8 +40,9 @@ type Options struct {
 	TLS    *tls.Config
 	// Proxies are the networks of reverse proxies that are believed; it is
 	// asked at each request.
-	Proxies func() []netip.Prefix
-	Log     *slog.Logger
+	Proxies    func() []netip.Prefix
+	Handshakes int // of TLS at a time, of one subscriber a quarter; 0: 4096
+	Log        *slog.Logger
 }
 
 // Stats counts what happens; every field may be read at any time.
@@ -52,14 +54,18 @@ type Stats struct {
 type Server struct {
 	Stats Stats
 
-	opts Options
-	mux  *http.ServeMux
-	tls  *tls.Config
-	http *http.Server
+	opts    Options
+	waiting accept.Waiting // connections that are not secured
+	mux     *http.ServeMux
+	tls     *tls.Config
+	http    *http.Server
 }
 
 // New makes a server. An error names the route that another one contradicts.
 func New(o Options) (s *Server, err error) {
+	if o.Handshakes == 0 {
+		o.Handshakes = 4096
+	}
 	s = &Server{opts: o, mux: http.NewServeMux()}
 	for _, r := range o.Routes {
 		if err := s.handle(r); err != nil {

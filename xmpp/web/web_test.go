@@ -232,16 +232,16 @@ func TestFailedHandshakesAreCounted(t *testing.T) {
 	}
 }
 
-// A handshake has one of the turns that those of streams have, and it is free again when somebody does not go on.
-func TestHandshakesTakeTurns(t *testing.T) {
+// serveTLS serves HTTPS with handshakes that the test looks at.
+func serveTLS(t *testing.T, o web.Options, look func(*tls.ClientHelloInfo)) *house {
+	t.Helper()
 	cert, roots := certificate(t)
-	turns := make(chan int, 10)
-	s, err := web.New(web.Options{Routes: []feature.Route{who}, Log: slog.New(slog.DiscardHandler), TLS: &tls.Config{
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			turns <- len(xmpp.Heavy)
-			return &cert, nil
-		},
-	}})
+	o.Routes, o.Log = []feature.Route{who}, slog.New(slog.DiscardHandler)
+	o.TLS = &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		look(hello)
+		return &cert, nil
+	}}
+	s, err := web.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,21 +252,52 @@ func TestHandshakesTakeTurns(t *testing.T) {
 	}
 	h.https = l.Addr().String()
 	go func() { h.ended <- s.Serve(l) }()
-	for range cap(xmpp.Heavy) + 1 { // who say nothing
-		c, err := net.Dial("tcp", h.https)
-		if err != nil {
-			t.Fatal(err)
+	t.Cleanup(func() {
+		s.Shutdown(context.Background())
+		if err := <-h.ended; err != nil {
+			t.Error(err)
 		}
-		defer c.Close()
+	})
+	return h
+}
+
+// silent connects and says nothing.
+func (h *house) silent(t *testing.T) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", h.https)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// A handshake has one of the turns that those of streams have, and it is free again when somebody does not go on.
+func TestHandshakesTakeTurns(t *testing.T) {
+	turns := make(chan int, 10)
+	h := serveTLS(t, web.Options{}, func(*tls.ClientHelloInfo) { turns <- len(xmpp.Heavy) })
+	for range cap(xmpp.Heavy) + 1 {
+		h.silent(t)
 	}
 	h.get(t, "https://"+h.https+"/who")
 	if n := <-turns; n == 0 {
 		t.Error("the handshake took no turn")
 	}
 	featuretest.Eventually(t, "all turns to be free", func() bool { return len(xmpp.Heavy) == 0 })
-	h.Shutdown(context.Background())
-	if err := <-h.ended; err != nil {
-		t.Error(err)
+}
+
+// Who begins very many handshakes and goes on with none takes a quarter of the places.
+func TestHandshakesOfOneAddress(t *testing.T) {
+	h := serveTLS(t, web.Options{Handshakes: 8}, func(*tls.ClientHelloInfo) {})
+	first := h.silent(t)
+	h.silent(t)
+	if _, err := h.silent(t).Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("a third connection: %v", err)
+	}
+	first.Close()
+	featuretest.Eventually(t, "the end of the first to be noticed", func() bool { return h.Stats.TLSFailures.Load() == 2 })
+	if answer, _ := h.get(t, "https://"+h.https+"/who"); answer.StatusCode != 200 {
+		t.Error(answer.Status)
 	}
 }
 

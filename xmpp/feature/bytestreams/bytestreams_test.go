@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func open(t testing.TB, l Limits) *house {
 		if err := <-done; err != net.ErrClosed {
 			t.Errorf("Serve ended with %v", err)
 		}
-		if n := h.Proxy.Stats.Waiting.Load() + h.Proxy.Stats.Streams.Load(); n != 0 || len(h.from)+len(h.pairs)+len(h.by)+len(h.door.Inside()) != 0 {
+		if n := h.Proxy.Stats.Waiting.Load() + h.Proxy.Stats.Streams.Load(); n != 0 || len(h.pairs)+len(h.by)+len(h.door.Inside()) != 0 {
 			t.Errorf("%d are counted when all have gone", n)
 		}
 	})
@@ -276,6 +277,34 @@ func TestDisabled(t *testing.T) {
 	for _, c := range []net.Conn{target, requester} {
 		if got, err := io.ReadAll(c); len(got) > 0 {
 			t.Errorf("heard %q, %v", got, err)
+		}
+	}
+}
+
+// from is a connection from somewhere else.
+type from struct {
+	net.Conn
+	addr string
+}
+
+func (f from) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(f.addr)) }
+
+// Who has a whole network of IPv6 is still one.
+func TestPlacesOfOneSubscriber(t *testing.T) {
+	h := open(t, Limits{Waiting: 4})
+	for _, test := range []struct {
+		addr string
+		want bool
+	}{{"[2001:db8::1]:1", true}, {"[2001:db8::2]:1", false}, {"[2001:db8:0:1::1]:1", true}} {
+		a, b := net.Pipe()
+		defer b.Close()
+		e := h.take(from{a, test.addr})
+		if (e != nil) != test.want {
+			t.Errorf("%s got a place: %v", test.addr, e != nil)
+		}
+		if e != nil {
+			defer h.door.Leave(e)
+			defer h.leave(e)
 		}
 	}
 }

@@ -34,11 +34,10 @@ type Proxy struct {
 	opts  Options
 	Stats Stats
 
-	door accept.Door[*end]
+	door    accept.Door[*end]
+	waiting accept.Waiting
 
 	mu      sync.Mutex
-	waiting int
-	from    map[netip.Addr]int // waiting connections of one address
 	pairs   map[address]*pair  // that are not activated
 	streams map[*pair]struct{} // that are
 	by      map[directory.ID]int
@@ -73,7 +72,7 @@ var (
 
 func newProxy(h *feature.Host, o Options) *Proxy {
 	return &Proxy{
-		host: h, opts: o, from: map[netip.Addr]int{}, pairs: map[address]*pair{},
+		host: h, opts: o, pairs: map[address]*pair{},
 		streams: map[*pair]struct{}{}, by: map[directory.ID]int{},
 	}
 }
@@ -89,21 +88,20 @@ func (p *Proxy) Serve(l net.Listener) error {
 
 // take gives a connection a place among those that wait.
 func (p *Proxy) take(c net.Conn) *end {
-	e := &end{Conn: c, ready: make(chan struct{})}
-	if a, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil {
-		e.peer = a.Addr().Unmap()
-	}
-	limit := p.opts.Limits().orDefault().Waiting
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.waiting >= limit || p.from[e.peer] >= (limit+3)/4 || !p.door.Enter(e) {
+	e := &end{Conn: c, peer: accept.SubscriberOf(c.RemoteAddr()), ready: make(chan struct{})}
+	if !p.waiting.Enter(e.peer, p.opts.Limits().orDefault().Waiting) {
 		p.Stats.Refused.Add(1)
 		c.Close()
 		return nil
 	}
-	p.waiting++
-	p.from[e.peer]++
 	p.Stats.Waiting.Add(1)
+	if !p.door.Enter(e) {
+		p.mu.Lock()
+		p.placed(e)
+		p.mu.Unlock()
+		c.Close()
+		return nil
+	}
 	return e
 }
 
@@ -113,11 +111,8 @@ func (p *Proxy) placed(e *end) {
 		return
 	}
 	e.given = true
-	p.waiting--
+	p.waiting.Leave(e.peer)
 	p.Stats.Waiting.Add(-1)
-	if p.from[e.peer]--; p.from[e.peer] <= 0 {
-		delete(p.from, e.peer)
-	}
 }
 
 func (p *Proxy) run(e *end) {
