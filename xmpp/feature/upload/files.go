@@ -100,9 +100,17 @@ func (u *Uploads) used(ctx context.Context, o directory.ID) (n int64, err error)
 	return n, err
 }
 
-// record notes a file that is on disk.
+// errQuota says that a user's files would be charged more than they may.
+var errQuota = errors.New("upload: the quota is reached")
+
+// record notes a file that is on disk. Of slots that were given away at the same
+// moment more may have come than the quota has room for.
 func (u *Uploads) record(ctx context.Context, f *File) error {
+	quota := u.opts.Limits().Quota
 	return u.host.State.Update(ctx, func(tx store.Tx) error {
+		if usedIn(tx, f.Owner)+charge(f.Size) > quota {
+			return errQuota
+		}
 		return errors.Join(
 			tx.Put(spaceFile, f.ID[:], f.append(nil)),
 			tx.Put(spaceOwner, append(appendOwner(nil, f.Owner), f.ID[:]...), nil),

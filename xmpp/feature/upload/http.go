@@ -62,6 +62,8 @@ func (u *Uploads) put(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.As(err, &refused):
 		http.Error(w, refused.text, refused.status)
+	case errors.Is(err, errQuota):
+		http.Error(w, "there are as many files of yours as there may be", http.StatusInsufficientStorage)
 	case errors.Is(err, syscall.ENOSPC):
 		u.host.Log.Error("the disk is full, a file was not taken", "error", err)
 		http.Error(w, "there is no space left", http.StatusInsufficientStorage)

@@ -47,8 +47,9 @@ type Limits struct {
 	Quota int64 // all files of a user together
 }
 
-// largest is the largest file that can be announced.
-func (l Limits) largest() int64 { return min(l.File, l.Quota) }
+// largest is the largest file that can be announced: one that is charged no more
+// than the quota.
+func (l Limits) largest() int64 { return min(l.File, l.Quota/block*block) }
 
 // Stats count what happened.
 type Stats struct {

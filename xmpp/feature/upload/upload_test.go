@@ -192,6 +192,32 @@ func TestQuotaOfFiles(t *testing.T) {
 	h.slot(romeo, "filename='a' size='1'")
 }
 
+// What is announced as the largest size can be sent.
+func TestLargestIsTaken(t *testing.T) {
+	h := open(t)
+	h.limits = Limits{File: 1 << 20, Quota: 2*block + 100}
+	romeo := h.Online(t, "romeo@example.com/orchard")
+	if got := h.ask(romeo, fmt.Sprintf("filename='a' size='%d'", 2*block+1)); !strings.Contains(got, fmt.Sprintf("<max-file-size>%d</max-file-size>", 2*block)) {
+		t.Error(got)
+	}
+	h.send(h.slot(romeo, fmt.Sprintf("filename='a' size='%d'", 2*block)), strings.Repeat("a", 2*block), 201)
+}
+
+// However slots were given away, no more is taken than the quota allows.
+func TestQuotaIsKept(t *testing.T) {
+	h := open(t)
+	h.limits.Quota = 2 * block
+	romeo := h.Online(t, "romeo@example.com/orchard")
+	first, second := h.slot(romeo, "filename='a' size='3'"), h.slot(romeo, "filename='a' size='3'")
+	h.limits.Quota = block
+	h.send(first, "abc", 201)
+	h.send(second, "abc", 507)
+	h.charged("romeo@example.com", block)
+	if files := h.onDisk(); len(files) != 1 {
+		t.Errorf("on disk: %q", files)
+	}
+}
+
 func TestPurposes(t *testing.T) {
 	h := open(t)
 	romeo := h.Online(t, "romeo@example.com/orchard")
