@@ -32,7 +32,7 @@ func New(data []byte, kind string) (Picture, error) {
 	if len(data) > Max {
 		return Picture{}, fmt.Errorf("%w: %d bytes, and %d is the limit", ErrSize, len(data), Max)
 	}
-	if found := kindOf(data); found != "" {
+	if found := Kind(data); found != "" {
 		return Picture{found, data}, nil
 	}
 	if kind = strings.ToLower(strings.TrimSpace(kind)); (kind == svg || kind == "") && isSVG(data) {
@@ -63,8 +63,8 @@ func (p *Picture) AppendBase64(dst []byte) []byte {
 
 const svg = "image/svg+xml"
 
-// kindOf tells a picture by how it begins.
-func kindOf(data []byte) string {
+// Kind tells a picture by how it begins: image/png, or "" for what is not known.
+func Kind(data []byte) string {
 	for _, k := range []struct{ kind, magic string }{
 		{"image/png", "\x89PNG\r\n\x1a\n"}, {"image/jpeg", "\xff\xd8\xff"}, {"image/gif", "GIF87a"}, {"image/gif", "GIF89a"},
 	} {

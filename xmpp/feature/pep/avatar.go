@@ -18,6 +18,7 @@ import (
 	"confab/xmpp/directory"
 	"confab/xmpp/feature"
 	"confab/xmpp/feature/pubsub"
+	"confab/xmpp/picture"
 	"confab/xmpp/store"
 )
 
@@ -247,13 +248,9 @@ func (p *PEP) setPicture(t *pubsub.Transaction, picture []byte, kind string) err
 }
 
 // kindOf finds out what a picture is. What its sender says is a hint (XEP-0153 §5).
-func kindOf(picture []byte, said string) string {
-	for _, k := range []struct{ kind, magic string }{
-		{"image/png", "\x89PNG\r\n\x1a\n"}, {"image/jpeg", "\xff\xd8\xff"}, {"image/gif", "GIF8"},
-	} {
-		if strings.HasPrefix(string(picture[:min(len(picture), 8)]), k.magic) {
-			return k.kind
-		}
+func kindOf(data []byte, said string) string {
+	if kind := picture.Kind(data); kind != "" {
+		return kind
 	}
 	if strings.HasPrefix(said, "image/") && len(said) < 64 {
 		return said
