@@ -12,7 +12,8 @@ import (
 // client to come back for (XEP-0198). Beyond them the session ends; its
 // messages are in the history. A connected session may have ten times as many
 // stanzas and four times as many bytes unacknowledged, since the presence of a
-// whole domain arrives in one run.
+// whole domain arrives in one run. Beyond, it cannot be resumed before all of
+// that is acknowledged.
 type QueueLimits struct {
 	Stanzas int   // 0: 1000
 	Bytes   int   // 0: 1 MiB
@@ -58,7 +59,8 @@ type management struct {
 	pending xmpp.Timer // set only while something is unacknowledged: a session at rest wakes nobody
 	asks    uint32     // which timer pending is
 
-	full        bool   // something was not kept: the session cannot be resumed any more
+	full        bool   // not all that is unacknowledged is kept: the session cannot be resumed
+	over        bool   // nothing is noted any more: the session is about to end
 	lost        uint64 // the oldest id of the history that was not kept
 	keptStanzas int    // what was unacknowledged, or held back, when the connection was lost
 	keptBytes   int
@@ -215,6 +217,9 @@ func (s *Session) ask(which uint32) {
 				defer c.Flush()
 			}
 		}
+		if w, ok := c.(interface{ Waiting() int }); ok && w.Waiting() > 0 {
+			s.sm.askedAt = now // the question may not have left yet; whether the peer takes anything is seen where that is written
+		}
 		left := deadAfter - now.Sub(s.sm.askedAt)
 		if dead = left <= 0; !dead {
 			s.setAsk(left)
@@ -330,11 +335,10 @@ func (s *Session) SentCount() uint32 {
 	return s.sm.acked + uint32(s.sm.unacked())
 }
 
-// overflowed ends what can no longer be resumed: a connected session is
-// closed, so that its client reconnects and reads the history; a hibernating
+// overflowed ends a session of which nothing is noted any more: a connected one
+// is closed, so that its client reconnects and reads the history; a hibernating
 // one expires.
 func (r *Router) overflowed(s *Session) {
-	r.Stats.Overflowed.Add(1)
 	s.mu.Lock()
 	c := s.conn
 	if c == nil && s.sm.expiry != nil && s.sm.expiry.Stop() {

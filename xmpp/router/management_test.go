@@ -145,6 +145,10 @@ func TestDeadConnection(t *testing.T) {
 	send(s, "<a/>")
 	clock.Pass(3 * time.Second)
 	clock.Pass(89 * time.Second)
+	var out router.Batch
+	s.Send(&out, []byte("<b/>")) // while something waits to be written, the question may wait behind it
+	clock.Pass(89 * time.Second)
+	out.Flush()
 	if _, closed := c.Closed(); closed {
 		t.Error("closed too early")
 	}
@@ -276,7 +280,7 @@ func TestWhatWasNeverAcknowledged(t *testing.T) {
 }
 
 // A connected session may have ten times the stanzas unacknowledged, and four
-// times the bytes.
+// times the bytes. With more it goes on, and can be resumed again when all of that is acknowledged.
 func TestOverflowOfAConnectedSession(t *testing.T) {
 	for _, test := range []struct {
 		name, stanza string
@@ -286,24 +290,52 @@ func TestOverflowOfAConnectedSession(t *testing.T) {
 		for i := range test.fit {
 			s.SendKept(nil, []byte(test.stanza), uint64(i+1))
 		}
-		if _, closed := c.Closed(); closed {
-			t.Errorf("%s: closed too early", test.name)
+		if !s.CanResume() {
+			t.Errorf("%s: cannot be resumed too early", test.name)
 		}
-		s.SendKept(nil, []byte(test.stanza), 100)
-		closedWith(t, c, xmpp.StreamResourceConstraint)
-		s.SendKept(nil, []byte(test.stanza), 101)
+		for id := range uint64(1000) {
+			s.SendKept(nil, []byte(test.stanza), 100+id)
+		}
+		if _, closed := c.Closed(); closed || s.CanResume() {
+			t.Errorf("%s: closed: %v, can be resumed: %v", test.name, closed, s.CanResume())
+		}
 		if n := r.Stats.Overflowed.Load(); n != 1 {
 			t.Errorf("%s: %d overflows were counted", test.name, n)
+		}
+		if n := r.Stats.Queued.Load(); n > 20*int64(test.fit+1000) {
+			t.Errorf("%s: %d bytes are kept", test.name, n)
+		}
+		if err := s.Acknowledge(uint32(test.fit + 1)); err != nil || s.FirstUnacknowledged() != 101 || s.CanResume() {
+			t.Errorf("%s: %v, %d is the first that is unacknowledged, can be resumed: %v", test.name, err, s.FirstUnacknowledged(), s.CanResume())
+		}
+		s.EachUnacknowledged(func(stanza []byte) bool { t.Errorf("%s is kept", stanza); return false })
+		if err := s.Acknowledge(uint32(test.fit + 1000)); err != nil || !s.CanResume() || r.Stats.Queued.Load() != 0 {
+			t.Errorf("%s: %v, can be resumed: %v, %d bytes are kept", test.name, err, s.CanResume(), r.Stats.Queued.Load())
+		}
+		for id := range uint64(test.fit + 1) {
+			s.SendKept(nil, []byte(test.stanza), 2000+id)
 		}
 		if waits, mine := s.Hibernate(c, nil); waits || !mine {
 			t.Errorf("%s: what cannot be resumed waits: %v, mine: %v", test.name, waits, mine)
 		}
-		if err := s.Acknowledge(uint32(test.fit)); err != nil {
-			t.Error(err)
-		}
-		if lost, _ := s.End(); len(lost.Stanzas) != 0 || lost.FirstID != 100 {
+		if lost, _ := s.End(); len(lost.Stanzas) != 0 || lost.FirstID != 2000 {
 			t.Errorf("%s: lost %q from %d on", test.name, lost.Stanzas, lost.FirstID)
 		}
+	}
+}
+
+// That goes on for so long only.
+func TestMuchIsNeverAcknowledged(t *testing.T) {
+	r, s, c, _ := managed(t)
+	for id := range uint64(1<<18 + 10) {
+		s.SendKept(nil, []byte("<a/>"), 1+id)
+		if id%100 == 0 {
+			c.Left()
+		}
+	}
+	closedWith(t, c, xmpp.StreamResourceConstraint)
+	if lost, _ := s.End(); lost.FirstID != 1 || r.Stats.Queued.Load() != 0 || r.Stats.Overflowed.Load() != 1 {
+		t.Errorf("lost from %d on, %d bytes are kept, %d overflows", lost.FirstID, r.Stats.Queued.Load(), r.Stats.Overflowed.Load())
 	}
 }
 

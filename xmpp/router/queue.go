@@ -14,7 +14,7 @@ type queue struct {
 }
 
 type sentStanza struct {
-	size int32
+	size int32  // 0: its bytes were not kept
 	id   uint64 // in the history, 0: none
 }
 
@@ -51,13 +51,13 @@ func (m *management) bytes() int {
 func (m *management) weight() int { return m.bytes() + sentSize*m.unacked() }
 
 // push keeps a stanza until it is acknowledged. It reports false the first time
-// that the bounds are passed. Call with s.mu held.
+// that the session has to end for it. Call with s.mu held.
 func (s *Session) push(stanza []byte, id uint64) bool {
 	m, limit := &s.sm, &s.router.opts.Queue
 	if !m.on {
 		return true
 	}
-	if m.full {
+	if m.over {
 		m.lose(id)
 		return true
 	}
@@ -65,10 +65,16 @@ func (s *Session) push(stanza []byte, id uint64) bool {
 	if s.conn == nil {
 		stanzas, bytes = m.keptStanzas+limit.Stanzas, m.keptBytes+limit.Bytes
 	}
-	if m.unacked() >= stanzas || m.bytes()+len(stanza) > bytes {
-		m.full = true
-		m.lose(id)
-		return false
+	if !m.full && (m.unacked() >= stanzas || m.bytes()+len(stanza) > bytes) {
+		s.outgrown()
+	}
+	if m.full {
+		if s.conn == nil || m.unacked() >= maxForgotten {
+			m.over = true
+			m.lose(id)
+			return false
+		}
+		stanza = nil
 	}
 	if m.queue == nil {
 		m.queue = queues.Get().(*queue)
@@ -79,6 +85,26 @@ func (s *Session) push(stanza []byte, id uint64) bool {
 		s.router.lighten()
 	}
 	return true
+}
+
+// maxForgotten is how many stanzas may be unacknowledged that are not kept any more.
+const maxForgotten = 1 << 18
+
+// outgrown notes that more is unacknowledged than may be kept. The client may still be there and take it all: while a
+// server sends what waited for somebody, it does not hear what is acknowledged of it. So a connected session goes on, and
+// keeps no more than the ids; until all of that is acknowledged it cannot be resumed. Call with s.mu held.
+func (s *Session) outgrown() {
+	m := &s.sm
+	m.full = true
+	s.router.Stats.Overflowed.Add(1)
+	if s.conn == nil || m.queue == nil {
+		return
+	}
+	s.router.Stats.Queued.Add(-int64(len(m.queue.data)))
+	m.queue.data = nil
+	for i := range m.queue.sent {
+		m.queue.sent[i].size = 0
+	}
 }
 
 func (m *management) lose(id uint64) {
@@ -95,7 +121,7 @@ func (m *management) drop(n int) (weight int) {
 	q := m.queue
 	if n == len(q.sent) {
 		weight = m.weight()
-		m.queue = nil
+		m.queue, m.full = nil, m.over
 		q.data, q.sent = q.data[:0], q.sent[:0]
 		if cap(q.data) <= maxSpareBytes && cap(q.sent) <= maxSpareStanzas {
 			queues.Put(q)
@@ -124,8 +150,10 @@ func (m *management) unacknowledged() Unacknowledged {
 	}
 	rest := m.queue.data
 	for _, s := range m.queue.sent {
-		u.Stanzas = append(u.Stanzas, rest[:s.size:s.size])
-		rest = rest[s.size:]
+		if s.size > 0 {
+			u.Stanzas = append(u.Stanzas, rest[:s.size:s.size])
+			rest = rest[s.size:]
+		}
 		if s.id != 0 && (u.FirstID == 0 || s.id < u.FirstID) {
 			u.FirstID = s.id
 		}
@@ -134,7 +162,7 @@ func (m *management) unacknowledged() Unacknowledged {
 }
 
 // EachUnacknowledged calls fn for what was sent to the session and is not
-// acknowledged, oldest first, as long as fn returns true. The session is locked
+// acknowledged, as far as it is kept, oldest first, as long as fn returns true. The session is locked
 // meanwhile: fn reads the bytes and returns.
 func (s *Session) EachUnacknowledged(fn func(stanza []byte) bool) {
 	s.mu.Lock()
@@ -144,7 +172,7 @@ func (s *Session) EachUnacknowledged(fn func(stanza []byte) bool) {
 	}
 	rest := s.sm.queue.data
 	for _, sent := range s.sm.queue.sent {
-		if !fn(rest[:sent.size:sent.size]) {
+		if sent.size > 0 && !fn(rest[:sent.size:sent.size]) {
 			return
 		}
 		rest = rest[sent.size:]
@@ -179,7 +207,7 @@ func (r *Router) lighten() {
 }
 
 // dropLargest gives up the sessions that keep the most until a quarter of the
-// limit is free: hibernating ones, and if that will not do, others.
+// limit is free: hibernating ones end, and if that will not do, others cannot be resumed.
 func (r *Router) dropLargest() {
 	type load struct {
 		s         *Session
@@ -193,8 +221,9 @@ func (r *Router) dropLargest() {
 		defer s.mu.Unlock()
 		switch weight := int64(s.sm.weight()); {
 		case weight == 0 || s.ended:
-		case s.sm.full:
+		case s.sm.over:
 			over -= weight // it is about to end
+		case s.sm.full: // nothing can be had of it
 		default:
 			loads = append(loads, load{s, s.conn != nil, weight})
 		}
@@ -213,11 +242,15 @@ func (r *Router) dropLargest() {
 			return
 		}
 		l.s.mu.Lock()
-		first := !l.s.sm.full && !l.s.ended
-		l.s.sm.full = true
-		l.s.mu.Unlock()
-		if first {
+		light := l.s.sm.full || l.s.ended
+		ends := !light && l.s.conn == nil
+		if !light {
+			l.s.outgrown()
+			l.s.sm.over = ends
 			over -= l.weight
+		}
+		l.s.mu.Unlock()
+		if ends {
 			r.overflowed(l.s)
 		}
 	}
