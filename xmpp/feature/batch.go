@@ -2,6 +2,7 @@ package feature
 
 import (
 	"errors"
+	"sync"
 
 	"confab/xmpp"
 	"confab/xmpp/router"
@@ -14,11 +15,9 @@ type Batch struct {
 	peer    Peer
 	lang    string
 	pending []*Dispatch
-	reach   int // of what is pending
-	spare   []*Dispatch
+	reach   int    // of what is pending
 	count   uint32 // stanzas since the last Commit, for XEP-0198
 	out     router.Batch
-	reply   []byte
 }
 
 // NewBatch makes the batch of a session's connection. lang is what the client
@@ -41,14 +40,14 @@ func (t *Table) Answer(b *Batch, answer []byte) {
 	b.session.Send(nil, answer)
 }
 
-func (b *Batch) take() *Dispatch {
-	if n := len(b.spare); n > 0 {
-		d := b.spare[n-1]
-		b.spare = b.spare[:n-1]
-		*d = Dispatch{Copies: d.Copies[:0], Got: d.Got[:0]}
-		return d
-	}
-	return new(Dispatch)
+// dispatches are those of stanzas that have gone their way. A connection at rest keeps none.
+var dispatches = sync.Pool{New: func() any { return new(Dispatch) }}
+
+func (d *Dispatch) release() {
+	clear(d.Copies)
+	clear(d.Got)
+	*d = Dispatch{Copies: d.Copies[:0], Got: d.Got[:0]}
+	dispatches.Put(d)
 }
 
 // Commit stores what waits in the batch, delivers it, and lets everything
@@ -67,7 +66,9 @@ func (t *Table) Commit(b *Batch) {
 				t.refuse(b, d, stanzaError)
 			}
 		}
-		b.spare = append(b.spare, b.pending...)
+		for _, d := range b.pending {
+			d.release()
+		}
 		b.pending, b.reach = b.pending[:0], 0
 	}
 	b.counted()

@@ -27,8 +27,7 @@ func (t *Table) InjectAll(from xmpp.JID, messages []*xmpp.Stanza) (taken int, er
 }
 
 func (t *Table) injectInto(b *Batch, from xmpp.JID, st *xmpp.Stanza) bool {
-	d := b.take()
-	d.Stanza, d.From, d.To, d.host = st, from, st.To, t.host
+	d := &Dispatch{Stanza: st, From: from, To: st.To, host: t.host}
 	d.Edit.From, st.From = from, from
 	t.locate(d)
 	defer t.recovered(d)

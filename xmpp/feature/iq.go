@@ -38,11 +38,16 @@ func (t *Table) passIQ(b *Batch, d *Dispatch) error {
 	}
 	q := Query{Dispatch: d, Payload: st.Payload()}
 	if h := t.handler(&q); h != nil {
-		payload, err := h(&q, b.reply[:0])
+		buf := xmpp.GetBuffer()
+		defer xmpp.PutBuffer(buf)
+		payload, err := h(&q, *buf)
 		if err != nil {
 			return err
 		}
 		t.answer(b, d, payload)
+		if payload != nil {
+			*buf = payload
+		}
 		return nil
 	}
 	if d.Target != nil && d.Target.IQ != nil {
@@ -97,7 +102,4 @@ func (t *Table) answer(b *Batch, d *Dispatch, payload []byte) {
 	*buf = xmpp.AppendResult((*buf)[:0], d.Stanza, payload)
 	d.Reply(&b.out, *buf)
 	xmpp.PutBuffer(buf)
-	if cap(payload) > cap(b.reply) && cap(payload) <= 4<<10 {
-		b.reply = payload
-	}
 }

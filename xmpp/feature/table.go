@@ -224,7 +224,7 @@ func (t *Table) guarded(s *router.Session, fn func()) {
 // bytes must stay as they are until the next Commit.
 func (t *Table) Handle(b *Batch, st *xmpp.Stanza) {
 	t.Stats.note(st.Kind)
-	d := b.take()
+	d := dispatches.Get().(*Dispatch)
 	d.Stanza, d.Session, d.origin, d.host = st, b.session, b.peer, t.host
 	d.From, d.To = st.From, st.To
 	if d.Session != nil {
@@ -254,7 +254,7 @@ func (t *Table) Handle(b *Batch, st *xmpp.Stanza) {
 		fn()
 	}
 	if !kept {
-		b.spare = append(b.spare, d)
+		d.release()
 	}
 }
 
@@ -269,8 +269,7 @@ func (t *Table) InjectOf(p Peer, from xmpp.JID, st *xmpp.Stanza) error {
 		return errClosed
 	}
 	defer t.own.Leave()
-	b := &Batch{}
-	d := b.take()
+	b, d := new(Batch), new(Dispatch)
 	d.Stanza, d.From, d.To, d.host, d.origin = st, from, st.To, t.host, p
 	d.Edit.From, st.From = from, from
 	t.locate(d)

@@ -3,9 +3,11 @@ package feature_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+	"weak"
 
 	"confab/xmpp"
 	"confab/xmpp/feature"
@@ -255,6 +257,27 @@ func TestBatchKeepsTheOrder(t *testing.T) {
 		refusal("message", "nobody@example.com", "cancel", "service-unavailable", ""),
 		"<iq type='result' id='1' from='example.com' to='romeo@example.com/orchard'/>",
 	)
+}
+
+// A connection at rest keeps nothing of what it has brought.
+func TestBatchAtRest(t *testing.T) {
+	h := house(t, featuretest.Keep())
+	romeo := h.Online(t, "romeo@example.com/orchard")
+	batch := h.Table.NewBatch(romeo.Session, "")
+	var brought []weak.Pointer[xmpp.Stanza]
+	for range 3 {
+		st := parse(t, "<message to='juliet@example.com'><body>hi</body></message>")
+		brought = append(brought, weak.Make(st))
+		h.Table.Handle(batch, st)
+	}
+	h.Table.Commit(batch)
+	runtime.GC()
+	for i, st := range brought {
+		if st.Value() != nil {
+			t.Errorf("message %d is still there", i)
+		}
+	}
+	runtime.KeepAlive(batch)
 }
 
 func TestFailingStore(t *testing.T) {
