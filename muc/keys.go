@@ -10,6 +10,7 @@ import (
 	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/store"
+	"confab/xmpp/store/record"
 )
 
 // Space rooms, by the first byte of the key:
@@ -65,58 +66,45 @@ var errRecord = errors.New("muc: damaged record")
 // layout is the first byte of every record.
 const layout = 1
 
-// record is a persistent room that people made. It never changes, a change makes a new one.
-type record struct {
+// stored is a persistent room that people made. It never changes, a change makes a new one.
+type stored struct {
 	id      directory.ID
 	created time.Time
 	config  Config
-}
-
-func (c *Config) flags() []*bool {
-	return []*bool{&c.Persistent, &c.Hidden, &c.MembersOnly, &c.Moderated, &c.NonAnonymous, &c.AnySubject, &c.MembersInvite}
 }
 
 func (c *Config) texts() []*string {
 	return []*string{&c.Name, &c.Description, &c.Lang, &c.PubSub, &c.Password}
 }
 
-func (r *record) append(dst []byte) []byte {
-	var flags uint64
-	c := r.config
-	for i, f := range c.flags() {
-		if *f {
-			flags |= 1 << i
-		}
-	}
-	dst = append(dst, layout)
-	for _, n := range []uint64{uint64(r.id), uint64(r.created.UnixMicro()), flags, uint64(c.Private),
-		uint64(c.MaxOccupants), uint64(c.History), uint64(c.Broadcast), uint64(c.Lists)} {
-		dst = binary.AppendUvarint(dst, n)
+func (r *stored) append(dst []byte) []byte {
+	c := &r.config
+	dst = record.AppendUint(record.AppendUint(append(dst, layout), uint64(r.id)), uint64(r.created.UnixMicro()))
+	dst = record.AppendFlags(dst, c.Persistent, c.Hidden, c.MembersOnly, c.Moderated, c.NonAnonymous, c.AnySubject, c.MembersInvite)
+	for _, n := range []uint64{uint64(c.Private), uint64(c.MaxOccupants), uint64(c.History), uint64(c.Broadcast), uint64(c.Lists)} {
+		dst = record.AppendUint(dst, n)
 	}
 	for _, s := range c.texts() {
-		dst = appendString(dst, *s)
+		dst = record.AppendString(dst, *s)
 	}
 	return dst
 }
 
-func parseRecord(b []byte) (*record, error) {
-	d := decoder{rest: b}
-	if d.byte() != layout {
+func parseStored(b []byte) (*stored, error) {
+	d := record.Read(b)
+	if d.Byte() != layout {
 		return nil, errRecord
 	}
-	r := &record{id: directory.ID(d.uint()), created: time.UnixMicro(int64(d.uint())).UTC()}
-	flags := d.uint()
+	r := &stored{id: directory.ID(d.Uint()), created: time.UnixMicro(int64(d.Uint())).UTC()}
 	c := &r.config
-	for i, f := range c.flags() {
-		*f = flags>>i&1 != 0
-	}
-	c.Private = Audience(d.uint())
-	c.MaxOccupants, c.History = int(d.uint()), int(d.uint())
-	c.Broadcast, c.Lists = roleSet(d.uint()), roleSet(d.uint())
+	d.Flags(&c.Persistent, &c.Hidden, &c.MembersOnly, &c.Moderated, &c.NonAnonymous, &c.AnySubject, &c.MembersInvite)
+	c.Private = Audience(d.Uint())
+	c.MaxOccupants, c.History = int(d.Uint()), int(d.Uint())
+	c.Broadcast, c.Lists = roleSet(d.Uint()), roleSet(d.Uint())
 	for _, s := range c.texts() {
-		*s = d.string()
+		*s = d.String()
 	}
-	if d.failed || c.Private > Nobody {
+	if d.Failed() || c.Private > Nobody {
 		return nil, errRecord
 	}
 	return r, nil
@@ -131,17 +119,17 @@ type affiliate struct {
 
 func (a *affiliate) append(dst []byte) []byte {
 	dst = append(dst, layout, byte(a.Affiliation-Outcast))
-	return appendString(appendString(dst, a.nick), a.reason)
+	return record.AppendString(record.AppendString(dst, a.nick), a.reason)
 }
 
 func parseAffiliate(b []byte) (a affiliate, err error) {
-	d := decoder{rest: b}
-	if d.byte() != layout {
+	d := record.Read(b)
+	if d.Byte() != layout {
 		return a, errRecord
 	}
-	n := d.byte()
-	a.nick, a.reason = d.string(), d.string()
-	if d.failed || int(n) >= len(affiliationNames) {
+	n := d.Byte()
+	a.nick, a.reason = d.String(), d.String()
+	if d.Failed() || int(n) >= len(affiliationNames) {
 		return affiliate{}, errRecord
 	}
 	a.Affiliation = Outcast + Affiliation(n)
@@ -157,62 +145,21 @@ type subject struct {
 }
 
 func (s *subject) append(dst []byte) []byte {
-	dst = binary.AppendUvarint(append(dst, layout), uint64(s.at.UnixMicro()))
-	return appendString(appendString(appendString(dst, s.text), s.nick), s.id)
+	dst = record.AppendUint(append(dst, layout), uint64(s.at.UnixMicro()))
+	return record.AppendString(record.AppendString(record.AppendString(dst, s.text), s.nick), s.id)
 }
 
 func parseSubject(b []byte) (s subject, err error) {
-	d := decoder{rest: b}
-	if d.byte() != layout {
+	d := record.Read(b)
+	if d.Byte() != layout {
 		return s, errRecord
 	}
-	s.at = time.UnixMicro(int64(d.uint())).UTC()
-	s.text, s.nick, s.id = d.string(), d.string(), d.string()
-	if d.failed {
+	s.at = time.UnixMicro(int64(d.Uint())).UTC()
+	s.text, s.nick, s.id = d.String(), d.String(), d.String()
+	if d.Failed() {
 		return s, errRecord
 	}
 	return s, nil
-}
-
-func appendString(dst []byte, s string) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
-}
-
-// decoder takes values off the front of a record, zero ones once it has failed.
-type decoder struct {
-	rest   []byte
-	failed bool
-}
-
-func (d *decoder) byte() byte {
-	if len(d.rest) == 0 {
-		d.failed = true
-		return 0
-	}
-	b := d.rest[0]
-	d.rest = d.rest[1:]
-	return b
-}
-
-func (d *decoder) uint() uint64 {
-	n, size := binary.Uvarint(d.rest)
-	if size <= 0 {
-		d.rest, d.failed = nil, true
-		return 0
-	}
-	d.rest = d.rest[size:]
-	return n
-}
-
-func (d *decoder) string() string {
-	n := d.uint()
-	if n > uint64(len(d.rest)) {
-		d.rest, d.failed = nil, true
-		return ""
-	}
-	s := string(d.rest[:n])
-	d.rest = d.rest[n:]
-	return s
 }
 
 // shelf is where rooms are kept.
@@ -259,13 +206,13 @@ func (s *shelf) secret(ctx context.Context) (secret []byte, err error) {
 	return secret, s.db.Update(ctx, func(tx store.Tx) error { return tx.Put(space, keySecret, secret) })
 }
 
-func (s *shelf) rooms(ctx context.Context, fn func(xmpp.JID, *record)) error {
+func (s *shelf) rooms(ctx context.Context, fn func(xmpp.JID, *stored)) error {
 	return s.walk(ctx, []byte("r"), func(key, value []byte) error {
 		j, err := xmpp.ParseJID(string(key))
 		if err != nil {
 			return err
 		}
-		r, err := parseRecord(value)
+		r, err := parseStored(value)
 		if err == nil {
 			fn(j, r)
 		}
@@ -328,35 +275,17 @@ type Trace struct {
 }
 
 func (t *Trace) append(dst []byte) []byte {
-	dst = append(dst, layout)
-	for _, at := range []time.Time{t.Created, t.Destroyed} {
-		var us int64
-		if !at.IsZero() {
-			us = at.UnixMicro()
-		}
-		dst = binary.AppendVarint(dst, us)
-	}
-	return appendString(dst, t.Address.String())
+	dst = record.AppendTime(record.AppendTime(append(dst, layout), t.Created), t.Destroyed)
+	return record.AppendString(dst, t.Address.String())
 }
 
 func parseTrace(b []byte) (t Trace, err error) {
-	if len(b) == 0 || b[0] != layout {
-		return t, errRecord
-	}
-	b = b[1:]
-	for _, at := range []*time.Time{&t.Created, &t.Destroyed} {
-		us, n := binary.Varint(b)
-		if n <= 0 {
-			return t, errRecord
-		}
-		if b = b[n:]; us != 0 {
-			*at = time.UnixMicro(us).UTC()
-		}
-	}
-	d := decoder{rest: b}
-	address := d.string()
-	if d.failed {
-		return t, errRecord
+	d := record.Read(b)
+	known := d.Byte() == layout
+	t.Created, t.Destroyed = d.Time(), d.Time()
+	address := d.String()
+	if !known || d.Failed() {
+		return Trace{}, errRecord
 	}
 	t.Address, err = xmpp.ParseJID(address)
 	return t, err

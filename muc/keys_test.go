@@ -14,8 +14,8 @@ func TestRecords(t *testing.T) {
 		Name: "Höhle", Description: "dark", Lang: "de", PubSub: "xmpp:x?;node=y", Password: "s", Persistent: true, Moderated: true, AnySubject: true,
 		Private: Nobody, MaxOccupants: 7, History: 11, Broadcast: allRoles, Lists: 1 << Visitor,
 	}
-	r := &record{id: 12, created: at, config: c}
-	if got, err := parseRecord(r.append(nil)); err != nil || !reflect.DeepEqual(got, r) {
+	r := &stored{id: 12, created: at, config: c}
+	if got, err := parseStored(r.append(nil)); err != nil || !reflect.DeepEqual(got, r) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for _, a := range []affiliate{{Affiliation: Owner, nick: "x"}, {Affiliation: Outcast, reason: "Treason"}, {}} {
@@ -39,9 +39,35 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+// TestOldRecords reads what earlier versions have written, byte for byte.
+func TestOldRecords(t *testing.T) {
+	at := time.Date(2024, 3, 1, 12, 0, 0, 5000, time.UTC)
+	cave := xmpp.MustJID("cave@conference.example.com")
+	c := Config{
+		Name: "Höhle", Description: "dark", Lang: "de", PubSub: "xmpp:x?;node=y", Password: "s", Persistent: true, Moderated: true, AnySubject: true,
+		Private: Nobody, MaxOccupants: 7, History: 11, Broadcast: allRoles, Lists: 1 << Visitor,
+	}
+	for _, x := range []struct {
+		record interface{ append([]byte) []byte }
+		bytes  string
+	}{
+		{&stored{id: 12, created: at, config: c}, "\x01\f\x85\xa0\x9d\xec\x81ӄ\x03)\x03\a\v\x0e\x02\x06Höhle\x04dark\x02de\x0exmpp:x?;node=y\x01s"},
+		{&subject{text: "Spells", nick: "romeo", id: "abc", at: at}, "\x01\x85\xa0\x9d\xec\x81ӄ\x03\x06Spells\x05romeo\x03abc"},
+		{&Trace{cave, at, time.Time{}}, "\x01\x8a\xc0\xba\u0603\xa6\x89\x06\x00\x1bcave@conference.example.com"},
+		{&affiliate{Affiliation: Owner, nick: "x"}, "\x01\x04\x01x\x00"},
+		{&vcard{hashes: []string{"ab", "cd"}, xml: []byte("<vCard/>")}, "\x01\x02\x02ab\x02cd<vCard/>"},
+		{&place{cave, 12, "romeo", standing{Owner, Moderator}, true, card{[]byte(">"), 4}},
+			"\x01\x1bcave@conference.example.com\ti\x00\x00\x00\x00\x00\x00\x00\f\x05romeo\x04\x03\x01\x04\x01>"},
+	} {
+		if got := string(x.record.append(nil)); got != x.bytes {
+			t.Errorf("%T is written as %q, not %q", x.record, got, x.bytes)
+		}
+	}
+}
+
 // FuzzRecords reads what may be on a disk: an error or a record that reads the same again, and no panic.
 func FuzzRecords(f *testing.F) {
-	f.Add((&record{id: 1, config: DefaultConfig()}).append(nil))
+	f.Add((&stored{id: 1, config: DefaultConfig()}).append(nil))
 	f.Add((&affiliate{Affiliation: Owner, nick: "x"}).append(nil))
 	f.Add((&subject{text: "x", nick: "y"}).append(nil))
 	f.Add((&Trace{Address: xmpp.MustJID("a@b")}).append(nil))
@@ -52,8 +78,8 @@ func FuzzRecords(f *testing.F) {
 			}
 			_ = a.String()
 		}
-		if r, err := parseRecord(b); err == nil {
-			if again, err := parseRecord(r.append(nil)); err != nil || !reflect.DeepEqual(again, r) {
+		if r, err := parseStored(b); err == nil {
+			if again, err := parseStored(r.append(nil)); err != nil || !reflect.DeepEqual(again, r) {
 				t.Errorf("%+v is read as %+v, %v", r, again, err)
 			}
 		}

@@ -136,7 +136,7 @@ func (r *room) listed(f *form.Form) ([]affiliationChange, error) {
 // what is done before anybody is told.
 func (r *room) reconfigure(next Config, changes []affiliationChange, affiliated, first func(*router.Batch)) act {
 	before := r.config
-	rec := &record{id: r.id, created: r.created, config: next}
+	rec := &stored{id: r.id, created: r.created, config: next}
 	var a act
 	switch {
 	case next.Persistent:
@@ -168,7 +168,7 @@ func (r *room) reconfigure(next Config, changes []affiliationChange, affiliated,
 }
 
 // writeAll puts a room on disk, with some changes of affiliations. One that was not there comes with all that it has.
-func (r *room) writeAll(rec *record, changes []affiliationChange) func(store.Tx) error {
+func (r *room) writeAll(rec *stored, changes []affiliationChange) func(store.Tx) error {
 	sub, card, fresh := r.subject, r.vcard, !r.config.Persistent
 	if fresh {
 		var everybody []affiliationChange
@@ -197,7 +197,7 @@ func (r *room) writeAll(rec *record, changes []affiliationChange) func(store.Tx)
 }
 
 // note keeps the list of the persistent rooms.
-func (m *Rooms) note(r *room, rec *record) {
+func (m *Rooms) note(r *room, rec *stored) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if rec != nil && rec.config.Persistent {

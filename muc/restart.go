@@ -1,7 +1,9 @@
 package muc
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"slices"
 
@@ -9,6 +11,7 @@ import (
 	"confab/xmpp/directory"
 	"confab/xmpp/router"
 	"confab/xmpp/store"
+	"confab/xmpp/store/record"
 )
 
 // Over a restart of the server, clients that can resume their sessions stay in
@@ -72,44 +75,32 @@ type place struct {
 }
 
 func (p *place) append(dst []byte) []byte {
-	led := byte(0)
-	if p.led {
-		led = 1
-	}
-	dst = appendString(append(dst, layout), p.room.String())
-	dst = appendID(dst, p.id)
-	dst = appendString(dst, p.nick)
-	dst = append(dst, byte(p.affiliation-Outcast), byte(p.role), led, byte(p.card.rank))
-	return appendString(dst, string(p.card.middle))
+	dst = record.AppendString(append(dst, layout), p.room.String())
+	dst = record.AppendString(dst, keyOf('i', p.id))
+	dst = record.AppendString(dst, p.nick)
+	dst = record.AppendFlags(append(dst, byte(p.affiliation-Outcast), byte(p.role)), p.led)
+	return record.AppendString(append(dst, byte(p.card.rank)), p.card.middle)
 }
 
-func appendID(dst []byte, id directory.ID) []byte { return appendString(dst, string(keyOf('i', id))) }
-
-func (d *decoder) place() (p place, ok bool) {
-	if d.byte() != layout {
+func readPlace(d *record.Reader) (p place, ok bool) {
+	if d.Byte() != layout {
 		return p, false
 	}
-	address, key := d.string(), d.string()
-	p.nick = d.string()
-	affiliation := d.byte()
-	p.role = Role(d.byte())
-	p.led, p.card.rank = d.byte() == 1, int8(d.byte())
-	p.card.middle = []byte(d.string())
-	if d.failed || int(affiliation) >= len(affiliationNames) || p.role > Moderator || len(key) != 9 {
+	address, key := d.String(), d.Bytes()
+	p.nick = d.String()
+	affiliation := d.Byte()
+	p.role = Role(d.Byte())
+	d.Flags(&p.led)
+	p.card.rank = int8(d.Byte())
+	p.card.middle = bytes.Clone(d.Bytes())
+	if d.Failed() || int(affiliation) >= len(affiliationNames) || p.role > Moderator || len(key) != 9 {
 		return p, false
 	}
 	p.affiliation = Outcast + Affiliation(affiliation)
-	p.id = idOf(key)
+	p.id = directory.ID(binary.BigEndian.Uint64(key[1:]))
 	var err error
 	p.room, err = xmpp.ParseJID(address)
 	return p, err == nil
-}
-
-func idOf(key string) (id directory.ID) {
-	for _, c := range []byte(key[1:]) {
-		id = id<<8 | directory.ID(c)
-	}
-	return id
 }
 
 // save returns the seats of a session (feature.Restart).
@@ -156,18 +147,14 @@ func (m *Rooms) layDown() {
 
 // record is all that a temporary room is but for those who are in it.
 func (r *room) record() []byte {
-	rec := record{r.id, r.created, r.config}
-	locked := byte(0)
-	if r.locked {
-		locked = 1
-	}
-	b := append(appendString(nil, string(rec.append(nil))), locked)
-	b = appendString(b, string(r.subject.append(nil)))
-	b = appendString(b, string(r.vcard.append(nil)))
+	rec := stored{r.id, r.created, r.config}
+	b := record.AppendFlags(record.AppendString(nil, rec.append(nil)), r.locked)
+	b = record.AppendString(b, r.subject.append(nil))
+	b = record.AppendString(b, r.vcard.append(nil))
 	for person, a := range r.affiliates {
 		w := r.m.whoIs(person)
-		b = appendString(b, string(keyAffiliation(r.id, w)[9:]))
-		b = appendString(b, string(a.append(nil)))
+		b = record.AppendString(b, keyAffiliation(r.id, w)[9:])
+		b = record.AppendString(b, a.append(nil))
 	}
 	return b
 }
@@ -182,30 +169,31 @@ func (m *Rooms) revive(address xmpp.JID) error {
 	if err != nil || b == nil {
 		return err
 	}
-	d := decoder{rest: b}
-	rec, err := parseRecord([]byte(d.string()))
+	d := record.Read(b)
+	rec, err := parseStored(d.Bytes())
 	if err != nil {
 		return err
 	}
 	r := m.newRoom(address, rec.id, rec.config)
-	r.created, r.locked = rec.created, d.byte() == 1
+	r.created = rec.created
+	d.Flags(&r.locked)
 	var errs []error
-	r.subject, err = parseSubject([]byte(d.string()))
+	r.subject, err = parseSubject(d.Bytes())
 	errs = append(errs, err)
 	r.written = r.subject.text
-	v, err := parseVCard([]byte(d.string()))
+	v, err := parseVCard(d.Bytes())
 	errs = append(errs, err)
 	r.setVCard(v)
-	for len(d.rest) > 0 {
-		w, err := parseWho([]byte(d.string()))
+	for !d.Done() && !d.Failed() {
+		w, err := parseWho(d.Bytes())
 		errs = append(errs, err)
-		a, err := parseAffiliate([]byte(d.string()))
+		a, err := parseAffiliate(d.Bytes())
 		errs = append(errs, err)
 		if j, ok := m.addressOf(w); ok && err == nil {
 			r.setAffiliate(j, a)
 		}
 	}
-	if err := errors.Join(errs...); err != nil || d.failed {
+	if err := errors.Join(errs...); err != nil || d.Failed() {
 		return errors.Join(err, errRecord)
 	}
 	m.place(r, nil)
@@ -214,9 +202,9 @@ func (m *Rooms) revive(address xmpp.JID) error {
 
 // restore gives a session its seats back. Nobody hears of it.
 func (m *Rooms) restore(s *router.Session, saved []byte) error {
-	d := decoder{rest: saved}
-	for len(d.rest) > 0 {
-		p, ok := d.place()
+	d := record.Read(saved)
+	for !d.Done() {
+		p, ok := readPlace(&d)
 		if !ok {
 			return errRecord
 		}

@@ -110,7 +110,7 @@ type Rooms struct {
 
 	mu     sync.RWMutex
 	loaded map[xmpp.JID]*room
-	kept   map[xmpp.JID]*record // persistent rooms that people made
+	kept   map[xmpp.JID]*stored // persistent rooms that people made
 	joined map[xmpp.JID][]*room // by the full address of whoever is in them
 }
 
@@ -118,7 +118,7 @@ type Rooms struct {
 func New(host *feature.Host, a *archive.Archive, o Options) *Rooms {
 	return &Rooms{
 		host: host, archive: a, opts: o.orDefault(), store: shelf{host.State},
-		loaded: map[xmpp.JID]*room{}, kept: map[xmpp.JID]*record{}, joined: map[xmpp.JID][]*room{},
+		loaded: map[xmpp.JID]*room{}, kept: map[xmpp.JID]*stored{}, joined: map[xmpp.JID][]*room{},
 	}
 }
 
@@ -161,7 +161,7 @@ func (m *Rooms) Open(ctx context.Context) (err error) {
 	if m.secret, err = m.store.secret(ctx); err != nil {
 		return err
 	}
-	return m.store.rooms(ctx, func(j xmpp.JID, r *record) { m.kept[j] = r })
+	return m.store.rooms(ctx, func(j xmpp.JID, r *stored) { m.kept[j] = r })
 }
 
 // Service returns the address of a domain's rooms.
@@ -241,7 +241,7 @@ func (m *Rooms) peek(address xmpp.JID) *room {
 
 // place puts a room into memory, and reports whether it did: there may be one at its address already, or the record that
 // it was made of is not the room's any more.
-func (m *Rooms) place(r *room, rec *record) bool {
+func (m *Rooms) place(r *room, rec *stored) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.loaded[r.jid] != nil || m.kept[r.jid] != rec {
@@ -253,7 +253,7 @@ func (m *Rooms) place(r *room, rec *record) bool {
 }
 
 // load makes a room of what its source or the store has; nil if neither has any.
-func (m *Rooms) load(address xmpp.JID) (r *room, rec *record, err error) {
+func (m *Rooms) load(address xmpp.JID) (r *room, rec *stored, err error) {
 	ctx := context.Background()
 	m.mu.RLock()
 	rec = m.kept[address]

@@ -9,6 +9,7 @@ import (
 	"confab/xmpp/picture"
 	"confab/xmpp/router"
 	"confab/xmpp/store"
+	"confab/xmpp/store/record"
 )
 
 // The vCard of a room and the picture in it (XEP-0486). It is on disk; in memory are the hashes, and the card of a room
@@ -30,23 +31,24 @@ type vcard struct {
 func (c *vcard) append(dst []byte) []byte {
 	dst = append(dst, layout, byte(len(c.hashes)))
 	for _, h := range c.hashes {
-		dst = appendString(dst, h)
+		dst = record.AppendString(dst, h)
 	}
 	return append(dst, c.xml...)
 }
 
 func parseVCard(b []byte) (c vcard, err error) {
-	d := decoder{rest: b}
-	if d.byte() != layout {
+	d := record.Read(b)
+	if d.Byte() != layout {
 		return c, errRecord
 	}
-	for range d.byte() {
-		c.hashes = append(c.hashes, d.string())
+	for range d.Byte() {
+		c.hashes = append(c.hashes, d.String())
 	}
-	if d.failed {
+	if d.Failed() {
 		return vcard{}, errRecord
 	}
-	c.xml, c.size = d.rest, len(d.rest)
+	c.xml = d.Rest()
+	c.size = len(c.xml)
 	return c, nil
 }
 
