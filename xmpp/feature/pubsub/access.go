@@ -184,20 +184,34 @@ func (s *shape) subscribes(bare xmpp.JID) bool {
 	return isSubscribed(s.people.get(bare.String())) || len(s.people.addresses(bare, isSubscribed)) > 0
 }
 
-// mayRemove reports, as an error, that somebody may not retract an item
-// (XEP-0060 §4.1): who does not own or run the node removes what is his own.
-func (at *site) mayRemove(s *shape, who xmpp.JID, it *Item) error {
+// mayRemove reports, as an error, that somebody may not retract an item or put
+// another one in its place (XEP-0060 §4.1): who does not own or run the node does
+// so with what is his own.
+func (p *PubSub) mayRemove(at *site, s *shape, who xmpp.JID, it *Item) error {
 	bare := who.Bare()
 	switch at.affiliation(s, bare) {
 	case Owner, Publisher:
 		return nil
 	case Outcast:
 	default:
-		if it.Publisher != "" && it.Publisher == bare.String() {
+		if u := p.host.Directory.User(bare); u != nil && it.by(u) {
 			return nil
 		}
 	}
 	return xmpp.NewError(xmpp.Forbidden, "")
+}
+
+// by reports whether a user has published an item, under the address that he had
+// then: a namesake has not.
+func (it *Item) by(u *directory.User) bool {
+	if u.Created.After(it.Published) {
+		return false
+	}
+	if it.Published.Before(u.Renamed) {
+		former, err := xmpp.NewJID(u.Former, u.Domain, "")
+		return err == nil && it.Publisher == former.String()
+	}
+	return it.Publisher == u.JID.String()
 }
 
 // owned reports, as an error, that somebody does not own a node.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
@@ -268,6 +269,42 @@ func TestRenamedUser(t *testing.T) {
 	}
 	montague := h.Connect(t, "montague@example.com/x")
 	does(t, montague, owner("set", "<delete node='his'/>"))
+}
+
+// What somebody has published where everybody may is not another's to replace or
+// retract: neither a stranger's, nor that of who has the address now.
+func TestOthersItems(t *testing.T) {
+	h := open(t)
+	alice, romeo, juliet := h.Connect(t, "alice@example.com/a"), h.Connect(t, "romeo@example.com/orchard"), h.Connect(t, "juliet@example.com/balcony")
+	does(t, alice, iq("set", "<create node='wall'/><configure><x xmlns='jabber:x:data' type='submit'><field var='pubsub#publish_model'><value>open</value></field></x></configure>"))
+	publish, retract := iq("set", "<publish node='wall'><item id='1'><x xmlns='urn:x'/></item></publish>"), iq("set", "<retract node='wall'><item id='1'/></retract>")
+	does(t, romeo, publish)
+	does(t, romeo, publish)
+	refused(t, juliet, publish, "forbidden")
+	refused(t, juliet, retract, "forbidden")
+
+	h.Clock.Pass(time.Minute)
+	rename := func(old, now string) {
+		t.Helper()
+		if err := h.Directory.Update(context.Background(), h.ID(old), func(u *directory.User) { u.Local, _, _ = strings.Cut(now, "@") }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rename("romeo@example.com", "montague@example.com")
+	rename("juliet@example.com", "romeo@example.com")
+	namesake, montague := h.Connect(t, "romeo@example.com/x"), h.Connect(t, "montague@example.com/x")
+	refused(t, namesake, publish, "forbidden")
+	refused(t, namesake, retract, "forbidden")
+	if err := h.Directory.Delete(context.Background(), h.ID("romeo@example.com")); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Directory.Add(context.Background(), directory.NewUser{Domain: "example.com", Local: "romeo"}); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, h.Connect(t, "romeo@example.com/y"), retract, "forbidden")
+	does(t, montague, publish)
+	does(t, alice, publish)
+	refused(t, montague, retract, "forbidden") // it is hers now
 }
 
 // A new address that was not written where the old one was, because the process

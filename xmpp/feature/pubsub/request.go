@@ -149,6 +149,13 @@ func (p *PubSub) publish(q *feature.Query, r *Request, dst []byte) ([]byte, erro
 				t.say(n, Event{Kind: Published, Node: name})
 				return nil
 			}
+			if old, there, err := getItem(t.tx, t.home.id, n.Num, it.ID); err != nil {
+				return err
+			} else if there {
+				if err := p.mayRemove(&r.at, s, q.From, &old); err != nil {
+					return err
+				}
+			}
 			return t.add(n, *it)
 		})
 		if !errors.Is(err, errMade) {
@@ -259,7 +266,7 @@ func (p *PubSub) retract(q *feature.Query, r *Request, dst []byte) ([]byte, erro
 			if it == nil {
 				it = &Item{}
 			}
-			if err := r.at.mayRemove(s, q.From, it); err != nil {
+			if err := p.mayRemove(&r.at, s, q.From, it); err != nil {
 				return err
 			}
 			if err := t.retract(name, id, notify); err != nil {
