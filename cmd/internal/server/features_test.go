@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"maps"
 	"path/filepath"
 	"testing"
 	"time"
@@ -19,13 +20,17 @@ func TestFeaturesAreAnnounced(t *testing.T) {
 	}
 }
 
-// newServer makes a server of example.com that nobody is served by.
-func newServer(t testing.TB, o Options) *Server {
+// newServer makes a server of example.com that nobody is served by, with the flags given besides those that it needs.
+func newServer(t testing.TB, o Options, more ...map[string]string) *Server {
 	t.Helper()
-	settings, err := config.Source{Flags: map[string]string{
+	flags := map[string]string{
 		"data": filepath.Join(t.TempDir(), "data"), "domains": "example.com", "listen-proxy": "127.0.0.1:0",
 		"listen-starttls": "127.0.0.1:0", "listen-tls": "127.0.0.1:0", "listen-https": "127.0.0.1:0",
-	}}.Load()
+	}
+	for _, m := range more {
+		maps.Copy(flags, m)
+	}
+	settings, err := config.Source{Flags: flags}.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
