@@ -107,15 +107,11 @@ printed. What exists already is left alone.`,
 			if err != nil {
 				return err
 			}
-			made, err := a.prepare(l)
-			if err != nil || !made.first {
-				return err
+			first, err := a.prepare(c.Context(), l)
+			if err == nil && !first {
+				a.note("there is data in %s already: no account was added", l.Data)
 			}
-			s, err := server.Offline(c.Context(), l)
-			if err != nil {
-				return err
-			}
-			return errors.Join(a.addAdmin(c.Context(), l, s.Admin()), s.Close())
+			return err
 		},
 	})
 }
@@ -180,12 +176,12 @@ func tryPorts(l *config.Loaded) (problems []string) {
 	for name, addresses := range map[string][]string{
 		"listen.starttls": l.Listen.StartTLS, "listen.tls": l.Listen.TLS,
 		"listen.https": l.Listen.HTTPS, "listen.http": l.Listen.HTTP, "listen.component": l.ComponentListen(),
-		"listen.proxy": l.Listen.Proxy,
+		"listen.proxy": l.Listen.Proxy, "listen.metrics": l.Listen.Metrics,
 	} {
 		for _, address := range addresses {
 			listener, err := net.Listen("tcp", address)
 			if err != nil {
-				problems = append(problems, fmt.Sprintf("%s: %v", name, err))
+				problems = append(problems, server.ListenError(name, err).Error())
 				continue
 			}
 			listener.Close()

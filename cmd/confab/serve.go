@@ -53,8 +53,7 @@ func (a *app) serve(ctx context.Context, src config.Source) error {
 	if err != nil {
 		return err
 	}
-	made, err := a.prepare(l)
-	if err != nil {
+	if _, err := a.prepare(ctx, l); err != nil {
 		return err
 	}
 	log, level := newLog(a.err, l)
@@ -64,11 +63,6 @@ func (a *app) serve(ctx context.Context, src config.Source) error {
 	s, err := server.New(ctx, l, server.Options{Log: log, Level: level, Version: readBuild().Version, Reload: src.Load, Restarts: canRestart})
 	if err != nil {
 		return err
-	}
-	if made.first {
-		if err := a.addAdmin(ctx, l, s.Admin()); err != nil {
-			return errors.Join(err, s.Close())
-		}
 	}
 	defer reloadOnHangup(ctx, s, log)()
 	log.Info("serving", "version", readBuild().Version, "domains", l.Domains, "data", l.Data, "listening", s.Listening())
@@ -124,29 +118,33 @@ func reloadOnHangup(ctx context.Context, s *server.Server, log *slog.Logger) (st
 	}
 }
 
-// prepared says what a first start made.
-type prepared struct {
-	config.Prepared
-	first bool // there were no databases: an account is missing
-}
-
-// prepare makes what a first start needs and says so.
-func (a *app) prepare(l *config.Loaded) (prepared, error) {
-	_, err := os.Stat(l.StateDB())
-	p := prepared{first: errors.Is(err, os.ErrNotExist)}
-	if p.Prepared, err = l.Prepare(time.Now()); err != nil {
-		return p, err
+// prepare makes what a first start needs and says so: first reports that it is
+// one. The account is there before anything listens, so that it does not fall to
+// a start that fails for a port.
+func (a *app) prepare(ctx context.Context, l *config.Loaded) (first bool, err error) {
+	_, err = os.Stat(l.StateDB())
+	first = errors.Is(err, os.ErrNotExist)
+	made, err := l.Prepare(time.Now())
+	if err != nil {
+		return first, err
 	}
-	if p.Folder {
+	if made.Folder {
 		a.note("made the data folder %s", l.Data)
 	}
-	if p.File {
+	if made.File {
 		a.note("wrote %s: every setting is explained there", l.File)
 	}
-	if p.Certificate {
+	if made.Certificate {
 		a.note("made a key and a self-signed certificate, %s: clients will warn of it", l.Path(l.TLS.Certificate[0]))
 	}
-	return p, nil
+	if !first {
+		return false, nil
+	}
+	s, err := server.Offline(ctx, l)
+	if err != nil {
+		return true, err
+	}
+	return true, errors.Join(a.addAdmin(ctx, l, s.Admin()), s.Close())
 }
 
 // addAdmin adds the first account, and says what to do next.

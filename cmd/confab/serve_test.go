@@ -20,13 +20,35 @@ func TestFirstRun(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, r.err)
 		}
 	}
-	if r := c.run("", "config", "init"); r != (result{}) {
+	if r := c.run("", "config", "init"); r.code != exitOK || r.err != "there is data in "+c.dir+" already: no account was added\n" {
 		t.Errorf("the second time: %+v", r)
 	}
 	c.ok("", "config", "check")
 	c.env = []string{"CONFAB_DATA=" + c.dir} // what the first start was told is in the file
 	if got := c.ok("", "user", "list", "--json"); !strings.Contains(got, "admin@example.com") {
 		t.Errorf("got %s", got)
+	}
+}
+
+// A first start that finds its port taken has made the account, and says how to
+// have another port; there is no second first start.
+func TestFirstStartOnATakenPort(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, setting := range []string{"starttls", "metrics"} {
+		c := newCLI(t)
+		flag := []string{"--listen-" + setting, taken.Addr().String()}
+		r := c.run("", append([]string{"serve"}, flag...)...)
+		if r.code != exitFailed || !strings.Contains(r.err, "password: ") || !strings.Contains(r.err, "or set listen."+setting+" to another") {
+			t.Errorf("exit code %d\n%s", r.code, r.err)
+		}
+		if got := c.ok("", "user", "list", "--json"); !strings.Contains(got, "admin@example.com") {
+			t.Errorf("users: %s", got)
+		}
+		c.fails(exitUsage, "or set listen."+setting+" to another", append([]string{"config", "check"}, flag...)...)
 	}
 }
 

@@ -10,8 +10,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"confab/aliasbridge"
@@ -266,7 +268,7 @@ func (s *Server) listen() error {
 		for _, a := range l.addresses {
 			n, err := net.Listen("tcp", a)
 			if err != nil {
-				return fmt.Errorf("listen.%s: %w", l.name, err)
+				return ListenError("listen."+l.name, err)
 			}
 			s.listeners[l.name] = append(s.listeners[l.name], n)
 		}
@@ -274,6 +276,19 @@ func (s *Server) listen() error {
 	var err error
 	s.control, err = admin.Listen(set.ControlSocket())
 	return err
+}
+
+// ListenError says what to do about a port that cannot be had.
+func ListenError(setting string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%s: %w: end the program that has the port ('ss -ltnp' tells which), or set %s to another", setting, err, setting)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%s: %w: this machine does not have the address", setting, err)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("%s: %w: ports below 1024 are for root; with systemd, AmbientCapabilities=CAP_NET_BIND_SERVICE lets confab have them", setting, err)
+	}
+	return fmt.Errorf("%s: %w", setting, err)
 }
 
 // Listening tells the addresses that are listened on, by the name of their setting.
