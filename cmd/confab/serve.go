@@ -66,7 +66,7 @@ func (a *app) serve(ctx context.Context, src config.Source) error {
 	}
 	defer reloadOnHangup(ctx, s, log)()
 	log.Info("serving", "version", readBuild().Version, "domains", l.Domains, "data", l.Data, "listening", s.Listening())
-	go server.GiveMemoryBack(ctx)
+	go server.TendMemory(ctx)
 	if err := s.Run(ctx); err != nil || !s.Restarting() {
 		return err
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
@@ -17,12 +18,18 @@ const (
 	worthPart  = 8
 )
 
-// GiveMemoryBack returns memory to the system whenever a busy time is over, until ctx is done. Go keeps what a rush of
-// logins needed for the next one, which on a quiet evening is a third of all that the process has; the collection that
-// finds it also halves the stacks of connections that are at rest. It is a matter of the process, so the program calls it,
-// once.
-func GiveMemoryBack(ctx context.Context) {
+// littleGarbage is how much may be allocated before a collection, at least. Go collects when as much has been allocated as
+// is in use, which is so little in a server of some hundred people that it would do so all the time while they talk.
+const littleGarbage = 64 << 20
+
+// TendMemory lets some garbage gather while there is work, and returns memory to the system whenever a busy time is over,
+// until ctx is done. Go keeps what a rush of logins needed for the next one, which on a quiet evening is a third of all that
+// the process has; the collection that finds it also halves the stacks of connections that are at rest. It is a matter of
+// the process, so the program calls it, once. Who sets GOGC knows better how much garbage there may be.
+func TendMemory(ctx context.Context) {
 	var t tide
+	_, told := os.LookupEnv("GOGC")
+	last := 100
 	samples := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
 	ticker := time.NewTicker(lookAtMemory)
 	defer ticker.Stop()
@@ -33,11 +40,21 @@ func GiveMemoryBack(ctx context.Context) {
 		case <-ticker.C:
 		}
 		metrics.Read(samples)
-		if t.out(samples[0].Value.Uint64(), samples[1].Value.Uint64()) {
+		live := samples[1].Value.Uint64()
+		if p := percent(live); !told && (p > last*5/4 || p < last*4/5) {
+			debug.SetGCPercent(p) // which stops everything for a moment
+			last = p
+		}
+		if t.out(samples[0].Value.Uint64(), live) {
 			runtime.GC() // pools keep what they have for one collection
 			debug.FreeOSMemory()
 		}
 	}
+}
+
+// percent returns how much garbage may gather, in percent of what is in use.
+func percent(live uint64) int {
+	return int(max(100, littleGarbage*100/max(live, 1<<20)))
 }
 
 // tide follows how much was allocated.

@@ -35,3 +35,12 @@ func TestMemoryIsGivenBackWhenABusyTimeIsOver(t *testing.T) {
 		t.Error("it is worth it, and nothing was given back")
 	}
 }
+
+func TestGarbage(t *testing.T) {
+	const mib = 1 << 20
+	for live, want := range map[uint64]int{0: 6400, 16 * mib: 400, 64 * mib: 100, 1 << 40: 100} {
+		if got := percent(live); got != want {
+			t.Errorf("%d MiB are in use, and %d percent of it may be garbage", live/mib, got)
+		}
+	}
+}
