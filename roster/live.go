@@ -10,12 +10,14 @@ import (
 	"confab/xmpp/router"
 )
 
-// How fast changes of the directory are pushed: this many pushes at a time, so
-// that an import of 20,000 people keeps neither the server nor the clients from
-// their work. A few changes are pushed at once.
+// How fast changes of the directory are pushed: this many pushes at a time, and
+// no more than so many to any one client, so that an import of 20,000 people
+// keeps neither the server nor the clients from their work. A few changes are
+// pushed at once.
 const (
-	livePushes = 10_000
-	liveEvery  = 50 * time.Millisecond
+	livePushes  = 10_000
+	liveChanges = 250
+	liveEvery   = 50 * time.Millisecond
 )
 
 // live carries what changes in a domain's directory to the clients: the roster
@@ -122,7 +124,11 @@ func (l *live) work() {
 			l.queue = nil
 		}
 		l.r.Stats.Waiting.Store(int64(len(l.queue)))
-		l.spent += 1 + l.outside(func() int { return l.carryOut(&change) })
+		n := l.outside(func() int { return l.carryOut(&change) })
+		if n > 0 {
+			n = max(n, livePushes/liveChanges)
+		}
+		l.spent += 1 + n
 		l.told = change.told
 	}
 }

@@ -48,6 +48,9 @@ func (r *Roster) get(q *feature.Query, dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
+// maxDelta is how many changes a client is told one by one: they go out as one piece each, the whole roster as one.
+const maxDelta = 500
+
 // answer appends the query element, or nothing if the client's version will
 // do, and says from which version on the client is to be told of changes.
 func (r *Roster) answer(q *feature.Query, c *contacts, dst []byte) (base version, _ []byte) {
@@ -55,7 +58,7 @@ func (r *Roster) answer(q *feature.Query, c *contacts, dst []byte) (base version
 	defer c.mu.Unlock()
 	if text, ok := q.Payload.Attr("ver"); ok {
 		if base, ok := parseVersion(text); ok {
-			if _, ok := r.since(q.User, c, base); ok {
+			if updates, ok := r.since(q.User, c, base); ok && len(updates) <= maxDelta {
 				r.Stats.Deltas.Add(1)
 				return base, dst
 			}

@@ -190,3 +190,19 @@ func TestRecordsRoundTrip(t *testing.T) {
 		}
 	}
 }
+
+// A client that missed very much gets the whole roster, which is one piece, and not so many pushes that its connection
+// does not take them.
+func TestMuchWasMissed(t *testing.T) {
+	h := newHouse(t, Options{Mode: All, AutoLimit: 10_000})
+	romeo := h.connect("romeo@example.com/orchard")
+	romeo.Sends(getSince(""))
+	ver, _ := romeo.version()
+	romeo.Clear(Interested)
+	h.populate(2000)
+	romeo.Sends(getSince(ver))
+	got := romeo.Conn.Left()
+	if len(got) != 1 || strings.Count(got[0], "<item ") != 2003 {
+		t.Errorf("romeo heard %d stanzas, first %.300s", len(got), got[0])
+	}
+}
