@@ -2,9 +2,11 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"iter"
 	"slices"
+	"strings"
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
@@ -19,13 +21,7 @@ type place struct {
 
 // byKey puts places into the order of their keys.
 func byKey(x, y place) int {
-	switch {
-	case x.owner < y.owner:
-		return -1
-	case x.owner > y.owner:
-		return 1
-	}
-	return bytes.Compare([]byte(x.with), []byte(y.with))
+	return cmp.Or(cmp.Compare(x.owner, y.owner), strings.Compare(x.with, y.with))
 }
 
 // index lists the messages of a place, oldest first, and numbers them: the ordinals of neighbours differ by one. On disk it
@@ -112,9 +108,9 @@ func (x index) onDisk(tx store.Tx, lo, hi uint64, backward bool) iter.Seq[entry]
 				r.From = bytes.Clone(k)
 			}
 		}
-		var block []entry
+		block := make([]entry, 0, blockIDs)
 		for k, v := range tx.Scan(spaceIndex, r) {
-			block = appendEntries(block[:0], k, v)
+			block, _ = appendEntries(block[:0], k, v)
 			if backward {
 				slices.Reverse(block)
 			}
@@ -130,8 +126,8 @@ func (x index) onDisk(tx store.Tx, lo, hi uint64, backward bool) iter.Seq[entry]
 // key returns where the block is that begins with an id.
 func (x index) key(id uint64) []byte { return appendID(bytes.Clone(x.prefix), id) }
 
-// appendEntries appends the entries of a block.
-func appendEntries(dst []entry, k, v []byte) []entry {
+// appendEntries appends the entries of a block. whole is false for one that is damaged: there may be fewer.
+func appendEntries(dst []entry, k, v []byte) (entries []entry, whole bool) {
 	n, size := binary.Uvarint(v)
 	for e := (entry{idOf(k), n}); size > 0; {
 		dst = append(dst, e)
@@ -140,7 +136,7 @@ func appendEntries(dst []entry, k, v []byte) []entry {
 		e.id += n
 		e.ordinal++
 	}
-	return dst
+	return dst, len(v) == 0 && len(dst) > 0
 }
 
 // has reports whether the index has an id.
@@ -165,7 +161,7 @@ func (x index) end(tx store.Tx, lo, hi uint64, last bool) (e entry, ok bool) {
 // seek returns the id of the entry with an ordinal that lies between those of first and last, by halving the ids
 // between them.
 func (x index) seek(tx store.Tx, first, last entry, ordinal uint64) uint64 {
-	for first.ordinal < ordinal {
+	for first.ordinal < ordinal && first.id < last.id { // there is a gap where a block is damaged
 		e, ok := x.end(tx, first.id+(last.id-first.id+1)/2, last.id+1, false)
 		switch {
 		case !ok:
@@ -186,12 +182,18 @@ func (x index) seek(tx store.Tx, first, last entry, ordinal uint64) uint64 {
 func (x index) extend(tx store.Tx, ids []uint64) error {
 	var key, block []byte
 	var last entry
-	n := 0
-	for k, v := range tx.Scan(spaceIndex, store.Range{Prefix: x.prefix, Reverse: true, Limit: 1}) {
-		key, block = bytes.Clone(k), bytes.Clone(v)
-		all := appendEntries(nil, k, v)
-		n = len(all)
-		last = all[n-1]
+	n, damaged := 0, false
+	for k, v := range tx.Scan(spaceIndex, store.Range{Prefix: x.prefix, Reverse: true}) {
+		all, whole := appendEntries(make([]entry, 0, blockIDs), k, v)
+		if len(all) == 0 {
+			damaged = true
+			continue
+		}
+		key, block, n, last = bytes.Clone(k), bytes.Clone(v), len(all), all[len(all)-1]
+		if damaged || !whole {
+			n = blockIDs // nothing is written behind what cannot be read
+		}
+		break
 	}
 	changed := false
 	for _, id := range ids {
@@ -221,7 +223,7 @@ func (x index) extend(tx store.Tx, ids []uint64) error {
 // trim takes what comes before an id off the disk.
 func (x index) trim(tx store.Tx, before uint64) error {
 	for k, v := range tx.Scan(spaceIndex, store.Range{Prefix: x.prefix, To: x.key(before)}) {
-		all := appendEntries(nil, k, v)
+		all, _ := appendEntries(make([]entry, 0, blockIDs), k, v)
 		rest, _ := slices.BinarySearchFunc(all, before, func(e entry, id uint64) int {
 			if e.id < id {
 				return -1

@@ -19,10 +19,8 @@ func (a *Archive) Keep(ctx context.Context, batch []*Message, also Also) error {
 	if len(batch) == 0 && also.Count.Key == "" {
 		return nil
 	}
-	if a.recent.size() >= maxRecent {
-		if _, err := a.settle(ctx); err != nil {
-			return err
-		}
+	if err := a.makeRoom(ctx); err != nil {
+		return err
 	}
 	k := keepings.Get().(*keeping)
 	defer k.release()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -85,13 +86,10 @@ func (r *recent) size() int {
 // places returns all places, in the order of their keys, and the last message that they tell of.
 func (r *recent) places() (all []place, upto uint64) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	all = make([]place, 0, len(r.of))
-	for p := range r.of {
-		all = append(all, p)
-	}
-	slices.SortFunc(all, byKey)
-	return all, r.upto
+	all, upto = slices.AppendSeq(make([]place, 0, len(r.of)), maps.Keys(r.of)), r.upto
+	r.mu.Unlock()
+	slices.SortFunc(all, byKey) // who commits does not wait for that
+	return all, upto
 }
 
 // drop forgets the ids of places up to one.
@@ -124,9 +122,28 @@ func until(ids []uint64, last uint64) []uint64 {
 
 // settle puts on disk what is noted, and returns the id up to which it did.
 func (a *Archive) settle(ctx context.Context) (upto uint64, err error) {
+	a.recent.settling.Lock()
+	defer a.recent.settling.Unlock()
+	return a.settleAlone(ctx)
+}
+
+// makeRoom settles if too much is noted. Who has waited for another to do so need not do it again.
+func (a *Archive) makeRoom(ctx context.Context) (err error) {
 	r := &a.recent
+	if r.size() < maxRecent {
+		return nil
+	}
 	r.settling.Lock()
 	defer r.settling.Unlock()
+	if r.size() >= maxRecent {
+		_, err = a.settleAlone(ctx)
+	}
+	return err
+}
+
+// settleAlone is settle, with settling held.
+func (a *Archive) settleAlone(ctx context.Context) (upto uint64, err error) {
+	r := &a.recent
 	all, upto := r.places()
 	for places := range slices.Chunk(all, settleBlocks) {
 		err := a.db.Update(ctx, func(tx store.Tx) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,6 +57,40 @@ func TestRecentIsBounded(t *testing.T) {
 	defer h.recent.settling.Unlock()
 	if records(h, spaceIndex) == 0 {
 		t.Error("nothing was settled")
+	}
+}
+
+// counting counts transactions.
+type counting struct {
+	store.DB
+	updates atomic.Int64
+}
+
+func (c *counting) Update(ctx context.Context, fn func(store.Tx) error) error {
+	c.updates.Add(1)
+	return c.DB.Update(ctx, fn)
+}
+
+// Of many who find that too much is noted one settles.
+func TestSettledOnceForMany(t *testing.T) {
+	const waiting = 30
+	h := open(t, t.TempDir())
+	db := &counting{DB: h.Archive.db}
+	h.Archive.db = db
+	for i := range maxRecent {
+		h.recent.add(place{owner: directory.ID(1000 + i%settleBlocks)}, uint64(i+1))
+	}
+	h.recent.upto = maxRecent
+	h.held.Hold()
+	var group sync.WaitGroup
+	for range waiting {
+		group.Go(func() { h.keep(message(romeo, juliet, "1")) })
+	}
+	h.held.Await(1)
+	h.held.Release()
+	group.Wait()
+	if n := db.updates.Load(); n > waiting+2 {
+		t.Errorf("%d transactions for %d messages", n, waiting)
 	}
 }
 
