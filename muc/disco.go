@@ -32,7 +32,7 @@ func (m *Rooms) info(q *feature.Query, dst []byte) ([]byte, error) {
 	for _, v := range r.features(q.From.Bare()) {
 		dst = append(xmpp.AppendAttr(append(dst, "<feature"...), "var", v), "/>"...)
 	}
-	return r.infoForm().Append(dst), nil
+	return r.infoForm(q.From).Append(dst), nil
 }
 
 // features are what a room announces, in order.
@@ -65,7 +65,7 @@ func (r *room) features(asker xmpp.JID) []string {
 	return all
 }
 
-func (r *room) infoForm() *form.Form {
+func (r *room) infoForm(asker xmpp.JID) *form.Form {
 	c := &r.config
 	field := func(name, kind, label string, values ...string) form.Field {
 		return form.Field{Var: name, Type: kind, Label: label, Values: values}
@@ -76,10 +76,13 @@ func (r *room) infoForm() *form.Form {
 	}
 	f := form.New(form.TypeResult, nsRoomInfo,
 		field("muc#roominfo_description", form.TextSingle, "Description", c.Description),
-		field("muc#roominfo_subject", form.TextSingle, "Subject", r.subject.text),
 		field("muc#roominfo_subjectmod", form.Boolean, "Participants may change the subject", flag),
-		field("muc#roominfo_occupants", form.TextSingle, "Number of occupants", strconv.Itoa(len(r.order))),
 		field(fieldHistory, form.TextSingle, "Most messages that a newcomer is sent", strconv.Itoa(c.History)))
+	if r.mayRead(asker) == nil { // §14.4
+		f.Fields = append(f.Fields,
+			field("muc#roominfo_subject", form.TextSingle, "Subject", r.subject.text),
+			field("muc#roominfo_occupants", form.TextSingle, "Number of occupants", strconv.Itoa(len(r.order))))
+	}
 	if c.Lang != "" {
 		f.Fields = append(f.Fields, field("muc#roominfo_lang", form.TextSingle, "Language", c.Lang))
 	}

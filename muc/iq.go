@@ -212,26 +212,33 @@ type view struct {
 	since time.Time // not zero: nothing that was before
 }
 
-// readable checks that somebody may read a room's archive at this moment: who may enter may.
+// mayRead reports whether somebody may read what is said in a room: who may enter may.
+func (r *room) mayRead(client xmpp.JID) error {
+	if err := r.mayEnter(client.Bare()); err != nil {
+		if e, ok := err.(*xmpp.Error); ok && e.Condition != xmpp.ItemNotFound {
+			return xmpp.NewError(xmpp.Forbidden, "the history of this room is for those who may enter it")
+		}
+		return err
+	}
+	if by := r.standingOf(client); r.config.Password != "" && by.role == NoRole && by.affiliation < Member {
+		return xmpp.NewError(xmpp.Forbidden, "the history of this room is for those who have its password")
+	}
+	return nil
+}
+
+// readable checks that somebody may read a room's archive at this moment.
 func (m *Rooms) readable(d *feature.Dispatch, v *view) error {
 	r, err := m.find(d.To, d.From)
 	if err != nil {
 		return err
 	}
 	defer r.mu.Unlock()
-	person := d.From.Bare()
-	if err := r.mayEnter(person); err != nil {
-		if e, ok := err.(*xmpp.Error); ok && e.Condition != xmpp.ItemNotFound {
-			return xmpp.NewError(xmpp.Forbidden, "the history of this room is for those who may enter it")
-		}
+	if err := r.mayRead(d.From); err != nil {
 		return err
 	}
-	by := r.standingOf(d.From)
-	if r.config.Password != "" && by.role == NoRole && by.affiliation < Member {
-		return xmpp.NewError(xmpp.Forbidden, "the history of this room is for those who have its password")
-	}
 	if v != nil {
-		*v = view{r, r.config.NonAnonymous || by.role == Moderator || by.affiliation >= Admin, r.since(person)}
+		by := r.standingOf(d.From)
+		*v = view{r, r.config.NonAnonymous || by.role == Moderator || by.affiliation >= Admin, r.since(d.From.Bare())}
 	}
 	return nil
 }

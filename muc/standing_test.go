@@ -209,3 +209,32 @@ func TestChangedWhileRead(t *testing.T) {
 		t.Errorf("%+v, %v", d, err)
 	}
 }
+
+// TestNoLeaks asks what a room is that one may not enter: what is being talked about, and among how many, is not told
+// (XEP-0045 §14.4).
+func TestNoLeaks(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	info := "<iq type='get' id='1' to='" + cave + "'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>"
+	all := cast(t, h, cave, nil, there)
+	juliet := h.Online(t, away)
+	all[0].Sends("<message type='groupchat' to='" + cave + "' id='s'><subject>spells</subject></message>")
+	for _, x := range []struct {
+		fields []string
+		told   bool
+	}{
+		{nil, true}, {[]string{"membersonly=1"}, false}, {[]string{"membersonly=0", "roomsecret=x"}, false}, {[]string{"roomsecret="}, true},
+	} {
+		all[0].Sends(configured(cave, x.fields...))
+		quiet(all[0])
+		for p, told := range map[*featuretest.Person]bool{all[0]: true, juliet: x.told} {
+			p.Sends(info)
+			if got := heard(t, p); strings.Contains(got, "spells") != told || strings.Contains(got, "roominfo_occupants") != told || !strings.Contains(got, "roominfo_subjectmod") {
+				t.Errorf("%v: %s heard %s", x.fields, p.JID(), got)
+			}
+		}
+	}
+	all[0].Sends(admin("1", "<item affiliation='outcast' jid='juliet@example.com'/>"))
+	if juliet.Sends(info); strings.Contains(heard(t, juliet), "spells") {
+		t.Error("juliet is banned, and told the subject")
+	}
+}
