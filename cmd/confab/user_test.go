@@ -71,6 +71,11 @@ func TestSeveralDomainsNeedWholeAddresses(t *testing.T) {
 	if got := c.ok("", "user", "show", "alice@example.org"); !strings.Contains(got, "nobody can log in") {
 		t.Errorf("got %s", got)
 	}
+	c.env[1] = "CONFAB_DOMAINS=example.com"
+	c.serve()
+	if got := c.ok("", "status"); !strings.Contains(got, "example.org is not among domains: its users, 1, are kept but cannot log in") {
+		t.Errorf("status without the domain: %s", got)
+	}
 }
 
 func TestUserImport(t *testing.T) {

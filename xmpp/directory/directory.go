@@ -65,6 +65,7 @@ type Directory struct {
 	options Options
 	epoch   string
 	domains map[string]*Domain // never changes after Open
+	absent  map[string]int     // users of domains that are not served; never changes either
 
 	byJID  sync.Map // xmpp.JID → *User
 	byID   sync.Map // ID → *User, tombstones too
@@ -99,7 +100,7 @@ func Open(ctx context.Context, db store.DB, o Options) (*Directory, error) {
 	}
 	d := &Directory{
 		db: db, options: o, domains: make(map[string]*Domain),
-		changing: make(chan struct{}, 1), told: make(chan struct{}),
+		changing: make(chan struct{}, 1), told: make(chan struct{}), absent: make(map[string]int),
 	}
 	close(d.told)
 	for _, name := range o.Domains {
@@ -131,6 +132,9 @@ func (d *Directory) Domains() []*Domain {
 	slices.SortFunc(all, func(a, b *Domain) int { return strings.Compare(a.Name(), b.Name()) })
 	return all
 }
+
+// Absent counts the users of each domain that is not served, not to be changed.
+func (d *Directory) Absent() map[string]int { return d.absent }
 
 // User returns the user with the address j, bare or full, nil if there is none.
 func (d *Directory) User(j xmpp.JID) *User {

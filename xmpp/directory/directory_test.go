@@ -352,13 +352,16 @@ func TestDomainThatIsNoLongerServed(t *testing.T) {
 	if h.Domain(here) != nil || h.user("romeo") != nil || h.ByID(1) != nil {
 		t.Error("a user of it can be found")
 	}
+	if got := h.Absent(); len(got) != 1 || got[here] != 1 {
+		t.Errorf("absent are %v", got)
+	}
 	if err := h.Add(t.Context(), NewUser{Domain: there, Local: "romeo"}); err != nil || h.ByID(2) == nil {
 		t.Errorf("the next user: %v", err)
 	}
 	h.options.Domains = []string{here, there}
 	h = h.reopen()
-	if u := h.must("romeo"); u.ID != 1 {
-		t.Errorf("is back as %+v", u)
+	if u := h.must("romeo"); u.ID != 1 || len(h.Absent()) != 0 {
+		t.Errorf("is back as %+v, absent are %v", u, h.Absent())
 	}
 }
 

@@ -40,7 +40,11 @@ func (d *Directory) load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if m := d.domains[u.Domain]; m != nil {
+		m := d.domains[u.Domain]
+		switch {
+		case m == nil && u.Deleted.IsZero():
+			d.absent[u.Domain]++
+		case m != nil:
 			d.index(nil, u)
 			if u.Deleted.IsZero() {
 				users[m] = append(users[m], u)

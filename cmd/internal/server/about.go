@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"slices"
 
 	"confab/cmd/internal/config"
 	"confab/xmpp/feature"
@@ -38,5 +39,14 @@ func (s *Server) partedWarnings() (list []string) {
 				d.Name(), d.Snapshot().Listed))
 		}
 	}
+	return list
+}
+
+// absentWarnings says whom a domain that was taken out of the settings has shut out.
+func (s *Server) absentWarnings() (list []string) {
+	for domain, users := range s.directory.Absent() {
+		list = append(list, fmt.Sprintf("%s is not among domains: its users, %d, are kept but cannot log in", domain, users))
+	}
+	slices.Sort(list)
 	return list
 }
