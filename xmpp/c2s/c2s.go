@@ -242,9 +242,9 @@ func (c *client) run(begin func(*client) error) {
 	switch {
 	case errors.As(err, &se):
 		s.Stats.StreamErrors.Add(1)
-		c.fail(se)
+		c.Close(se)
 	case stream.IsTimeout(err) && c.session == nil && !c.Closing():
-		c.fail(&xmpp.StreamError{Condition: xmpp.StreamConnectionTimeout, Text: "log in sooner"})
+		c.Close(&xmpp.StreamError{Condition: xmpp.StreamConnectionTimeout, Text: "log in sooner"})
 	}
 	if c.session != nil {
 		// Behind our own closing tag, the client's is the answer to that and no

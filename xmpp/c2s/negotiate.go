@@ -86,7 +86,7 @@ func (c *client) open() error {
 	if se == nil {
 		se = c.check(&h)
 	}
-	c.Answer(c.header(&h))
+	c.Open(c.header(&h))
 	if se != nil {
 		return se
 	}
@@ -166,10 +166,6 @@ func (c *client) header(h *xmpp.Header) []byte {
 	}
 	return append(b, end...)
 }
-
-// fail tells the peer why its stream ends. The caller has opened our stream by
-// then, or this does: an error needs a stream to stand in (RFC 6120 §4.9.1.2).
-func (c *client) fail(err *xmpp.StreamError) { c.Close(err) }
 
 // features is what a client that has logged in may negotiate.
 func (c *client) features() []byte {

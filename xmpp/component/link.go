@@ -90,7 +90,7 @@ func (l *link) negotiate() error {
 	if h.To != "" {
 		b = xmpp.AppendAttr(b, "from", h.To)
 	}
-	l.Send(append(b, '>'))
+	l.Open(append(b, '>'))
 	if se != nil {
 		l.srv.Stats.Refused.Add(1)
 		return se
@@ -106,6 +106,9 @@ func (l *link) negotiate() error {
 		l.srv.Stats.Refused.Add(1)
 		l.srv.opts.Log.Warn("a component came with a wrong secret", "component", o.Name, "remote", l.RemoteAddr().String())
 		return &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized, Text: "the secret is not the one of this component"}
+	}
+	if !late.Stop() { // or it might yet interrupt what comes
+		return &xmpp.StreamError{Condition: xmpp.StreamConnectionTimeout}
 	}
 	l.srv.Stats.Handshakes.Add(1)
 	l.SetReadDeadline(time.Time{})

@@ -13,7 +13,8 @@ var errClosed = errors.New("the stream was closed")
 var closingTag = []byte("</stream:stream>")
 
 // Close ends our side of the stream: the error, if any, and the closing tag go
-// out behind what waits, then the connection is closed. Later calls do nothing.
+// out behind what waits, if there is a stream, and then the connection is closed.
+// Later calls do nothing.
 func (x *Conn) Close(err *xmpp.StreamError) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -25,6 +26,18 @@ func (x *Conn) close(err *xmpp.StreamError) {
 		return
 	}
 	x.closing = true
+	if x.opened {
+		x.appendEnd(err)
+	}
+	// A write that is stuck gets no more than the time of a farewell, and a
+	// reader that waits for its own peer goes on.
+	x.raw.SetWriteDeadline(time.Now().Add(closeTimeout))
+	x.drained.Broadcast()
+	x.flush()
+}
+
+// appendEnd appends our last words; with x.mu held.
+func (x *Conn) appendEnd(err *xmpp.StreamError) {
 	if x.out == nil {
 		x.out = outputs.Get().(*[]byte)
 	}
@@ -41,11 +54,6 @@ func (x *Conn) close(err *xmpp.StreamError) {
 		*x.out = append(*x.out, closingTag...)
 	}
 	x.opts.Stats.Waiting.Add(int64(len(*x.out) - before))
-	// A write that is stuck gets no more than the time of a farewell, and a
-	// reader that waits for its own peer goes on.
-	x.raw.SetWriteDeadline(time.Now().Add(closeTimeout))
-	x.drained.Broadcast()
-	x.flush()
 }
 
 // fail ends the connection; with x.mu held.

@@ -24,6 +24,10 @@ func putOutput(b *[]byte) {
 func (x *Conn) Append(b []byte) (idle bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	return x.append(b)
+}
+
+func (x *Conn) append(b []byte) (idle bool) {
 	if x.closing || x.failed != nil {
 		return false
 	}
@@ -76,6 +80,16 @@ func (x *Conn) Send(b []byte) {
 // goroutine. In a negotiation there is nobody else to be kept waiting, and no flusher has to be woken for each step.
 func (x *Conn) Answer(b []byte) {
 	x.Append(b)
+	x.answered = true
+}
+
+// Open answers with the header of our stream. Where there is none, an error of the stream has nothing to stand in, and a
+// connection is closed without a word (RFC 6120 §4.9.1.2).
+func (x *Conn) Open(header []byte) {
+	x.mu.Lock()
+	x.opened = true
+	x.append(header)
+	x.mu.Unlock()
 	x.answered = true
 }
 

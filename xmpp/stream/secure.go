@@ -120,6 +120,7 @@ func (x *Conn) StartTLS(config *tls.Config) error {
 		return err
 	}
 	x.release()
+	x.Restart()
 	secured, err := x.raw.handshake(config, x.opts.TLSTimeout)
 	if err != nil {
 		x.opts.Stats.TLSFailures.Add(1)
@@ -128,7 +129,6 @@ func (x *Conn) StartTLS(config *tls.Config) error {
 	x.mu.Lock()
 	x.tls, x.net = secured, secured
 	x.mu.Unlock()
-	x.lexer.Restart()
 	return nil
 }
 

@@ -87,8 +87,8 @@ func (o *Options) Prepare() {
 	}
 }
 
-// Conn is one stream. Read, Next, ReadHeader, Answer, StartTLS and Restart belong
-// to its reader; Append, Flush and Close may be called by anybody.
+// Conn is one stream. Read, Next, ReadHeader, Open, Answer, StartTLS and Restart
+// belong to its reader; Append, Flush and Close may be called by anybody.
 type Conn struct {
 	opts *Options
 	raw  *wire     // the TCP connection, or what stands for it
@@ -112,6 +112,7 @@ type Conn struct {
 	large   int                // bytes of out that were appended at once and are more than the limit
 	flying  int                // bytes in the write that is under way
 	writing bool
+	opened  bool // our stream is, so that there is something to be closed
 	closing bool // nothing may be appended; what waits is still written
 	closed  chan struct{}
 	drained *sync.Cond // signalled when a flush is done
@@ -149,7 +150,12 @@ func (x *Conn) setLimits(l xmpp.Limits) {
 // Restart forgets the stream, so that ReadHeader reads the next one (RFC 6120
 // §4.3.3). What the peer sent behind the element that ended the old stream is
 // kept.
-func (x *Conn) Restart() { x.lexer.Restart() }
+func (x *Conn) Restart() {
+	x.lexer.Restart()
+	x.mu.Lock()
+	x.opened = false
+	x.mu.Unlock()
+}
 
 // SetReadDeadline bounds the reads from now on; the zero time: not at all.
 func (x *Conn) SetReadDeadline(t time.Time) { x.raw.SetReadDeadline(t) }

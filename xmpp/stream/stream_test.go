@@ -43,6 +43,7 @@ func pair(t *testing.T, o *Options) (*Conn, net.Conn) {
 	}
 	o.Prepare()
 	c := New(nc, o)
+	c.opened = true
 	client.SetDeadline(time.Now().Add(20 * time.Second))
 	t.Cleanup(func() { client.Close(); c.Abort() })
 	return c, client
@@ -163,6 +164,34 @@ func TestCloseTellsWhyAndWaitsForThePeer(t *testing.T) {
 	}
 }
 
+// Where no stream of ours is open, nobody would understand a word: before a header, and while TLS is negotiated.
+func TestCloseBeforeTheStreamIsOpen(t *testing.T) {
+	c, client := pair(t, nil)
+	c.opened = false
+	go c.Finish()
+	c.Close(&xmpp.StreamError{Condition: xmpp.StreamSystemShutdown})
+	if got, err := io.ReadAll(client); len(got) > 0 || err != nil {
+		t.Errorf("heard %q, %v", got, err)
+	}
+
+	c, client = pair(t, nil)
+	c.Open([]byte("<stream:stream>"))
+	go c.StartTLS(&tls.Config{})
+	hear := make([]byte, len("<stream:stream>"))
+	if _, err := io.ReadFull(client, hear); err != nil {
+		t.Fatal(err)
+	}
+	for opened := true; opened; {
+		c.mu.Lock()
+		opened = c.opened
+		c.mu.Unlock()
+	}
+	c.Close(&xmpp.StreamError{Condition: xmpp.StreamSystemShutdown})
+	if got, err := io.ReadAll(client); len(got) > 0 || err != nil {
+		t.Errorf("heard %q, %v in the handshake", got, err)
+	}
+}
+
 func TestSlowPeerIsClosed(t *testing.T) {
 	o := &Options{OutLimit: 64 << 10}
 	c, _ := pair(t, o)
@@ -273,6 +302,7 @@ func secured(t *testing.T, version uint16) (*Conn, *tls.Conn, *x509.Certificate)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
+	c.opened = true
 	return c, tc, cert.Leaf
 }
 

@@ -85,7 +85,7 @@ func (h *house) serve(c *stream.Conn) error {
 	if err != nil {
 		return err
 	}
-	c.Send([]byte("<open xmlns='" + xmpp.NSFraming + "' from='" + header.To + "'/>"))
+	c.Open([]byte("<open xmlns='" + xmpp.NSFraming + "' from='" + header.To + "'/>"))
 	c.Send([]byte("<stream:features/>"))
 	var st xmpp.Stanza
 	for {

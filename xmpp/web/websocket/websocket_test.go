@@ -60,6 +60,7 @@ func echo(c *stream.Conn) error {
 		if _, err := c.ReadHeader(); err != nil {
 			return err
 		}
+		c.Open(nil)
 		var st xmpp.Stanza
 		for {
 			if err := c.Read(&st); err != nil {
