@@ -163,6 +163,29 @@ func (p *PubSub) directoryChanged(c directory.Change) {
 		}
 		p.renamed(c.Old.JID, c.New.JID)
 	}
+	if c.Old != nil && c.New != nil && unseen(c.Old) && !unseen(c.New) {
+		p.appeared(c.New)
+	}
+}
+
+func unseen(u *directory.User) bool { return u.Hidden || u.Disabled }
+
+// appeared sends those who are there the last items of somebody whom they have not
+// seen before.
+func (p *PubSub) appeared(u *directory.User) {
+	h, x := p.known(u.ID), p.audience(u.Domain)
+	jobs := map[*Client]*job{}
+	for _, name := range h.names() {
+		for _, cl := range x.interested(nil, name) {
+			if jobs[cl] == nil {
+				jobs[cl] = &job{client: cl, since: p.turn.Load()}
+			}
+			jobs[cl].add(name, []*home{h})
+		}
+	}
+	for _, j := range jobs {
+		x.pace.add(j)
+	}
 }
 
 // forget takes a home out of memory.
