@@ -83,6 +83,9 @@ func parseAliases(file, format string, text []byte) ([]admin.ImportAlias, error)
 			format = "csv"
 		}
 	}
+	if err := checkText(file, text); err != nil {
+		return nil, err
+	}
 	var list []admin.ImportAlias
 	var err error
 	switch format {
@@ -259,7 +262,9 @@ func setCell(a *admin.ImportAlias, column, cell string) {
 	words := strings.FieldsFunc(cell, func(r rune) bool { return strings.ContainsRune("; \t\r\n,", r) })
 	switch column {
 	case "address":
-		a.Address = cell
+		if a.Address = cell; strings.ContainsAny(cell, " \t") && cell[0] != '"' {
+			a.Problem = "there is a blank in the address: is it a name?"
+		}
 	case "name":
 		a.Name = cell
 	case "description":

@@ -136,3 +136,18 @@ func TestAliasImportTwiceInTheList(t *testing.T) {
 		}
 	})
 }
+
+// What is no address makes no alias.
+func TestAliasesOfNames(t *testing.T) {
+	c := initialized(t)
+	c.fails(exitUsage, `"Sales Team" has a blank in it`, "alias", "create", "Sales Team", "admin")
+	r := c.run("", "alias", "import", c.file("aliases.csv", "address,members\nSales Team,admin\n"))
+	if r.code != exitUsage || !strings.Contains(r.out, "refuse  there is a blank in the address: is it a name?") {
+		t.Errorf("%+v", r)
+	}
+	c.fails(exitUsage, "the text is not in UTF-8", "alias", "import", c.file("aliases", "m\xfcller: admin\n"))
+	c.ok("", "alias", "import", c.file("more", "\"two words\": admin\n"))
+	if got := c.ok("", "alias", "list"); !strings.Contains(got, `two\20words@example.com`) {
+		t.Errorf("got %s", got)
+	}
+}

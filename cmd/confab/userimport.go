@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -97,11 +98,16 @@ func (a *app) readFile(name string) ([]byte, error) {
 // one.
 var columns = []string{"address", "name", "groups", "password"}
 
-// checkText finds out that a file is not what its reader expects.
+// checkText finds out that a file is in the encoding of a spreadsheet.
 func checkText(file string, text []byte) error {
 	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
 		return usagef("%s: the text is not in UTF-8: save the file as 'CSV UTF-8'", file)
 	}
+	return nil
+}
+
+// checkSeparator finds out that columns are not separated by commas.
+func checkSeparator(file string, text []byte) error {
 	first, _, _ := bytes.Cut(text, []byte{'\n'})
 	for name, separator := range map[string]string{"semicolons": ";", "tabs": "\t"} {
 		if bytes.Count(first, []byte(separator)) > bytes.Count(first, []byte{','}) {
@@ -114,7 +120,7 @@ func checkText(file string, text []byte) error {
 // parseUsers reads a CSV file. The error names the lines that are wrong.
 func parseUsers(file string, text []byte) ([]admin.ImportUser, error) {
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // spreadsheets write a byte order mark
-	if err := checkText(file, text); err != nil {
+	if err := cmp.Or(checkText(file, text), checkSeparator(file, text)); err != nil {
 		return nil, err
 	}
 	r := csv.NewReader(bufio.NewReader(bytes.NewReader(text)))

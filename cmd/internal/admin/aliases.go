@@ -199,7 +199,7 @@ func (p *AliasCreateParams) draft(local, domain string) (directory.NewAlias, err
 
 // AliasCreate adds an alias.
 var AliasCreate = define(Operation{Name: "alias create", Title: "Make an alias", Reach: OfDomain, Audited: true}, func(c *call[None], p AliasCreateParams) (Alias, error) {
-	local, domain, err := c.split(p.Address)
+	local, domain, err := c.splitNew(p.Address)
 	if err != nil {
 		return Alias{}, err
 	}

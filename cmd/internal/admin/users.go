@@ -67,7 +67,7 @@ func (a *Admin) split(address string) (local, domain string, err error) {
 func (a *Admin) splitNew(address string) (local, domain string, err error) {
 	local, domain, err = a.split(address)
 	if err == nil && strings.ContainsAny(local, " \t") && !strings.HasPrefix(local, `"`) {
-		err = failf(Usage, "%q has a blank in it, as no mail address has: is it a name?", local)
+		err = failf(Usage, "%q has a blank in it, as no mail address has: is it a name?", address)
 	}
 	return local, domain, err
 }
