@@ -153,7 +153,11 @@ func (c *contacts) direct(s *router.Session, to xmpp.JID, limit int) (ok bool) {
 	if slices.Contains(told, to) {
 		return true
 	}
-	if len(told) >= limit {
+	length := len(to.String())
+	for _, j := range told {
+		length += len(j.String())
+	}
+	if len(told) >= limit || length > 100*limit {
 		return false
 	}
 	if c.directed == nil {

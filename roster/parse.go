@@ -3,6 +3,7 @@ package roster
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"confab/xmpp"
 )
@@ -11,11 +12,11 @@ import (
 type Limits struct {
 	Contacts  int // in a list; 0: 2,000
 	Requests  int // subscription requests waiting for an answer from people who are not in the list; 0: 500
-	NameBytes int // of a contact's or a group's name; 0: 1,023
+	NameBytes int // of a contact's or a group's name; of all groups of a contact, four times that; 0: 1,023
 	Groups    int // of a contact; 0: 32
 	Request   int // bytes of a subscription request that is kept; 0: 4,096
 	Presence  int // bytes of what a session tells all who see it, and is kept for those who come later; 0: 16,384
-	Directed  int // addresses that a session sends its presence to directly; 0: 1,000
+	Directed  int // addresses that a session sends its presence to directly, of 100 bytes each on average; 0: 1,000
 }
 
 func (l Limits) orDefault() Limits {
@@ -99,6 +100,9 @@ func parseGroups(item *xmpp.Node, l *Limits) (groups []string, err error) {
 	}
 	if len(groups) > l.Groups {
 		return nil, xmpp.NewError(xmpp.NotAcceptable, fmt.Sprintf("a contact is in %d groups at most", l.Groups))
+	}
+	if total := len(strings.Join(groups, "")); total > 4*l.NameBytes {
+		return nil, xmpp.NewError(xmpp.NotAcceptable, fmt.Sprintf("the groups of a contact are longer than %d bytes together", 4*l.NameBytes))
 	}
 	return groups, nil
 }

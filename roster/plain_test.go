@@ -143,9 +143,9 @@ func TestPreApproval(t *testing.T) {
 
 // RFC 6121 §2.1.5, §2.3.3, §2.5.3, and what the limits are.
 func TestRosterSetErrors(t *testing.T) {
-	h := newHouse(t, Options{Mode: Off, Limits: Limits{Contacts: 2, NameBytes: 20, Groups: 2}})
+	h := newHouse(t, Options{Mode: Off, Limits: Limits{Contacts: 2, NameBytes: 20, Groups: 5}})
 	romeo := h.online("romeo@example.com/orchard")
-	long := strings.Repeat("x", 21)
+	long, seventeen := strings.Repeat("x", 21), strings.Repeat("x", 17)
 	for _, c := range []struct{ name, item, condition string }{
 		{"no item", "", "bad-request"},
 		{"something else", "<x xmlns='test:x'/>", "bad-request"},
@@ -157,7 +157,8 @@ func TestRosterSetErrors(t *testing.T) {
 		{"duplicate groups", "<item jid='a@example.com'><group>x</group><group>x</group></item>", "bad-request"},
 		{"empty group", "<item jid='a@example.com'><group/></item>", "not-acceptable"},
 		{"long group", "<item jid='a@example.com'><group>" + long + "</group></item>", "not-acceptable"},
-		{"many groups", "<item jid='a@example.com'><group>1</group><group>2</group><group>3</group></item>", "not-acceptable"},
+		{"many groups", "<item jid='a@example.com'><group>1</group><group>2</group><group>3</group><group>4</group><group>5</group><group>6</group></item>", "not-acceptable"},
+		{"much of groups", "<item jid='a@example.com'><group>" + strings.Join([]string{seventeen + "1", seventeen + "2", seventeen + "3", seventeen + "4", seventeen + "5"}, "</group><group>") + "</group></item>", "not-acceptable"},
 		{"long name", "<item jid='a@example.com' name='" + long + "'/>", "not-acceptable"},
 		{"oneself", "<item jid='romeo@example.com'/>", "not-allowed"},
 		{"removing nobody", "<item jid='a@example.com' subscription='remove'/>", "item-not-found"},

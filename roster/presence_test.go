@@ -153,6 +153,11 @@ func TestDirectedPresence(t *testing.T) {
 	romeo.Sends("<presence type='unavailable'/>")
 	alice.hears()
 	juliet.hears("<presence from='romeo@example.com/orchard' to='juliet@example.com/balcony' type='unavailable'/>")
+	romeo.quiet()
+	romeo.Sends("<presence to='juliet@example.com/" + strings.Repeat("x", 200) + "'/>")
+	if got := romeo.heard(); !strings.Contains(got, "<resource-constraint ") {
+		t.Errorf("with a long address: %s", got)
+	}
 	// It counts until the session ends, available or not.
 	garden.Sends("<presence to='juliet@example.com'/>")
 	juliet.quiet()
