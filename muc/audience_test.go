@@ -6,6 +6,7 @@ import (
 
 	"confab/muc"
 	"confab/xmpp"
+	"confab/xmpp/directory"
 )
 
 // audience returns whom a room is meant for, in order.
@@ -38,6 +39,17 @@ func TestAudience(t *testing.T) {
 	}
 	if got := audience(t, h, "nowhere@conference.example.com"); len(got) != 0 {
 		t.Errorf("a room that is none is meant for %v", got)
+	}
+}
+
+// Who has blocked a room has done with it.
+func TestAudienceOfBlockedRoom(t *testing.T) {
+	a, h := newAlias("romeo", "juliet"), (*house)(nil)
+	h = openHouse(t, t.TempDir(), muc.Options{Blocks: func(u directory.ID, j xmpp.JID) bool {
+		return u == h.ID("juliet@example.com") && j == a.room.JID
+	}}, a)
+	if got := audience(t, h, a.room.JID.String()); !slices.Equal(got, []string{"romeo"}) {
+		t.Errorf("it is meant for %v", got)
 	}
 }
 
