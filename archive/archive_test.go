@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -446,22 +445,6 @@ func TestCounts(t *testing.T) {
 	}
 	if b := count("b"); b != "0 false" {
 		t.Errorf("after dropping it, b: %s", b)
-	}
-}
-
-func TestDamagedRecordsAreErrors(t *testing.T) {
-	h := open(t, t.TempDir())
-	id := h.keep(message(romeo, juliet, "1"))[0]
-	err := h.db.Update(t.Context(), func(tx store.Tx) error {
-		return tx.Put(spaceBody, appendID(nil, id), []byte{99})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = h.Page(t.Context(), Query{Owner: juliet}, func(*Item) error { return nil })
-	var peer *xmpp.Error
-	if err == nil || errors.As(err, &peer) || !strings.Contains(err.Error(), "damaged") {
-		t.Errorf("Page: %v", err)
 	}
 }
 

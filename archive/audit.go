@@ -331,23 +331,23 @@ func (w *walker) next(ctx context.Context) (entries []*Entry, err error) {
 	err = w.a.db.View(ctx, func(tx store.Tx) error {
 		switch {
 		case len(w.list) > 0:
-			entries, err = w.listed(tx, all)
+			entries = w.listed(tx, all)
 		case w.lo >= w.hi:
 			w.done = true
 		case w.leads():
 		case w.s.Owner == 0:
-			entries, err = w.bodies(tx)
+			entries = w.bodies(tx)
 		default:
-			entries, err = w.rows(tx, x)
+			entries = w.rows(tx, x)
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range entries {
 		if err := e.parse(); err != nil {
-			w.a.opts.Log.Error("a message in the history cannot be read", "err", err, "id", FormatID(e.ID))
+			w.a.unreadable(e.ID, err)
 		}
 	}
 	return entries, nil
@@ -370,42 +370,42 @@ func (w *walker) exhausted() {
 }
 
 // listed reads messages that the search index led to.
-func (w *walker) listed(tx store.Tx, all index) (entries []*Entry, err error) {
+func (w *walker) listed(tx store.Tx, all index) (entries []*Entry) {
 	for rows := 0; len(w.list) > 0 && len(entries) < viewItems && rows < viewRows; rows++ {
 		id := w.list[0]
 		w.list = w.list[1:]
 		if w.s.Owner != 0 && !all.has(tx, id) {
 			continue
 		}
-		if entries, err = w.appendEntry(entries, tx, id); err != nil {
-			return nil, err
-		}
+		entries = w.appendEntry(entries, tx, id)
 	}
-	return entries, nil
+	return entries
 }
 
 // appendEntry appends a message, if it is there and as the search says.
-func (w *walker) appendEntry(entries []*Entry, tx store.Tx, id uint64) ([]*Entry, error) {
+func (w *walker) appendEntry(entries []*Entry, tx store.Tx, id uint64) []*Entry {
 	v := tx.Get(spaceBody, appendID(nil, id))
 	if v == nil {
-		return entries, nil
+		return entries
 	}
 	var b body
-	if err := b.decode(v); err != nil {
-		return nil, fmt.Errorf("%w: message %s", err, FormatID(id))
-	}
-	if w.s.Owner != 0 {
-		if r, ok, err := b.rowOf(w.s.Owner); err != nil {
-			return nil, fmt.Errorf("%w: message %s", err, FormatID(id))
-		} else if !ok || !w.wants(&r) {
-			return entries, nil
+	err := b.decode(v)
+	if err == nil && w.s.Owner != 0 {
+		var r row
+		var ok bool
+		if r, ok, err = b.rowOf(w.s.Owner); err == nil && (!ok || !w.wants(&r)) {
+			return entries
 		}
 	}
-	e, err := b.entry(id)
-	if err != nil {
-		return nil, err
+	var e *Entry
+	if err == nil {
+		e, err = b.entry(id)
 	}
-	return append(entries, e), nil
+	if err != nil {
+		w.a.unreadable(id, err)
+		return entries
+	}
+	return append(entries, e)
 }
 
 // wants reports whether the search wants what an owner sees in this way.
@@ -413,47 +413,47 @@ func (w *walker) wants(r *row) bool {
 	return isWith(r.with, w.s.With) && (w.s.Direction != Incoming || r.incoming) && (w.s.Direction != Outgoing || !r.incoming)
 }
 
-func (w *walker) bodies(tx store.Tx) (entries []*Entry, err error) {
+func (w *walker) bodies(tx store.Tx) (entries []*Entry) {
 	n, size := 0, 0
 	r := store.Range{From: appendID(nil, w.floor()), To: appendID(nil, w.hi), Limit: viewRows, Reverse: w.s.Reverse}
 	for k, v := range tx.Scan(spaceBody, r) {
-		e, err := newEntry(idOf(k), v)
+		id := idOf(k)
+		w.passed(id)
+		n++
+		e, err := newEntry(id, v)
 		if err != nil {
-			return nil, err
+			w.a.unreadable(id, err)
+			continue
 		}
 		entries = append(entries, e)
-		w.passed(e.ID)
-		n++
 		if size += len(e.Stanza); size > walkBytes {
-			return entries, nil
+			return entries
 		}
 	}
 	if n < viewRows {
 		w.exhausted()
 	}
-	return entries, nil
+	return entries
 }
 
-func (w *walker) rows(tx store.Tx, x index) (entries []*Entry, err error) {
+func (w *walker) rows(tx store.Tx, x index) (entries []*Entry) {
 	n := 0
 	for e := range x.scan(tx, w.floor(), w.hi, w.s.Reverse) {
 		w.passed(e.id)
 		n++
-		if entries, err = w.appendEntry(entries, tx, e.id); err != nil {
-			return nil, err
-		}
+		entries = w.appendEntry(entries, tx, e.id)
 		if len(entries) == viewItems || n == viewRows {
-			return entries, nil
+			return entries
 		}
 	}
 	w.exhausted()
-	return entries, nil
+	return entries
 }
 
 func newEntry(id uint64, v []byte) (*Entry, error) {
 	var b body
 	if err := b.decode(v); err != nil {
-		return nil, fmt.Errorf("%w: message %s", err, FormatID(id))
+		return nil, err
 	}
 	return b.entry(id)
 }
@@ -465,7 +465,7 @@ func (b *body) entry(id uint64) (*Entry, error) {
 		e.Retracted, err = b.tombstone()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: message %s", err, FormatID(id))
+		return nil, err
 	}
 	return e, nil
 }

@@ -35,9 +35,9 @@ func (a *Archive) convert(ctx context.Context, from uint64) (n int, err error) {
 				continue
 			}
 			id := idOf(k)
-			b, err := converted(tx, id, v)
+			b, err := a.converted(tx, id, v)
 			if errors.Is(err, errRecord) {
-				a.opts.Log.Error("a message in the history cannot be read", "err", err, "id", FormatID(id))
+				a.unreadable(id, err)
 				b = append([]byte{damagedFormat}, v[1:]...)
 			} else if err != nil {
 				return err
@@ -53,7 +53,7 @@ func (a *Archive) convert(ctx context.Context, from uint64) (n int, err error) {
 }
 
 // converted takes the rows of a message away, and returns it with them in it.
-func converted(tx store.Tx, id uint64, v []byte) ([]byte, error) {
+func (a *Archive) converted(tx store.Tx, id uint64, v []byte) ([]byte, error) {
 	d := record.Read(v)
 	shared := d.Byte() == oldSharedFormat
 	b := body{typ: xmpp.Type(d.Byte()), flags: Flags(d.Uint())}
@@ -80,7 +80,8 @@ func converted(tx store.Tx, id uint64, v []byte) ([]byte, error) {
 		}
 		r, err := readOldRow(o, v, edit)
 		if err != nil {
-			return nil, err
+			a.unreadable(id, err)
+			continue // the others have it
 		}
 		rows = append(rows, r)
 		if err := tx.Delete(spaceOldRow, key); err != nil {

@@ -125,3 +125,21 @@ func TestConvertDamaged(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// An earlier row that cannot be read takes nothing from the others who have the message.
+func TestConvertDamagedRow(t *testing.T) {
+	_, all := before(t, nil).page(Query{Owner: romeo})
+	whole := before(t, nil)
+	h := before(t, func(tx store.Tx) error {
+		for k := range tx.Scan(spaceOldRow, store.Range{Prefix: appendPlace(nil, place{owner: romeo}), Limit: 1}) {
+			return tx.Put(spaceOldRow, bytes.Clone(k), []byte{0xff})
+		}
+		return errors.New("romeo has nothing")
+	})
+	if _, r := h.page(Query{Owner: romeo}); r.Count != all.Count-1 {
+		t.Errorf("romeo has %d, not one less than %d", r.Count, all.Count)
+	}
+	if got, want := tell(t, h, juliet, alice, 301, 302, 7), tell(t, whole, juliet, alice, 301, 302, 7); got != want {
+		t.Errorf("others have\n%s\nnot\n%s", got, want)
+	}
+}

@@ -97,7 +97,7 @@ func (a *Archive) Answer(ctx context.Context, r Request, d Delivery, send func([
 		*buf = b[:0]
 		if err != nil {
 			// One that cannot be shown must not hide all others for ever.
-			a.opts.Log.Error("a message in the history cannot be read", "err", err, "id", FormatID(it.ID))
+			a.unreadable(it.ID, err)
 			return nil
 		}
 		send(b)

@@ -283,9 +283,9 @@ func (a *Archive) nextBatch(ctx context.Context, limit int) (b *batch, err error
 	a.checked.Store(true)
 	b.Last = b.from
 	var entries []*Entry
-	err = a.db.View(ctx, func(tx store.Tx) (err error) {
-		entries, err = b.read(tx, a.Last(), limit)
-		return err
+	err = a.db.View(ctx, func(tx store.Tx) error {
+		entries = b.read(a, tx, limit)
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -300,8 +300,8 @@ func (a *Archive) nextBatch(ctx context.Context, limit int) (b *batch, err error
 	return b, nil
 }
 
-// read reads changed messages, and then new ones up to an id: so many of either.
-func (b *batch) read(tx store.Tx, upto uint64, limit int) (entries []*Entry, err error) {
+// read reads changed messages, and then new ones: so many of either.
+func (b *batch) read(a *Archive, tx store.Tx, limit int) (entries []*Entry) {
 	n, size := 0, 0
 	for k, v := range tx.Scan(spaceChange, store.Range{Limit: limit}) {
 		n++
@@ -317,39 +317,43 @@ func (b *batch) read(tx store.Tx, upto uint64, limit int) (entries []*Entry, err
 		}
 		e, err := newEntry(id, body)
 		if err != nil {
-			return nil, err
+			a.unreadable(id, err)
+			b.Delete = append(b.Delete, id)
+			continue
 		}
 		entries = append(entries, e)
 		if size += len(e.Stanza); size > indexBytes {
 			b.more = true
-			return entries, nil
+			return entries
 		}
 	}
 	if n == limit {
 		b.more = true
-		return entries, nil
+		return entries
 	}
+	upto := a.Last()
 	for k, v := range tx.Scan(spaceBody, store.Range{From: appendID(nil, b.from+1), To: appendID(nil, upto+1), Limit: limit}) {
-		e, err := newEntry(idOf(k), v)
-		if err != nil {
-			return nil, err
-		}
-		entries = append(entries, e)
+		b.Last = idOf(k)
 		b.messages++
-		b.Last = e.ID
-		if size += len(e.Stanza); size > indexBytes || b.messages >= limit {
+		if e, err := newEntry(b.Last, v); err != nil {
+			a.unreadable(b.Last, err)
+		} else {
+			entries = append(entries, e)
+			size += len(e.Stanza)
+		}
+		if size > indexBytes || b.messages >= limit {
 			b.more = true
-			return entries, nil
+			return entries
 		}
 	}
 	b.Last = max(b.Last, upto)
-	return entries, nil
+	return entries
 }
 
 // toDocument makes of a message what the index has of it; false: nothing, as there is nothing to be found in it.
 func (a *Archive) toDocument(e *Entry) (d search.Document, ok bool) {
 	if err := e.parse(); err != nil {
-		a.opts.Log.Error("a message in the history cannot be read", "err", err, "id", FormatID(e.ID))
+		a.unreadable(e.ID, err)
 		return d, false
 	}
 	d = search.Document{ID: e.ID, Hidden: e.Retracted != nil}

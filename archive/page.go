@@ -81,15 +81,15 @@ func (a *Archive) Page(ctx context.Context, q Query, fn func(*Item) error) (Resu
 	if backward {
 		slices.Reverse(ids)
 	}
-	items, err := a.items(ctx, q.Owner, ids, maxPageBytes)
+	items, left, err := a.items(ctx, q.Owner, ids, maxPageBytes)
 	if err != nil {
 		return Result{}, err
 	}
-	cut := len(ids) > 0 && (len(items) == 0 || items[len(items)-1].ID != ids[len(ids)-1])
+	cut := left > 0
 	if backward {
 		slices.Reverse(items)
 		if cut && r.Index >= 0 {
-			r.Index += len(ids) - len(items)
+			r.Index += left
 		}
 	}
 	r.Complete = r.Complete && !cut
@@ -394,18 +394,15 @@ func (s *paging) walk(ctx context.Context, sp span) (ids []uint64, err error) {
 	return ids, nil
 }
 
-// items reads messages of an owner, in the order of ids, until they have more than limit bytes.
-func (a *Archive) items(ctx context.Context, o directory.ID, ids []uint64, limit int) ([]Item, error) {
-	items := make([]Item, 0, len(ids))
+// items reads messages of an owner, in the order of ids, until they have more than limit bytes, and returns how many are
+// left then.
+func (a *Archive) items(ctx context.Context, o directory.ID, ids []uint64, limit int) (items []Item, left int, err error) {
+	items = make([]Item, 0, len(ids))
 	for len(ids) > 0 && limit > 0 {
 		n := 0
 		err := a.db.View(ctx, func(tx store.Tx) error {
 			for ; n < min(len(ids), viewItems) && limit > 0; n++ {
-				var it Item
-				switch ok, err := it.read(tx, o, ids[n]); {
-				case err != nil:
-					return err
-				case ok:
+				if it, ok := a.item(tx, o, ids[n]); ok {
 					items = append(items, it)
 					limit -= len(it.Stanza)
 				}
@@ -413,11 +410,24 @@ func (a *Archive) items(ctx context.Context, o directory.ID, ids []uint64, limit
 			return nil
 		})
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		ids = ids[n:]
 	}
-	return items, nil
+	return items, len(ids), nil
+}
+
+// item is Item.read. What cannot be read is as good as not there: it must not keep anybody from all else.
+func (a *Archive) item(tx store.Tx, o directory.ID, id uint64) (it Item, ok bool) {
+	ok, err := it.read(tx, o, id)
+	if err != nil {
+		a.unreadable(id, err)
+	}
+	return it, ok && err == nil
+}
+
+func (a *Archive) unreadable(id uint64, err error) {
+	a.opts.Log.Error("a message in the history cannot be read", "err", err, "id", FormatID(id))
 }
 
 // read reads a message that is in an index of its owner, as he has it. ok is false if it is not there any more.

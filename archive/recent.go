@@ -229,7 +229,7 @@ func (a *Archive) recall(ctx context.Context) error {
 				}
 				r.upto = idOf(k)
 				if err := r.recall(r.upto, v); err != nil {
-					a.opts.Log.Error("a message in the history cannot be read", "err", err, "id", FormatID(r.upto))
+					a.unreadable(r.upto, err)
 				}
 			}
 			return nil

@@ -44,15 +44,16 @@ func (a *Archive) Retain(ctx context.Context, age time.Duration) (removed int, e
 
 // sweep removes the oldest messages before cut, and their places.
 func (a *Archive) sweep(tx store.Tx, cut uint64) (n int, err error) {
-	var ends places
+	ends := places{}
 	for k, v := range tx.Scan(spaceBody, store.Range{To: appendID(nil, cut), Limit: sweepBodies}) {
 		id := idOf(k)
 		var b body
-		if err := b.decode(v); err != nil {
-			return 0, fmt.Errorf("%w: message %s", err, FormatID(id))
+		err := b.decode(v)
+		if err == nil {
+			err = b.eachRow(func(r *row) bool { ends.add(r, id); return true })
 		}
-		if err := b.eachRow(func(r *row) bool { ends.add(r, id); return true }); err != nil {
-			return 0, fmt.Errorf("%w: message %s", err, FormatID(id))
+		if err != nil { // it goes, and its places when they lose a later one
+			a.unreadable(id, err)
 		}
 		if err := a.dropBody(tx, id, &b); err != nil {
 			return 0, err
@@ -65,13 +66,10 @@ func (a *Archive) sweep(tx store.Tx, cut uint64) (n int, err error) {
 // places are those that lose their oldest messages, up to an id.
 type places map[place]uint64
 
-func (p *places) add(r *row, id uint64) {
-	if *p == nil {
-		*p = places{}
-	}
-	(*p)[place{owner: r.owner}] = id
+func (p places) add(r *row, id uint64) {
+	p[place{owner: r.owner}] = id
 	if len(r.with) > 0 {
-		(*p)[place{r.owner, string(bareOf(r.with))}] = id
+		p[place{r.owner, string(bareOf(r.with))}] = id
 	}
 }
 
@@ -129,26 +127,26 @@ func (a *Archive) Purge(ctx context.Context, o directory.ID) (removed int, err e
 
 // purge removes the oldest messages of an owner up to an id, and those that nobody else has altogether.
 func (a *Archive) purge(tx store.Tx, o directory.ID, upto uint64) (n int, err error) {
-	var ends places
+	ends := places{}
 	all := index{prefix: appendPlace(nil, place{owner: o})}
 	for e := range all.onDisk(tx, 0, upto+1, false) {
+		ends[place{owner: o}] = e.id
 		var b body
-		if err := b.decode(tx.Get(spaceBody, appendID(nil, e.id))); err != nil {
-			return 0, fmt.Errorf("%w: message %s", err, FormatID(e.id))
-		}
 		others := false
-		err := b.eachRow(func(r *row) bool {
-			if r.owner == o {
-				ends.add(r, e.id)
-			} else {
-				others = others || a.index(r.owner, xmpp.JID{}).has(tx, e.id)
-			}
-			return true
-		})
-		if err != nil {
-			return 0, fmt.Errorf("%w: message %s", err, FormatID(e.id))
+		err := b.decode(tx.Get(spaceBody, appendID(nil, e.id)))
+		if err == nil {
+			err = b.eachRow(func(r *row) bool {
+				if r.owner == o {
+					ends.add(r, e.id)
+				} else {
+					others = others || a.index(r.owner, xmpp.JID{}).has(tx, e.id)
+				}
+				return true
+			})
 		}
-		if !others {
+		if err != nil { // it stays until it is old: others may have it
+			a.unreadable(e.id, err)
+		} else if !others {
 			if err := a.dropBody(tx, e.id, &b); err != nil {
 				return 0, err
 			}

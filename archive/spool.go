@@ -138,9 +138,7 @@ func (a *Archive) Spool(ctx context.Context, o directory.ID, after uint64, fn fu
 			for e := range x.scan(tx, last+1, maxID, false) {
 				read++
 				last = e.id
-				if items, err = appendSpooled(items, tx, o, e.id); err != nil {
-					return err
-				}
+				items = a.appendSpooled(items, tx, o, e.id)
 				if len(items) == viewItems || read == viewRows {
 					return nil
 				}
@@ -162,24 +160,21 @@ func (a *Archive) Spool(ctx context.Context, o directory.ID, after uint64, fn fu
 }
 
 // spoolIn is Spool within a transaction that writes, for the few that came since the last look.
-func (a *Archive) spoolIn(tx store.Tx, o directory.ID, after uint64) (items []Item, last uint64, err error) {
+func (a *Archive) spoolIn(tx store.Tx, o directory.ID, after uint64) (items []Item, last uint64) {
 	last = after
 	for id := range a.upTo(tx, o, after+1) {
 		last = id
-		if items, err = appendSpooled(items, tx, o, id); err != nil {
-			return nil, last, err
-		}
+		items = a.appendSpooled(items, tx, o, id)
 	}
-	return items, last, nil
+	return items, last
 }
 
 // appendSpooled appends a message of an owner if it waits for him.
-func appendSpooled(items []Item, tx store.Tx, o directory.ID, id uint64) ([]Item, error) {
-	var it Item
-	if ok, err := it.read(tx, o, id); err != nil || !ok || !it.Incoming || !it.spooled() {
-		return items, err
+func (a *Archive) appendSpooled(items []Item, tx store.Tx, o directory.ID, id uint64) []Item {
+	if it, ok := a.item(tx, o, id); ok && it.Incoming && it.spooled() {
+		return append(items, it)
 	}
-	return append(items, it), nil
+	return items
 }
 
 // moved is where the marker went that is not on disk yet, 0 if it did not.
