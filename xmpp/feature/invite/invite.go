@@ -128,7 +128,6 @@ type Invites struct {
 	mu     sync.Mutex
 	open   map[hash]*record
 	byName map[xmpp.JID]hash // at most one for an address
-	wrong  misses            // over the web
 }
 
 // New makes the invitations; they are read when the table starts.
