@@ -108,7 +108,7 @@ func (x index) onDisk(tx store.Tx, lo, hi uint64, backward bool) iter.Seq[entry]
 				r.From = bytes.Clone(k)
 			}
 		}
-		block := make([]entry, 0, blockIDs)
+		var block []entry
 		for k, v := range tx.Scan(spaceIndex, r) {
 			block, _ = appendEntries(block[:0], k, v)
 			if backward {
@@ -128,6 +128,7 @@ func (x index) key(id uint64) []byte { return appendID(bytes.Clone(x.prefix), id
 
 // appendEntries appends the entries of a block. whole is false for one that is damaged: there may be fewer.
 func appendEntries(dst []entry, k, v []byte) (entries []entry, whole bool) {
+	dst = slices.Grow(dst, min(len(v), blockIDs))
 	n, size := binary.Uvarint(v)
 	for e := (entry{idOf(k), n}); size > 0; {
 		dst = append(dst, e)
@@ -184,7 +185,7 @@ func (x index) extend(tx store.Tx, ids []uint64) error {
 	var last entry
 	n, damaged := 0, false
 	for k, v := range tx.Scan(spaceIndex, store.Range{Prefix: x.prefix, Reverse: true}) {
-		all, whole := appendEntries(make([]entry, 0, blockIDs), k, v)
+		all, whole := appendEntries(nil, k, v)
 		if len(all) == 0 {
 			damaged = true
 			continue
@@ -223,7 +224,7 @@ func (x index) extend(tx store.Tx, ids []uint64) error {
 // trim takes what comes before an id off the disk.
 func (x index) trim(tx store.Tx, before uint64) error {
 	for k, v := range tx.Scan(spaceIndex, store.Range{Prefix: x.prefix, To: x.key(before)}) {
-		all, _ := appendEntries(make([]entry, 0, blockIDs), k, v)
+		all, _ := appendEntries(nil, k, v)
 		rest, _ := slices.BinarySearchFunc(all, before, func(e entry, id uint64) int {
 			if e.id < id {
 				return -1
