@@ -56,6 +56,9 @@ func (r *Roster) broadcast(d *feature.Dispatch) error {
 		return xmpp.NewError(xmpp.PolicyViolation, fmt.Sprintf("a presence for all contacts is longer than %d bytes", r.opts.Limits.Presence))
 	}
 	if next.Available {
+		if !r.budgets.Take(s.JID().Bare(), 1, r.opts.Rate, next.Since) { // one goes to a thousand
+			return feature.ErrTooMuch
+		}
 		next.Stanza = stanza
 	}
 	c, err := r.contacts(s.Account())

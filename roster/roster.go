@@ -48,7 +48,8 @@ type Options struct {
 	AutoLimit int    // how many listed users a domain may have before Auto is Groups; 0: 1,000
 	Group     string // where colleagues stand who are in no group of the directory; "": Colleagues
 	Limits    Limits
-	Sources   []Source // besides the domain
+	Rate      feature.Rate // of presences that one account sends to all who see it; zero: 60 at once, 2 a second
+	Sources   []Source     // besides the domain
 
 	// Blocks reports whether a user has blocked an address, bare or full
 	// (XEP-0191); nil: nobody has. For users who are online it is called with
@@ -75,6 +76,7 @@ type Roster struct {
 	Stats Stats
 
 	order     [64]sync.Mutex // of users, by id
+	budgets   feature.Budgets
 	boards    map[string]*board
 	live      map[string]*live
 	out       router.Batch // of the store's committer
@@ -97,6 +99,9 @@ func New(h *feature.Host, o Options) *Roster {
 		o.Group = "Colleagues"
 	}
 	o.Limits = o.Limits.orDefault()
+	if o.Rate == (feature.Rate{}) {
+		o.Rate = feature.Rate{Burst: 60, PerSecond: 2}
+	}
 	r := &Roster{
 		host: h, opts: o, db: h.State, dir: h.Directory,
 		boards: map[string]*board{}, live: map[string]*live{},

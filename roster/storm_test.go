@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"confab/xmpp"
 	"confab/xmpp/feature"
@@ -132,7 +133,7 @@ func TestFanOutAllocations(t *testing.T) {
 }
 
 func BenchmarkPresence(b *testing.B) {
-	h := newHouse(b, Options{Mode: All})
+	h := newHouse(b, Options{Mode: All, Rate: feature.Rate{Burst: 1 << 40}})
 	h.populate(1000)
 	var people []*benchUser
 	for i := range 1000 {
@@ -233,4 +234,27 @@ func TestAPresenceIsNotLong(t *testing.T) {
 	if !romeo.Presence().Available {
 		t.Errorf("romeo heard %.300s", romeo.heard())
 	}
+}
+
+// Nobody keeps all the others busy by a presence: beyond a measure it is refused. To leave is always possible.
+func TestAFloodOfPresence(t *testing.T) {
+	h := newHouse(t, Options{})
+	romeo, juliet := h.online("romeo@example.com/orchard"), h.online("juliet@example.com/balcony")
+	garden := h.online("romeo@example.com/garden")
+	romeo.quiet()
+	juliet.quiet()
+	for range 50 {
+		romeo.Sends("<presence id='1'/>")
+		garden.Sends("<presence id='2'/>")
+	}
+	if got := strings.Count(juliet.heard(), "<presence "); got != 58 {
+		t.Errorf("juliet heard %d", got)
+	}
+	if got := romeo.heard(); !strings.Contains(got, "<resource-constraint ") || !strings.Contains(got, "type='wait'") {
+		t.Errorf("romeo heard %.300s", got)
+	}
+	h.Clock.Pass(time.Second)
+	romeo.Sends("<presence id='3'/>", "<presence id='4'/>", "<presence id='5'/>", "<presence type='unavailable' id='6'/>")
+	juliet.hears("<presence id='3' from='romeo@example.com/orchard' to='juliet@example.com'/>", "<presence id='4' from='romeo@example.com/orchard' to='juliet@example.com'/>",
+		"<presence id='6' from='romeo@example.com/orchard' to='juliet@example.com' type='unavailable'/>")
 }
