@@ -209,6 +209,9 @@ func (m *Rooms) note(r *room, rec *stored) {
 
 // conform makes the occupants fit the configuration that is in force now.
 func (r *room) conform(out *router.Batch, before *Config) {
+	if r.config.Moderated != before.Moderated {
+		r.voices = nil
+	}
 	for _, o := range slices.Clone(r.order) {
 		r.unveil(out, o, before)
 		switch {

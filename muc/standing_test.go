@@ -238,3 +238,31 @@ func TestNoLeaks(t *testing.T) {
 		t.Error("juliet is banned, and told the subject")
 	}
 }
+
+// TestVoiceStays has people leave and come back: who was given a voice has it, and whose voice was taken has none (XEP-0045
+// §5.1), until he becomes somebody else in the room.
+func TestVoiceStays(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	all := cast(t, h, cave, []string{"moderatedroom=1"}, there, away, bobAway)
+	again := func(p *featuretest.Person, want string) {
+		t.Helper()
+		p.Sends("<presence type='unavailable' to='" + cave + "/" + p.JID().Local() + "'/>")
+		quiet(p)
+		join(p, cave)
+		if got := heard(t, p); !strings.Contains(got, " role='"+want+"' jid='"+p.JID().String()+"'/><status code='110'/>") {
+			t.Errorf("%s is no %s: %s", p.JID(), want, got)
+		}
+	}
+	all[0].Sends(admin("1", "<item nick='juliet' role='participant'/><item affiliation='member' jid='bob@example.com'/>"))
+	all[0].Sends(admin("2", "<item nick='bob' role='visitor'/>"))
+	again(all[1], "participant")
+	again(all[2], "visitor")
+	all[0].Sends(admin("3", "<item nick='juliet' role='moderator'/>"))
+	again(all[1], "participant")
+	all[0].Sends(admin("4", "<item affiliation='none' jid='bob@example.com'/>"), admin("5", "<item affiliation='member' jid='bob@example.com'/>"))
+	all[0].Sends(admin("6", "<item nick='juliet' role='visitor'/>"))
+	again(all[1], "visitor")
+	again(all[2], "participant")
+	all[0].Sends(configured(cave, "moderatedroom=0"))
+	again(all[1], "participant")
+}
