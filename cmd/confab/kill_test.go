@@ -14,7 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"confab/archive"
 	"confab/cmd/internal/admin"
+	"confab/xmpp"
 	"confab/xmpp/directory"
 )
 
@@ -121,7 +123,28 @@ func (k *killed) round(t *testing.T, round int) {
 		for i := range outcomes {
 			k.check(t, a, round, i, &outcomes[i])
 		}
+		if round%2 == 1 {
+			k.audit(t, a)
+		}
 	})
+}
+
+// audit counts conversations, which has the indices written: the next round puts more behind them.
+func (k *killed) audit(t *testing.T, a *admin.Admin) {
+	t.Helper()
+	u, err := a.Archive.Audit(context.Background(), "nurse", "test", nil)
+	for i := 0; i < killPairs && err == nil; i++ {
+		all := k.bodies(t, a, receiver(i), sender(i), "")
+		err = u.Conversations(context.Background(), a.Directory.Login("example.com", receiver(i)).ID, func(c archive.Conversation) error {
+			if c.With.Local() != sender(i) || c.Messages != len(all) {
+				t.Errorf("%s has %d messages with %s, not %d", receiver(i), c.Messages, c.With, len(all))
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // talk logs a pair in and has one side write to the other until the server is gone.
@@ -211,8 +234,13 @@ func (k *killed) pair(i int) (from, to *client, err error) {
 func (k *killed) check(t *testing.T, a *admin.Admin, round, pair int, o *outcome) {
 	t.Helper()
 	mark := fmt.Sprintf("round %d pair %d ", round, pair)
-	rows := k.bodies(t, a, sender(pair), mark)
-	for whose, got := range map[string][]string{"the recipient's history": k.bodies(t, a, receiver(pair), mark), "the sender's history": rows, "what was seen": o.seen} {
+	rows := k.bodies(t, a, sender(pair), "", mark)
+	histories := map[string][]string{"the sender's history": rows, "what was seen": o.seen,
+		"the sender's conversation":    k.bodies(t, a, sender(pair), receiver(pair), mark),
+		"the recipient's history":      k.bodies(t, a, receiver(pair), "", mark),
+		"the recipient's conversation": k.bodies(t, a, receiver(pair), sender(pair), mark),
+	}
+	for whose, got := range histories {
 		for i, text := range got {
 			if i == len(o.sent) || text != o.sent[i] {
 				t.Errorf("%q is at place %d of %s", text, i, whose)
@@ -237,10 +265,14 @@ func (k *killed) check(t *testing.T, a *admin.Admin, round, pair int, o *outcome
 	k.seen += len(o.seen)
 }
 
-// bodies returns the messages of one round in somebody's history.
-func (k *killed) bodies(t *testing.T, a *admin.Admin, user, mark string) (texts []string) {
+// bodies returns the messages of one round in somebody's history, with somebody if that is said.
+func (k *killed) bodies(t *testing.T, a *admin.Admin, user, with, mark string) (texts []string) {
 	t.Helper()
-	_, all := kept(t, a, a.Directory.Login("example.com", user).ID)
+	q := archive.Query{Owner: a.Directory.Login("example.com", user).ID}
+	if with != "" {
+		q.With = xmpp.MustJID(with + "@example.com")
+	}
+	_, all := paged(t, a, q)
 	return slices.DeleteFunc(all, func(text string) bool { return !strings.HasPrefix(text, mark) })
 }
 

@@ -28,7 +28,13 @@ func (w *world) kept(t *testing.T, user string) (ids []uint64, texts []string) {
 
 func kept(t *testing.T, a *admin.Admin, owner directory.ID) (ids []uint64, texts []string) {
 	t.Helper()
-	q := archive.Query{Owner: owner, Max: 250}
+	return paged(t, a, archive.Query{Owner: owner})
+}
+
+// paged returns what a query finds, on all pages.
+func paged(t *testing.T, a *admin.Admin, q archive.Query) (ids []uint64, texts []string) {
+	t.Helper()
+	q.Max = 250
 	for {
 		r, err := a.Archive.Page(context.Background(), q, func(it *archive.Item) error {
 			st, err := xmpp.Parse(it.Stanza)
