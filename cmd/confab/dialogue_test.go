@@ -47,14 +47,15 @@ func playOver(t *testing.T, port dialogue.Port, dirs ...string) {
 
 // world is a server for a script.
 type world struct {
-	t        testing.TB
-	settings config.Source
-	clock    *xmpptest.Clock
-	server   *server.Server
-	ended    chan error
-	loaded   *config.Loaded
-	wrap     func(store.DB) store.DB // around the history; may be nil
-	logged   atomic.Int64            // lines of the log
+	t         testing.TB
+	settings  config.Source
+	clock     *xmpptest.Clock
+	server    *server.Server
+	ended     chan error
+	loaded    *config.Loaded
+	wrap      func(store.DB) store.DB // around the history; may be nil
+	wrapState func(store.DB) store.DB // around everything else; may be nil
+	logged    atomic.Int64            // lines of the log
 }
 
 func startWorld(t testing.TB, s dialogue.Scene) dialogue.Server {
@@ -130,7 +131,7 @@ func (w *world) Start() error {
 	}
 	w.loaded = l
 	log := slog.New(slog.NewTextHandler(testLog{w}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s, err := server.New(context.Background(), l, server.Options{Log: log, Clock: w.clock, Version: "test", Reload: w.settings.Load, Wrap: w.wrap, Restarts: true})
+	s, err := server.New(context.Background(), l, server.Options{Log: log, Clock: w.clock, Version: "test", Reload: w.settings.Load, Wrap: w.wrap, WrapState: w.wrapState, Restarts: true})
 	if err != nil {
 		return err
 	}

@@ -58,8 +58,8 @@ type Options struct {
 	// Reload reads the settings again, for Server.Reload.
 	Reload func() (*config.Loaded, error)
 
-	// Wrap, in tests, puts an engine around the archive's store.
-	Wrap func(store.DB) store.DB
+	// Wrap, in tests, puts an engine around the archive's store, WrapState one around that of everything else.
+	Wrap, WrapState func(store.DB) store.DB
 }
 
 // Server is a running confab.
@@ -158,6 +158,9 @@ func (s *Server) open(ctx context.Context) error {
 	s.state, s.history = stores.State, stores.History
 	if s.opts.Wrap != nil {
 		s.history = s.opts.Wrap(s.history)
+	}
+	if s.opts.WrapState != nil {
+		s.state = s.opts.WrapState(s.state)
 	}
 	if s.directory, err = directory.Open(ctx, s.state, directory.Options{Domains: set.Domains, Clock: s.opts.Clock}); err != nil {
 		return err
