@@ -92,12 +92,14 @@ func (b *book) find(key capsKey, cl *Client) *capabilities {
 		return c
 	}
 	if q := b.asking[key]; q != nil {
-		if !slices.Contains(q.waiting, cl) && q.asked != cl {
+		if !slices.Contains(q.waiting, cl) && (q.asked != cl || q.late) {
 			q.waiting = append(q.waiting, cl)
-			if q.late {
-				q.late, q.waiting = false, append(q.waiting, q.asked)
-				b.next(q)
+		}
+		if q.late {
+			if q.late = false; q.asked != cl {
+				q.waiting = append(q.waiting, q.asked)
 			}
+			b.next(q)
 		}
 		return nil
 	}
