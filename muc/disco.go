@@ -87,7 +87,7 @@ func (r *room) infoForm(asker xmpp.JID) *form.Form {
 		f.Fields = append(f.Fields, field("muc#roominfo_lang", form.TextSingle, "Language", c.Lang))
 	}
 	if c.PubSub != "" {
-		f.Fields = append(f.Fields, field("muc#roominfo_pubsub", form.TextSingle, "Node", c.PubSub))
+		f.Fields = append(f.Fields, field(fieldName("pubsub"), form.TextSingle, "Node", c.PubSub))
 	}
 	hashes := r.vcard.hashes
 	if r.given != nil && r.given.Avatar != "" {
