@@ -25,7 +25,6 @@ package auth
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
 	"slices"
@@ -161,10 +160,6 @@ func (a *Auth) Mechanisms(domain string, b Binding) []string {
 	}
 	return names
 }
-
-// NewPassword makes a password with 130 random bits: such a one needs no slow
-// hash.
-func NewPassword() string { return rand.Text() }
 
 // Derive makes n bytes, at most 64, that follow from parts and that nobody can
 // foretell: names for what is not to be known.

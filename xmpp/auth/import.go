@@ -19,8 +19,8 @@ type NewAccount struct {
 	directory.NewUser
 	Keys     Keys
 	Password string
-	// Generated says that Password is one of NewPassword. To find it one has to
-	// try so many that it needs no more than the least iterations.
+	// Generated says that Password has some hundred random bits: to find it one
+	// has to try so many that it needs no more than the least iterations.
 	Generated bool
 }
 
