@@ -40,6 +40,7 @@ var hashes = map[string]func() hash.Hash{
 const (
 	maxKnown   = 4096 // verification strings that are remembered
 	maxNotify  = 128  // nodes that a client is told of
+	maxWanted  = 8192 // bytes of their names together
 	maxCaps    = 1024 // bytes of what a client says of itself
 	askTimeout = 30 * time.Second
 )
@@ -212,10 +213,12 @@ func (b *book) answered(d *feature.Dispatch) {
 
 // wants returns the nodes that a client wants to be told of (XEP-0060 §9.2).
 func wants(info *xmpp.Node) (nodes []string) {
+	left := maxWanted
 	for _, n := range info.Children {
 		if name, ok := strings.CutSuffix(n.Attr("var"), "+notify"); ok && n.Is(xmpp.NSDiscoInfo, "feature") &&
-			name != "" && len(name) <= maxName && len(nodes) < maxNotify {
+			name != "" && len(name) <= min(maxName, left) && len(nodes) < maxNotify {
 			nodes = append(nodes, strings.Clone(name))
+			left -= len(name)
 		}
 	}
 	slices.Sort(nodes)

@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -92,6 +93,26 @@ func TestWants(t *testing.T) {
 	}
 	if got := wants(n); len(got) != 2 || got[0] != "a" || got[1] != "b" {
 		t.Errorf("%q", got)
+	}
+}
+
+// What is remembered of a client is bounded, however long the names are.
+func TestWantsAreBounded(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("<query xmlns='http://jabber.org/protocol/disco#info'>")
+	for i := range maxNotify {
+		fmt.Fprintf(&b, "<feature var='%0*d+notify'/>", maxName, i)
+	}
+	n, err := xmpp.ParseNode([]byte(b.String() + "<feature var='urn:mood+notify'/></query>"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := 0
+	for _, name := range wants(n) {
+		size += len(name)
+	}
+	if size == 0 || size > maxWanted {
+		t.Errorf("%d bytes", size)
 	}
 }
 
