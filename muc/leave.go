@@ -33,6 +33,10 @@ func (r *room) lost(out *router.Batch, session *router.Session) {
 
 // leave lets a client go, with the card of its last presence. Others see an occupant go with his last client only.
 func (r *room) leave(out *router.Batch, s *seat, c card, codes []int) {
+	if r.locked && len(r.seats) == 1 { // §10.1.3
+		r.destroy(out, destruction{})
+		return
+	}
 	o := s.of
 	led := o.seats[0] == s
 	n := note{codes: codes, gone: true}
