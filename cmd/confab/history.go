@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -240,11 +238,11 @@ message as it was sent), or as CSV for spreadsheets.`,
 			if file == "" {
 				return a.read(c, admin.HistoryExport, &m, a.out)
 			}
-			f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+			f, err := newFile(file)
 			if err != nil {
 				return err
 			}
-			return errors.Join(a.read(c, admin.HistoryExport, &m, f), f.Close())
+			return f.end(a.read(c, admin.HistoryExport, &m, f))
 		},
 	}
 	m.searchFlags(c)

@@ -155,7 +155,7 @@ func TestHistoryExport(t *testing.T) {
 	if err != nil || len(rows) != 6 || rows[3][6] != "'=1+1" {
 		t.Errorf("%v, %q", err, rows)
 	}
-	c.fails(exitFailed, "file exists", "history", "export", "--output", file)
+	c.fails(exitConflict, "is there already", "history", "export", "--output", file)
 
 	type exported struct{ Body, Stanza string }
 	all := lines[exported](t, c.ok("", "history", "export", "--format", "json", "--user", "bob"))
@@ -265,4 +265,15 @@ func TestTimes(t *testing.T) {
 	if err != nil || end.Sub(*start) != 24*time.Hour {
 		t.Errorf("the day is from %s to %s, %v", start, end, err)
 	}
+}
+
+// An export that fails leaves no file which could be taken for a whole one.
+func TestHistoryExportThatFails(t *testing.T) {
+	c := initialized(t)
+	file := filepath.Join(c.TempDir(), "all.csv")
+	c.fails(exitUsage, "there is no format", "history", "export", "--format", "excel", "--output", file)
+	c.fails(exitNotFound, "there is no user", "history", "export", "--user", "nobody", "--output", file)
+	c.ok("", "history", "export", "--format", "csv", "--output", file)
+	c.fails(exitConflict, "is there already: name another file", "history", "export", "--format", "csv", "--output", file)
+	c.fails(exitConflict, "is there already: name another file", "user", "export", file)
 }

@@ -13,6 +13,25 @@ import (
 	"confab/cmd/internal/transfer"
 )
 
+// wholeFile is a new file, which is there in the end if all of it is.
+type wholeFile struct{ *os.File }
+
+func newFile(name string) (wholeFile, error) {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		err = &admin.Error{Code: admin.Conflict, Text: name + " is there already: name another file"}
+	}
+	return wholeFile{f}, err
+}
+
+// end closes the file, and removes it if what was written into it failed.
+func (f wholeFile) end(err error) error {
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
+
 func (a *app) userExport() *cobra.Command {
 	var p admin.UserExportParams
 	c := &cobra.Command{
@@ -29,15 +48,11 @@ and rooms. Whoever has the file can find out weak passwords: keep it safe.`,
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			out := io.Writer(a.out)
 			if args[0] != "-" {
-				f, err := os.OpenFile(args[0], os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-				if err != nil {
-					return err
+				f, e := newFile(args[0])
+				if e != nil {
+					return e
 				}
-				defer func() {
-					if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-						os.Remove(args[0])
-					}
-				}()
+				defer func() { err = f.end(err) }()
 				out = f
 			}
 			w := bufio.NewWriter(out)
