@@ -283,8 +283,9 @@ func (a *Archive) nextBatch(ctx context.Context, limit int) (b *batch, err error
 	a.checked.Store(true)
 	b.Last = b.from
 	var entries []*Entry
+	upto := a.Last() // what is kept from now on the View may not show
 	err = a.db.View(ctx, func(tx store.Tx) error {
-		entries = b.read(a, tx, limit)
+		entries = b.read(a, tx, upto, limit)
 		return nil
 	})
 	if err != nil {
@@ -300,8 +301,8 @@ func (a *Archive) nextBatch(ctx context.Context, limit int) (b *batch, err error
 	return b, nil
 }
 
-// read reads changed messages, and then new ones: so many of either.
-func (b *batch) read(a *Archive, tx store.Tx, limit int) (entries []*Entry) {
+// read reads changed messages, and then new ones up to an id: so many of either.
+func (b *batch) read(a *Archive, tx store.Tx, upto uint64, limit int) (entries []*Entry) {
 	n, size := 0, 0
 	for k, v := range tx.Scan(spaceChange, store.Range{Limit: limit}) {
 		n++
@@ -331,7 +332,6 @@ func (b *batch) read(a *Archive, tx store.Tx, limit int) (entries []*Entry) {
 		b.more = true
 		return entries
 	}
-	upto := a.Last()
 	for k, v := range tx.Scan(spaceBody, store.Range{From: appendID(nil, b.from+1), To: appendID(nil, upto+1), Limit: limit}) {
 		b.Last = idOf(k)
 		b.messages++
