@@ -25,8 +25,11 @@ import (
 	"confab/xmpp/store"
 )
 
-// maxItems bounds what one user may block.
-const maxItems = 2000
+// What one user may block.
+const (
+	maxItems = 2000
+	maxBytes = 256 << 10 // of all addresses
+)
 
 // Stats counts what is kept away; every field may be read at any time.
 type Stats struct {

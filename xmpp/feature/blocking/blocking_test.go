@@ -138,13 +138,21 @@ func TestTooMany(t *testing.T) {
 	romeo.Sends(request("block", "one@more.example"))
 	romeo.Hears("<iq type='error' id='1' to='romeo@example.com/orchard'><error type='wait'>" +
 		"<resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><text xml:lang='en' xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>" +
-		"no more than 2000 addresses can be blocked; a domain can be blocked as a whole</text></error></iq>")
+		"no more than 2000 addresses can be blocked, nor more than 262144 bytes of them; a domain can be blocked as a whole</text></error></iq>")
 	if h.Blocks(h.ID("romeo@example.com"), xmpp.MustJID("one@more.example")) {
 		t.Error("it is blocked nevertheless")
 	}
 	h.does(t, romeo, "unblock")
 	if h.Blocks(h.ID("romeo@example.com"), xmpp.MustJID("spam7@x.example")) {
 		t.Error("something stays")
+	}
+	for i := range jids[:300] {
+		jids[i] = fmt.Sprintf("spam%d@x.example/%s", i, strings.Repeat("x", 1000))
+	}
+	h.does(t, romeo, "block", jids[:200]...)
+	romeo.Sends(request("block", jids[200:300]...))
+	if got := strings.Join(romeo.Conn.Left(), ""); !strings.Contains(got, "<resource-constraint ") {
+		t.Errorf("more than may be was answered with %.300s", got)
 	}
 }
 

@@ -133,8 +133,8 @@ func (b *Blocking) add(owner *directory.User, jids []xmpp.JID) error {
 	}
 	return b.update(owner, func(tx store.Tx, now *list) (next *list, err error) {
 		next = now.with(jids)
-		if len(next.items) > maxItems {
-			return nil, xmpp.NewError(xmpp.ResourceConstraint, fmt.Sprintf("no more than %d addresses can be blocked; a domain can be blocked as a whole", maxItems))
+		if len(next.items) > maxItems || next.length() > maxBytes {
+			return nil, xmpp.NewError(xmpp.ResourceConstraint, fmt.Sprintf("no more than %d addresses can be blocked, nor more than %d bytes of them; a domain can be blocked as a whole", maxItems, maxBytes))
 		}
 		for _, j := range jids {
 			if err := tx.Put(space, key(owner.ID, j), nil); err != nil {

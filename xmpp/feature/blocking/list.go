@@ -78,6 +78,14 @@ func (l *list) without(items []xmpp.JID) *list {
 	return next
 }
 
+// length is how many bytes the addresses have.
+func (l *list) length() (n int) {
+	for j := range l.items {
+		n += len(j.String())
+	}
+	return n
+}
+
 // minus returns what is in a list and not in another, in order.
 func (l *list) minus(other *list) (rest []xmpp.JID) {
 	for j := range l.items {
