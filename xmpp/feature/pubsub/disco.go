@@ -31,22 +31,44 @@ func (p *PubSub) DiscoItems(q *feature.Query, dst []byte) ([]byte, error) {
 	if at.user == nil && q.Payload != nil {
 		set = q.Payload.Node().Child(xmpp.NSRSM, "set")
 	}
-	page, result, err := pages(found, set, maxListed)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range page {
+	item := func(dst []byte, name string) []byte {
 		dst = xmpp.AppendAttr(append(dst, "<item"...), "jid", at.jid.String())
 		dst = xmpp.AppendAttr(dst, "node", name)
 		if s := at.shapeOf(name); s != nil && s.Config.Title != "" {
 			dst = xmpp.AppendAttr(dst, "name", s.Config.Title)
 		}
-		dst = append(dst, "/>"...)
+		return append(dst, "/>"...)
 	}
-	if set != nil || len(page) < len(found) {
+	if at.user != nil { // others list there, too: nothing is said of what is too much
+		if found, _, err = pages(found, nil, maxListed, item); err != nil {
+			return nil, err
+		}
+	}
+	return appendPage(dst, q, found, set, item)
+}
+
+// appendPage appends one page of a list, and what is said of it if that is not all.
+func appendPage(dst []byte, q *feature.Query, names []string, set *xmpp.Node, item func(dst []byte, name string) []byte) ([]byte, error) {
+	page, result, err := pages(names, set, maxListed, item)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range page {
+		dst = item(dst, name)
+	}
+	if set != nil || len(page) < len(names) {
 		dst = result.Append(dst)
 	}
+	makeRoom(q, len(dst))
 	return dst, nil
+}
+
+// makeRoom has what waits for a client go first if an answer is large. The answer
+// goes to the session whose own reader this is.
+func makeRoom(q *feature.Query, size int) {
+	if size > 64<<10 && q.Session != nil {
+		q.Session.Drain(0)
+	}
 }
 
 // DiscoNode tells of one node (XEP-0060 §5.3, §5.4, §5.5).
@@ -67,6 +89,7 @@ func (p *PubSub) DiscoNode(q *feature.Query, name string, items bool, dst []byte
 	if err != nil {
 		return dst, true, err
 	}
+	var ids []string
 	err = p.host.State.View(context.Background(), func(tx store.Tx) error {
 		n, err := getNode(tx, at.id, name)
 		if err != nil || n == nil {
@@ -76,17 +99,22 @@ func (p *PubSub) DiscoNode(q *feature.Query, name string, items bool, dst []byte
 			dst = p.appendMetadata(dst, &at, n, s)
 			return nil
 		}
-		for it, err := range scanItems(tx, at.id, n.Num, store.Range{Limit: maxListed}) {
+		for it, err := range scanItems(tx, at.id, n.Num, store.Range{}) {
 			if err != nil {
 				return err
 			}
-			if s.Config.expired(it.Published, p.host.Now()) {
-				continue
+			if !s.Config.expired(it.Published, p.host.Now()) {
+				ids = append(ids, it.ID)
 			}
-			dst = xmpp.AppendAttr(append(dst, "<item"...), "jid", at.jid.String())
-			dst = append(xmpp.AppendAttr(dst, "name", it.ID), "/>"...)
 		}
 		return nil
+	})
+	if err != nil || !items {
+		return dst, true, err
+	}
+	dst, err = appendPage(dst, q, ids, q.Payload.Node().Child(xmpp.NSRSM, "set"), func(dst []byte, id string) []byte {
+		dst = xmpp.AppendAttr(append(dst, "<item"...), "jid", at.jid.String())
+		return append(xmpp.AppendAttr(dst, "name", id), "/>"...)
 	})
 	return dst, true, err
 }

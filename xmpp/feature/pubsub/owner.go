@@ -93,21 +93,20 @@ func (p *PubSub) subscribers(q *feature.Query, r *Request, dst []byte) ([]byte, 
 	}
 	set := r.PubSub.Child(xmpp.NSRSM, "set")
 	all := s.people.find(isSubscribed)
-	page, result, err := pages(all, set, maxPage)
+	item := func(dst []byte, who string) []byte { return appendSubscription(dst, "", who, subscribed) }
+	page, result, err := pages(all, set, maxPage, item)
 	if err != nil {
 		return nil, err
 	}
 	dst = openList(dst, r)
 	for _, who := range page {
-		dst = appendSubscription(dst, "", who, subscribed)
+		dst = item(dst, who)
 	}
 	dst = append(dst, "</subscriptions>"...)
 	if set != nil || len(page) < len(all) {
 		dst = result.Append(dst)
 	}
-	if q.Session != nil {
-		q.Session.Drain(64 << 10)
-	}
+	makeRoom(q, len(dst))
 	return append(dst, "</pubsub>"...), nil
 }
 

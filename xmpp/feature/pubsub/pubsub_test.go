@@ -213,6 +213,45 @@ func TestManyNodes(t *testing.T) {
 	}
 }
 
+// However long names are, an answer that lists them is one that a client can take,
+// and the rest comes page by page.
+func TestLongNames(t *testing.T) {
+	h := open(t)
+	romeo := h.Connect(t, "romeo@example.com/orchard")
+	const nodes, items = 400, 300
+	for i := range nodes {
+		does(t, romeo, iq("set", fmt.Sprintf("<create node='%01023d'/><configure><x xmlns='jabber:x:data' type='submit'><field var='pubsub#title'><value>%01023d</value></field></x></configure>", i, i)))
+	}
+	for i := range items {
+		does(t, romeo, iq("set", fmt.Sprintf("<publish node='n'><item id='%03071d'><x xmlns='urn:x'/></item></publish>", i)))
+	}
+	for node, want := range map[string]int{"": nodes + 1, " node='n'": items} {
+		for _, way := range [][2]string{{"<first index=", "before"}, {"<last>", "after"}} {
+			seen, set := 0, "<set xmlns='"+xmpp.NSRSM+"'><"+way[1]+"/></set>"
+			for range 10 {
+				got := asks(t, romeo, "<iq type='get' id='1' to='"+service+"'><query xmlns='"+xmpp.NSDiscoItems+"'"+node+">"+set+"</query></iq>")
+				if len(got) > pubsub.MaxAnswer+8<<10 {
+					t.Fatalf("an answer of %d bytes", len(got))
+				}
+				seen += strings.Count(got, "<item ")
+				_, id, more := strings.Cut(got, way[0])
+				if !more {
+					break
+				}
+				_, id, _ = strings.Cut("x>"+strings.TrimPrefix(id, "'"), ">")
+				if at := strings.Index(id, ">"); way[1] == "before" {
+					id = id[at+1:]
+				}
+				id, _, _ = strings.Cut(id, "<")
+				set = "<set xmlns='" + xmpp.NSRSM + "'><" + way[1] + ">" + id + "</" + way[1] + "></set>"
+			}
+			if seen != want {
+				t.Errorf("%s: %d of %d are listed", way[1], seen, want)
+			}
+		}
+	}
+}
+
 // What has a limit is taken up to it, and not above.
 func TestPayloadsAtTheLimits(t *testing.T) {
 	h := open(t)

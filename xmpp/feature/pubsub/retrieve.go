@@ -55,10 +55,7 @@ func (p *PubSub) items(q *feature.Query, r *Request, dst []byte) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	if len(dst) > 64<<10 && q.Session != nil {
-		// It goes to the session whose own reader this is: what waits there goes first.
-		q.Session.Drain(0)
-	}
+	makeRoom(q, len(dst))
 	return append(dst, "</pubsub>"...), nil
 }
 

@@ -218,8 +218,8 @@ func (p *PubSub) ownAffiliations(q *feature.Query, r *Request, dst []byte) ([]by
 }
 
 // pages cuts one page out of a list of things that have names (XEP-0059), of at
-// most so many of them.
-func pages(names []string, set *xmpp.Node, most int) (page []string, result form.RSMResult, err error) {
+// most so many of them, which item writes into no more bytes than MaxAnswer.
+func pages(names []string, set *xmpp.Node, most int, item func(dst []byte, name string) []byte) (page []string, result form.RSMResult, err error) {
 	r, err := form.ParseRSM(set)
 	if err != nil {
 		return nil, result, err
@@ -253,7 +253,11 @@ func pages(names []string, set *xmpp.Node, most int) (page []string, result form
 	if r.HasBefore {
 		from = to - n
 	}
-	page = names[from : from+n]
+	page = fitting(names[from:from+n], r.HasBefore, item)
+	if r.HasBefore {
+		from = to - len(page)
+	}
+	n = len(page)
 	result = form.RSMResult{Index: from, Count: len(names)}
 	if n == 0 {
 		result.Index = -1
@@ -261,4 +265,25 @@ func pages(names []string, set *xmpp.Node, most int) (page []string, result form
 	}
 	result.First, result.Last = page[0], page[n-1]
 	return page, result, nil
+}
+
+// fitting returns as many of the names, from their beginning or their end, as fit
+// into one answer.
+func fitting(names []string, fromEnd bool, item func(dst []byte, name string) []byte) []string {
+	left, scratch := MaxAnswer, []byte(nil)
+	for i := range names {
+		at := i
+		if fromEnd {
+			at = len(names) - 1 - i
+		}
+		scratch = item(scratch[:0], names[at])
+		if left -= len(scratch); left >= 0 || i == 0 {
+			continue
+		}
+		if fromEnd {
+			return names[at+1:]
+		}
+		return names[:at]
+	}
+	return names
 }
