@@ -249,14 +249,22 @@ func (r *room) show(out *router.Batch, o *occupant, n note) {
 }
 
 // assign gives an occupant another standing and lets everybody know. Where presence of the new role is not shown to
-// others, but that of the old one was, they see him go.
+// others, but that of the old one was, they see him go. Who may see the real addresses from now on sees them.
 func (r *room) assign(out *router.Batch, o *occupant, to standing, n note) {
-	before := r.config.Broadcast.has(o.role)
+	before, saw := r.config.Broadcast.has(o.role), r.sees(o)
 	o.standing = to
 	if before && !r.config.Broadcast.has(o.role) {
 		r.present(out, sight{o, &goodbye, o.seats[0].jid, note{gone: true}}, r.others(o))
 	}
 	r.show(out, o, n)
+	if saw || !r.sees(o) {
+		return
+	}
+	for _, x := range r.order { // §8: now he is shown who is who
+		if x != o && r.config.Broadcast.has(x.role) {
+			r.present(out, x.sight(), o.seats)
+		}
+	}
 }
 
 // removal says why somebody is taken out of a room.

@@ -100,8 +100,7 @@ func (r *room) reconsider(out *router.Batch, o *occupant) {
 		r.rename(out, o, p.Nick, nil)
 	}
 	if p.Affiliation != o.affiliation {
-		o.affiliation, o.role = p.Affiliation, roleFor(p.Affiliation, false)
-		r.show(out, o, note{})
+		r.assign(out, o, standing{p.Affiliation, roleFor(p.Affiliation, false)}, note{})
 	}
 }
 

@@ -266,3 +266,32 @@ func TestVoiceStays(t *testing.T) {
 	all[0].Sends(configured(cave, "moderatedroom=0"))
 	again(all[1], "participant")
 }
+
+// TestNewModeratorSeesWhoIsWho makes a moderator in a semi-anonymous room: he is shown the real addresses of all who are
+// there (XEP-0045 §8), on each of his devices.
+func TestNewModeratorSeesWhoIsWho(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	all := cast(t, h, cave, nil, there, away, bobAway, "juliet@example.com/chamber")
+	seen := func(p *featuretest.Person) string {
+		x := func(nick, affiliation, role, jid string) string {
+			return "<presence from='" + cave + "/" + nick + "' to='" + p.JID().String() + "'><x xmlns='http://jabber.org/protocol/muc#user'>" +
+				"<item affiliation='" + affiliation + "' role='" + role + "' jid='" + jid + "'/></x><o/></presence>"
+		}
+		return x("romeo", "owner", "moderator", there) + x("bob", "none", "participant", bobAway)
+	}
+	made := func(p *featuretest.Person) string {
+		return "<presence from='" + cave + "/juliet' to='" + p.JID().String() + "'><x xmlns='http://jabber.org/protocol/muc#user'>" +
+			"<item affiliation='none' role='moderator' jid='" + p.JID().String() + "'><actor nick='romeo'/></item><status code='110'/></x><o/></presence>"
+	}
+	all[0].Sends(admin("1", "<item nick='juliet' role='moderator'/>"))
+	hears(t, all[1], made(all[1]), seen(all[1]))
+	hears(t, all[3], made(all[3]), seen(all[3]))
+	if got := heard(t, all[2]); strings.Count(got, "<presence ") != 1 {
+		t.Errorf("bob heard %s", got)
+	}
+	// Where everybody sees that there is nothing new in it.
+	all[0].Sends(configured(cave, "whois=anyone"), admin("2", "<item nick='juliet' role='participant'/>"))
+	quiet(all...)
+	all[0].Sends(admin("3", "<item nick='juliet' role='moderator'/>"))
+	hears(t, all[1], made(all[1]))
+}
