@@ -35,7 +35,6 @@ func BenchmarkSessions(b *testing.B) {
 
 func measureSessions(b *testing.B, n int) {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(3 << 30))
-	defer debug.SetGCPercent(debug.SetGCPercent(300))
 	conn := connections(n)
 	c := gather(b, n)
 	empty := inUse()
