@@ -21,7 +21,8 @@ const (
 	oldSharedFormat = 2 // with an edit
 	damagedFormat   = 0 // an old one that could not be read
 
-	convertAtOnce = 500 // messages, in one transaction
+	convertAtOnce = 500     // messages, in one transaction
+	convertBytes  = 1 << 20 // of them, for it is held in memory
 )
 
 func isOld(v []byte) bool { return len(v) > 0 && (v[0] == oldBodyFormat || v[0] == oldSharedFormat) }
@@ -30,6 +31,7 @@ func isOld(v []byte) bool { return len(v) > 0 && (v[0] == oldBodyFormat || v[0] 
 func (a *Archive) convert(ctx context.Context, from uint64) (n int, err error) {
 	err = a.db.Update(ctx, func(tx store.Tx) error {
 		n = 0
+		size := 0
 		for k, v := range tx.Scan(spaceBody, store.Range{From: appendID(nil, from), Limit: convertAtOnce}) {
 			if !isOld(v) {
 				continue
@@ -46,6 +48,9 @@ func (a *Archive) convert(ctx context.Context, from uint64) (n int, err error) {
 				return err
 			}
 			n++
+			if size += len(b); size >= convertBytes {
+				break
+			}
 		}
 		return nil
 	})

@@ -19,13 +19,13 @@ func (a *Archive) Keep(ctx context.Context, batch []*Message, also Also) error {
 	if len(batch) == 0 && also.Count.Key == "" {
 		return nil
 	}
-	if err := a.makeRoom(ctx); err != nil {
-		return err
-	}
 	k := keepings.Get().(*keeping)
 	defer k.release()
 	k.prepare(a, batch, also)
-	err := a.db.Update(ctx, k.writes)
+	err := a.makeRoom(ctx)
+	if err == nil {
+		err = a.db.Update(ctx, k.writes)
+	}
 	if err != nil {
 		a.stats.failed.Add(uint64(len(batch)))
 	}

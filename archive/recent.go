@@ -41,6 +41,7 @@ const (
 	maxRecent = 4 * settleAt // beyond that who keeps a message settles first
 	// settleBlocks bounds a transaction that settles: others wait for it.
 	settleBlocks = 256
+	settleRetry  = 10 * time.Second
 )
 
 // ids returns the ids of a place.
@@ -168,10 +169,13 @@ func (a *Archive) settleSoon() {
 		return
 	}
 	go func() {
-		defer a.recent.background.Store(false)
-		if _, err := a.settle(context.Background()); err != nil && !errors.Is(err, store.ErrClosed) {
-			a.opts.Log.Error("the indices of the history were not written; they are kept in memory", "err", err)
+		_, err := a.settle(context.Background())
+		if err == nil || errors.Is(err, store.ErrClosed) {
+			a.recent.background.Store(false)
+			return
 		}
+		a.opts.Log.Error("the indices of the history were not written; they are kept in memory", "err", err)
+		a.opts.Clock.AfterFunc(settleRetry, func() { a.recent.background.Store(false) })
 	}()
 }
 

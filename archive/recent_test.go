@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -117,6 +118,31 @@ func TestSettleFails(t *testing.T) {
 	h.check()
 }
 
+// An attempt to settle that failed is not repeated with each message that comes.
+func TestSettleRetry(t *testing.T) {
+	h := open(t, t.TempDir())
+	db := &counting{DB: h.Archive.db}
+	h.Archive.db = db
+	for i := range settleAt {
+		h.recent.add(place{owner: romeo}, uint64(i+1))
+	}
+	h.recent.upto = settleAt
+	h.failing.Fail(errors.New("no"))
+	h.settleSoon()
+	for h.clock.Timers() == 0 {
+		runtime.Gosched()
+	}
+	for range 10 {
+		h.settleSoon()
+	}
+	if n := db.updates.Load(); n != 1 {
+		t.Errorf("%d attempts", n)
+	}
+	if h.clock.Pass(settleRetry); h.recent.background.Load() {
+		t.Error("none is made later")
+	}
+}
+
 // What was removed is not noted again from the messages that others still have.
 func TestRemovedStaysRemoved(t *testing.T) {
 	h := open(t, t.TempDir())
@@ -185,7 +211,7 @@ func TestInTheSameTransaction(t *testing.T) {
 	for _, name := range []string{"noted", "settled"} {
 		t.Run(name, func(t *testing.T) {
 			h := open(t, t.TempDir())
-			old := h.keep(message(romeo, juliet, "0"), message(juliet, romeo, "1"))
+			old := h.keep(message(romeo, juliet, "0"), message(juliet, romeo, "1"), message(alice, juliet, "1"))
 			if name == "settled" {
 				if _, err := h.settle(t.Context()); err != nil {
 					t.Fatal(err)
@@ -202,7 +228,7 @@ func TestInTheSameTransaction(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if first != old[0] || last != m[2].ID || end != last || len(items) != 1 || items[0].ID != m[0].ID {
+			if first != old[0] || last != m[2].ID || end != last || len(items) != 2 || items[0].ID != old[2] || items[1].ID != m[0].ID {
 				t.Errorf("from %d to %d; %d waits, up to %d", first, last, len(items), end)
 			}
 		})
