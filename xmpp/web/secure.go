@@ -39,9 +39,9 @@ func (x *secured) take(c net.Conn) {
 		return
 	}
 	go func() {
-		defer x.door.Leave(c)
 		t, err := stream.Handshake(c, x.srv.tls, headerTimeout)
 		x.srv.waiting.Leave(who)
+		x.door.Leave(c) // Close closes none that net/http has
 		if err != nil {
 			x.srv.Stats.TLSFailures.Add(1)
 			refuse(c, err)
