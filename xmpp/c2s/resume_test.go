@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"confab/xmpp"
+	"confab/xmpp/feature/featuretest"
 )
 
 // login logs romeo in by SASL2; what asks for more is part of the request.
@@ -61,5 +62,21 @@ func TestResumeBeforeTheLastCommitReturns(t *testing.T) {
 				t.Errorf("%d connections that have gone are remembered", n)
 			}
 		})
+	}
+}
+
+// What somebody says behind the end of the session is not handled, be it on its way already.
+func TestNothingIsHandledBehindTheEnd(t *testing.T) {
+	d := open(t)
+	g := d.login(t, bindManaged)
+	defer g.Close()
+	g.hear("<enabled")
+	d.Kick(xmpp.MustJID("romeo@example.com"), &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized})
+	g.hear("</stream:stream>")
+	g.say("<presence/>")
+	g.Close()
+	featuretest.Eventually(t, "the end", func() bool { return len(d.Server.door.Inside()) == 0 })
+	if n := d.Table.Stats.Presences.Load(); n != 0 {
+		t.Error("the presence was handled")
 	}
 }

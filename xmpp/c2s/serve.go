@@ -48,9 +48,6 @@ func (c *client) serve() error {
 				continue
 			}
 			table.Commit(c.batch)
-			if c.Closing() {
-				return errDone
-			}
 			if c.Buffered() == 0 {
 				put() // a connection at rest holds nothing
 			}

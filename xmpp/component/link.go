@@ -157,9 +157,6 @@ func (l *link) serve() error {
 				continue
 			}
 			table.Commit(l.batch)
-			if l.Closing() {
-				return errDone
-			}
 			if l.Buffered() == 0 {
 				l.ring = [maxBatch]held{} // a connection at rest holds nothing
 			}

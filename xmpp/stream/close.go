@@ -76,10 +76,17 @@ func (x *Conn) fail(err error) {
 		x.raw.Close()
 		return
 	}
-	// The peer gets time to read our last words before the socket goes: its
-	// end of input, or the deadline, ends the reader, which calls Finish.
+	// A reader that was woken is about to call Finish, and is not to fall asleep again.
+	if !x.interrupted {
+		x.endWriting()
+	}
+}
+
+// endWriting gives the peer time to read our last words before the socket goes:
+// its end of input, or the deadline, ends the reader, which calls Finish.
+func (x *Conn) endWriting() {
 	x.raw.SetReadDeadline(time.Now().Add(closeTimeout))
-	go closeWrite(x.tls, x.raw)
+	x.farewell.Do(func() { go closeWrite(x.tls, x.raw) })
 }
 
 func closeWrite(secured *tls.Conn, raw *wire) {
@@ -128,7 +135,7 @@ func (x *Conn) Finish() {
 	if x.failed == errClosed {
 		// Closing a socket with unread input resets it, and the reset can
 		// overtake what we wrote.
-		x.raw.SetReadDeadline(time.Now().Add(closeTimeout))
+		x.endWriting()
 		for {
 			if _, err := x.raw.Read(x.small[:]); err != nil {
 				break

@@ -106,17 +106,19 @@ type Conn struct {
 
 	answered bool // Fill has something to write
 
-	mu      sync.Mutex
-	net     io.ReadWriteCloser // raw or tls
-	out     *[]byte            // nil while nothing waits
-	large   int                // bytes of out that were appended at once and are more than the limit
-	flying  int                // bytes in the write that is under way
-	writing bool
-	opened  bool // our stream is, so that there is something to be closed
-	closing bool // nothing may be appended; what waits is still written
-	closed  chan struct{}
-	drained *sync.Cond // signalled when a flush is done
-	failed  error
+	mu          sync.Mutex
+	net         io.ReadWriteCloser // raw or tls
+	out         *[]byte            // nil while nothing waits
+	large       int                // bytes of out that were appended at once and are more than the limit
+	flying      int                // bytes in the write that is under way
+	writing     bool
+	opened      bool // our stream is, so that there is something to be closed
+	closing     bool // nothing may be appended; what waits is still written
+	interrupted bool // the reader is not to wait any more
+	closed      chan struct{}
+	drained     *sync.Cond // signalled when a flush is done
+	failed      error
+	farewell    sync.Once // the end of what we write
 }
 
 // New takes over an accepted connection: of TCP, or a Framed one.
@@ -218,13 +220,22 @@ const inputSize = 16 << 10 // a TLS record
 // no longer valid. A connection at rest holds no buffer: it waits with a few
 // bytes of its own, and takes a pooled buffer when something has come.
 // A peer who has sent too much waits here, where all that came before has been
-// worked off.
-func (x *Conn) Fill() error {
+// worked off. What comes when our side of the stream is closed is not wanted.
+func (x *Conn) Fill() (err error) {
 	x.answer()
 	x.pause()
 	if x.frames != nil {
-		return x.fillFrame()
+		err = x.fillFrame()
+	} else {
+		err = x.fill()
 	}
+	if err == nil && x.Closing() {
+		return errClosed
+	}
+	return err
+}
+
+func (x *Conn) fill() error {
 	rest := len(x.in) - x.next
 	if rest == 0 {
 		x.release()
@@ -347,4 +358,9 @@ func IsTimeout(err error) bool {
 func (x *Conn) Buffered() int { return len(x.in) - x.next }
 
 // Interrupt wakes the reader: its read ends with a timeout.
-func (x *Conn) Interrupt() { x.raw.SetReadDeadline(time.Unix(1, 0)) }
+func (x *Conn) Interrupt() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.interrupted = true
+	x.raw.SetReadDeadline(time.Unix(1, 0))
+}

@@ -263,6 +263,20 @@ func TestInterruptWakesTheReader(t *testing.T) {
 	}
 }
 
+// The end of our side of the stream gives the peer time to hear of it, not the reader to wait for more.
+func TestInterruptHoldsBehindTheEnd(t *testing.T) {
+	c, client := pair(t, nil)
+	c.Interrupt()
+	c.Close(nil)
+	<-c.Done()
+	if _, err := io.WriteString(client, opening); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Fill(); !IsTimeout(err) {
+		t.Errorf("the reader was not woken: %v", err)
+	}
+}
+
 func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
