@@ -53,7 +53,10 @@ func (r *Roster) broadcast(d *feature.Dispatch) error {
 	edit.To, edit.NoTo = xmpp.JID{}, true
 	stanza := xmpp.Apply(nil, d.Stanza, &edit)
 	if len(stanza) > r.opts.Limits.Presence {
-		return xmpp.NewError(xmpp.PolicyViolation, fmt.Sprintf("a presence for all contacts is longer than %d bytes", r.opts.Limits.Presence))
+		if next.Available {
+			return xmpp.NewError(xmpp.PolicyViolation, fmt.Sprintf("a presence for all contacts is longer than %d bytes", r.opts.Limits.Presence))
+		}
+		stanza = unavailable(s.JID())
 	}
 	if next.Available {
 		if !r.budgets.Take(s.JID().Bare(), 1, r.opts.Rate, next.Since) { // one goes to a thousand

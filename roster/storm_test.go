@@ -234,6 +234,9 @@ func TestAPresenceIsNotLong(t *testing.T) {
 	if !romeo.Presence().Available {
 		t.Errorf("romeo heard %.300s", romeo.heard())
 	}
+	romeo.quiet()
+	romeo.Sends("<presence type='unavailable'><status>" + strings.Repeat("x", 17_000) + "</status></presence>")
+	romeo.hears("<presence from='romeo@example.com/orchard' type='unavailable' to='romeo@example.com'/>")
 }
 
 // Nobody keeps all the others busy by a presence: beyond a measure it is refused. To leave is always possible.
