@@ -16,11 +16,10 @@ import (
 )
 
 // serveAlone makes the test binary a confab, so that there is a process of its own.
-const serveAlone = "CONFAB_TEST_SERVE"
+const serveAlone = "TEST_CONFAB_SERVE"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(serveAlone) != "" {
-		os.Unsetenv(serveAlone)
 		main()
 		return
 	}

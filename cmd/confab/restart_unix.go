@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"syscall"
 )
@@ -19,3 +20,6 @@ func restart() error {
 	}
 	return syscall.Exec(program, os.Args, os.Environ())
 }
+
+// ended reports whether there is no such process any more.
+func ended(pid int) bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }

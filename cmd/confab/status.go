@@ -123,7 +123,7 @@ func (a *app) stopCommand() *cobra.Command {
 
 func (a *app) restartCommand() *cobra.Command {
 	return a.endCommand("restart", "Restart the running server", `Have the running server end and start again in the same process, with the program
-that is installed now.`, admin.ServerRestart)
+that is installed now, and wait until it is back.`, admin.ServerRestart)
 }
 
 func (a *app) endCommand(verb, short, long string, op admin.Op[admin.StopParams, admin.None, admin.Stopping]) *cobra.Command {
@@ -132,17 +132,27 @@ func (a *app) endCommand(verb, short, long string, op admin.Op[admin.StopParams,
 	c := &cobra.Command{
 		Use:   verb,
 		Short: short,
-		Long:  long + " With --delay it returns at\nonce, and a later command takes the place of this one.",
+		Long:  long + " With\n--delay it returns at once, and a later command takes the place of this one.",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			p.Delay = int(delay.Seconds())
+			before, err := live(a, c, admin.ServerStatus, admin.None{})
+			if err != nil {
+				return err
+			}
 			stopping, err := live(a, c, op, p)
 			if err != nil {
 				return err
 			}
-			if p.Delay == 0 && verb == "stop" {
+			switch {
+			case p.Delay > 0:
+			case verb == "stop":
 				if err := a.awaitEnd(c); err != nil {
 					return fmt.Errorf("process %d was asked to stop, but goes on: %w", stopping.PID, err)
+				}
+			default:
+				if err := a.awaitReturn(c, before); err != nil {
+					return err
 				}
 			}
 			if a.json {
@@ -154,7 +164,7 @@ func (a *app) endCommand(verb, short, long string, op admin.Op[admin.StopParams,
 			case verb == "stop":
 				a.printf("stopped\n")
 			default:
-				a.printf("restarting\n")
+				a.printf("restarted\n")
 			}
 			return nil
 		},
@@ -179,6 +189,26 @@ func (a *app) awaitEnd(c *cobra.Command) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// awaitReturn waits until a server that was asked to restart answers again.
+func (a *app) awaitReturn(c *cobra.Command, before admin.Status) error {
+	ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
+	defer cancel()
+	for {
+		now, err := live(a, c, admin.ServerStatus, admin.None{})
+		if err == nil && !now.Started.Equal(before.Started) {
+			return nil
+		}
+		if err != nil && ended(before.PID) {
+			return &admin.Error{Code: admin.Failed, Text: "the server did not come back: its log says why; 'confab config check' examines the settings"}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the server was asked to restart, but does not answer yet ('confab status'): %w", ctx.Err())
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"os"
 	"testing"
+	"time"
 
 	"confab/cmd/internal/admin"
 	"confab/cmd/internal/dialogue"
@@ -70,4 +72,21 @@ func TestNothingIsSaidWhenTheSessionsAreLaidDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	back.hears(t, "in time")
+}
+
+// A restart is over when the server is back, and fails if it does not come.
+func TestRestartWaitsForTheServer(t *testing.T) {
+	p := newProcess(t, nil)
+	p.start(t)
+	c := &cli{T: t, dir: p.settings.Data, env: p.env}
+	started := func() time.Time { return lines[admin.Status](t, c.ok("", "status", "--json"))[0].Started }
+	before := started()
+	if got := c.ok("", "restart"); got != "restarted\n" || !started().After(before) {
+		t.Errorf("got %q, started %v, before that %v", got, started(), before)
+	}
+	if err := os.WriteFile(p.settings.Path(p.settings.TLS.Certificate[0]), []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.fails(exitFailed, "the server did not come back", "restart")
+	<-p.ended
 }
