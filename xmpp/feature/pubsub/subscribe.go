@@ -78,10 +78,12 @@ func (p *PubSub) subscribable(at *site, s *shape, j xmpp.JID) error {
 		return nil
 	}
 	has := func(q person) bool { return q.subscription != unsubscribed }
-	total := 0
-	for _, where := range p.people.of(j.Bare()) {
-		if other := where.home.shapeOf(where.node); other != nil && len(other.people.addresses(j.Bare(), has)) > 0 {
-			total++
+	known, total := p.people.of(j.Bare()), 0
+	if len(known) >= MaxSubscribed { // or he cannot have subscribed to so many
+		for _, where := range known {
+			if other := where.home.shapeOf(where.node); other != nil && len(other.people.addresses(j.Bare(), has)) > 0 {
+				total++
+			}
 		}
 	}
 	if total >= MaxSubscribed || len(s.people.addresses(j.Bare(), has)) >= maxResources { // §6.1.3.9
