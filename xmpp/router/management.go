@@ -15,7 +15,7 @@ import (
 // whole domain arrives in one run. Beyond, it cannot be resumed before all of
 // that is acknowledged.
 type QueueLimits struct {
-	Stanzas int   // 0: 1000
+	Stanzas int   // 0: 1000; besides, ten times as many presences
 	Bytes   int   // 0: 1 MiB
 	Total   int64 // bytes of all sessions together; 0: 256 MiB. Beyond, the largest go, hibernating ones first.
 }
@@ -64,6 +64,7 @@ type management struct {
 	lost        uint64 // the oldest id of the history that was not kept
 	keptStanzas int    // what was unacknowledged, or held back, when the connection was lost
 	keptBytes   int
+	seen        int       // presences that came since
 	lostAt      time.Time // when that was
 	naps        uint32    // how often it was
 	expiry      xmpp.Timer
@@ -255,6 +256,7 @@ func (s *Session) Hibernate(c Conn, expired func()) (waits, mine bool) {
 	s.sm.asking = false
 	s.stopAsk()
 	s.sm.keptStanzas, s.sm.keptBytes = s.sm.unacked(), s.sm.bytes()
+	s.sm.seen = 0
 	if h := s.held; h != nil { // it waited while there was a connection, and its bounds are its own
 		s.sm.keptStanzas, s.sm.keptBytes = s.sm.keptStanzas+h.live, s.sm.keptBytes+h.bytes
 	}

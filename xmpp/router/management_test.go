@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"confab/xmpp"
+	"confab/xmpp/directory"
 	"confab/xmpp/router"
 	"confab/xmpp/xmpptest"
 )
@@ -372,6 +373,37 @@ func TestOverflowOfAHibernatingSession(t *testing.T) {
 			t.Errorf("%s: %d overflows were counted", test.name, n)
 		}
 	}
+}
+
+// A whole domain that comes while somebody is away does not end the session.
+func TestPresencesWhileHibernating(t *testing.T) {
+	clock := new(xmpptest.Clock)
+	r := router.New(router.Options{Clock: clock, Queue: router.QueueLimits{Stanzas: 5, Bytes: 10_000}})
+	ended := make(chan struct{})
+	s := hibernatingUntil(t, r, "romeo@example.com/orchard", ended, "<a/>")
+	for range 25 {
+		send(s, "<presence/>")
+	}
+	send(s, "<m/>", "<m/>")
+	rest, ok := s.Rest()
+	if !ok {
+		t.Fatal("the session does not rest")
+	}
+	r = router.New(router.Options{Clock: clock, Queue: router.QueueLimits{Stanzas: 5, Bytes: 10_000}})
+	s = r.Restore(rest, &directory.User{ID: 7, JID: xmpp.MustJID("romeo@example.com"), Domain: "example.com", Local: "romeo"})
+	s.AwaitClient(func() { s.End(); close(ended) })
+	for range 25 {
+		send(s, "<presence/>")
+	}
+	send(s, "<m/>", "<m/>", "<m/>")
+	if n := r.Stats.Overflowed.Load(); n != 0 {
+		t.Fatal("overflowed too early")
+	}
+	send(s, "<presence/>")
+	if n := r.Stats.Overflowed.Load(); n != 1 {
+		t.Errorf("%d overflows", n)
+	}
+	within(t, "the end", ended)
 }
 
 // What is acknowledged makes room again.

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"sync"
@@ -61,11 +62,16 @@ func (s *Session) push(stanza []byte, id uint64) bool {
 		m.lose(id)
 		return true
 	}
-	stanzas, bytes := 10*limit.Stanzas, 4*limit.Bytes
+	count, stanzas, size := m.unacked(), 10*limit.Stanzas, 4*limit.Bytes
 	if s.conn == nil {
-		stanzas, bytes = m.keptStanzas+limit.Stanzas, m.keptBytes+limit.Bytes
+		if stanzas, size = m.keptStanzas+limit.Stanzas, m.keptBytes+limit.Bytes; isPresence(stanza) {
+			count, stanzas = m.seen, 10*limit.Stanzas
+			m.seen++
+		} else {
+			count -= m.seen
+		}
 	}
-	if !m.full && (m.unacked() >= stanzas || m.bytes()+len(stanza) > bytes) {
+	if !m.full && (count >= stanzas || m.bytes()+len(stanza) > size) {
 		s.outgrown()
 	}
 	if m.full {
@@ -86,6 +92,9 @@ func (s *Session) push(stanza []byte, id uint64) bool {
 	}
 	return true
 }
+
+// isPresence tells what a whole domain may send to one session, and is counted apart.
+func isPresence(stanza []byte) bool { return bytes.HasPrefix(stanza, []byte("<presence")) }
 
 // maxForgotten is how many stanzas may be unacknowledged that are not kept any more.
 const maxForgotten = 1 << 18

@@ -93,6 +93,13 @@ func (r *Router) Restore(rest *Rest, user *directory.User) *Session {
 	if len(rest.queue.sent) > 0 {
 		s.sm.queue = &queue{rest.queue.data, rest.queue.sent}
 	}
+	stanzas := rest.queue.data
+	for i, sent := range rest.queue.sent {
+		if i >= rest.keptStanzas && isPresence(stanzas) {
+			s.sm.seen++
+		}
+		stanzas = stanzas[sent.size:]
+	}
 	r.Stats.Queued.Add(int64(s.sm.weight()))
 	d := r.Domain(rest.JID.Domain())
 	for {

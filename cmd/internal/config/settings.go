@@ -156,7 +156,7 @@ type Limits struct {
 	ByteRate          Size     `toml:"byte_rate" live:"yes" doc:"Bytes a second that one connection may send in the long run; above it confab reads more slowly."`
 	OutBuffer         Size     `toml:"out_buffer" live:"yes" doc:"What may wait for one slow client before its connection is closed. The session can be resumed, and the history has everything."`
 	OutBuffers        Size     `toml:"out_buffers" live:"yes" doc:"The same for all clients together."`
-	ResumeStanzas     int      `toml:"resume_stanzas" doc:"How many stanzas are kept for a session that waits to be resumed."`
+	ResumeStanzas     int      `toml:"resume_stanzas" doc:"How many stanzas are kept for a session that waits to be resumed, and besides ten times as many presences."`
 	TLSHandshake      Duration `toml:"tls_handshake" live:"yes" doc:"How long a TLS handshake may take."`
 	Login             Duration `toml:"login" doc:"How long a connection may take until it has logged in."`
 	Sessions          int      `toml:"sessions" doc:"How many sessions one user may have at a time: one for each device that is connected, or waits to be resumed."`
