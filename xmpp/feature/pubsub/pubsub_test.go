@@ -411,6 +411,40 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// Nothing is left of somebody who was deleted, nor of where his nodes had gone.
+func TestDeletedUser(t *testing.T) {
+	h := open(t)
+	romeo, juliet := h.Connect(t, "romeo@example.com/orchard"), h.Connect(t, "juliet@example.com/balcony")
+	for _, redirect := range []string{"<redirect uri='xmpp:elsewhere'/>", ""} {
+		does(t, romeo, iq("set", "<create node='n'/>"))
+		does(t, romeo, owner("set", "<delete node='n'>"+redirect+"</delete>"))
+		does(t, romeo, iq("set", "<create node='away'/>"))
+		does(t, romeo, owner("set", "<delete node='away'><redirect uri='xmpp:elsewhere'/></delete>"))
+	}
+	does(t, romeo, iq("set", "<create node='left'/>"))
+	alice := h.Connect(t, "alice@example.com/a")
+	does(t, alice, iq("set", "<create node='hers'/>"))
+	does(t, alice, owner("set", "<delete node='hers'><redirect uri='xmpp:elsewhere'/></delete>"))
+	refused(t, juliet, iq("get", "<items node='away'/>"), "gone")
+	for _, name := range []string{"romeo", "alice"} {
+		if err := h.Directory.Delete(context.Background(), h.ID(name+"@example.com")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused(t, juliet, iq("get", "<items node='away'/>"), "item-not-found")
+	err := h.State.View(context.Background(), func(tx store.Tx) error {
+		for _, s := range []store.Space{"pubsub.usage", "pubsub.moved"} {
+			for k := range tx.Scan(s, store.Range{}) {
+				t.Errorf("%s: %x was left", s, k)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // Domains never see one another: neither the nodes of the other's service, nor
 // its users as subscribers or members who can read.
 func TestOtherDomain(t *testing.T) {

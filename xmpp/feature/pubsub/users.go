@@ -2,6 +2,7 @@ package pubsub
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 
 	"confab/xmpp"
@@ -18,6 +19,11 @@ func (p *PubSub) userDeleted(tx store.Tx, id directory.ID) error {
 	u := p.host.Directory.ByID(id)
 	if u == nil {
 		return nil
+	}
+	if h := p.service(u.Domain); h != nil {
+		if err := forgetMoved(tx, h.id, id); err != nil {
+			return err
+		}
 	}
 	byHome := map[*home][]string{}
 	for _, at := range p.people.of(u.JID) {
@@ -42,6 +48,29 @@ func (p *PubSub) userDeleted(tx store.Tx, id directory.ID) error {
 		tx.OnCommit(func() { h.enqueue(out) })
 	}
 	return nil
+}
+
+// forgetMoved removes what a user has said of where nodes of the service are now.
+func forgetMoved(tx store.Tx, service, user directory.ID) error {
+	u, err := get[usage](tx, spaceUsage, usageKey(service, user))
+	if err != nil || u.Moved == 0 {
+		return err
+	}
+	for k, v := range tx.Scan(spaceMoved, store.Range{Prefix: homeKey(service)}) {
+		var m moved
+		if err := json.Unmarshal(v, &m); err != nil {
+			return err
+		}
+		if m.Creator == user {
+			if err := tx.Delete(spaceMoved, k); err != nil {
+				return err
+			}
+		}
+	}
+	if u.Moved = 0; u == (usage{}) {
+		return tx.Delete(spaceUsage, usageKey(service, user))
+	}
+	return put(tx, spaceUsage, usageKey(service, user), &u)
 }
 
 // forgetUser removes a user from a node. A node that has no other owner is deleted;
