@@ -6,8 +6,18 @@ import (
 )
 
 // Batch collects connections that got something, so that each is flushed once
-// after many stanzas. The zero value is ready; it belongs to one goroutine.
-type Batch struct{ conns []Conn }
+// after many stanzas. The zero value is ready; it belongs to one goroutine. A
+// flushed one holds no memory.
+type Batch struct{ conns *[]Conn } // nil: none
+
+var lists = sync.Pool{New: func() any { return new([]Conn) }}
+
+func (b *Batch) add(c Conn) {
+	if b.conns == nil {
+		b.conns = lists.Get().(*[]Conn)
+	}
+	*b.conns = append(*b.conns, c)
+}
 
 // Append appends a whole stanza to a connection that is no session's. It leaves
 // when the batch is flushed; with a nil batch, at once.
@@ -17,7 +27,7 @@ func (b *Batch) Append(c Conn, stanza []byte) {
 	case b == nil:
 		c.Flush()
 	default:
-		b.conns = append(b.conns, c)
+		b.add(c)
 	}
 }
 
@@ -27,15 +37,21 @@ const portion = 64
 // Flush lets everything leave that was sent with this batch: at once, unless it
 // goes to very many. See crowd.
 func (b *Batch) Flush() {
-	if len(b.conns) > portion {
-		everybody.flush(b.conns)
+	if b.conns == nil {
+		return
+	}
+	conns := *b.conns
+	if len(conns) > portion {
+		everybody.flush(conns)
 	} else {
-		for _, c := range b.conns {
+		for _, c := range conns {
 			c.Flush()
 		}
 	}
-	clear(b.conns)
-	b.conns = b.conns[:0]
+	clear(conns)
+	*b.conns = conns[:0]
+	lists.Put(b.conns)
+	b.conns = nil
 }
 
 // crowd is connections that are to be flushed, by one goroutine, some at a time,

@@ -1,9 +1,11 @@
 package router
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"weak"
 
 	"confab/xmpp"
 )
@@ -47,4 +49,21 @@ func TestBatchToACrowd(t *testing.T) {
 	if len(everybody.queue) != 0 || len(everybody.queued) != 0 {
 		t.Errorf("%d connections are in line still", len(everybody.queue))
 	}
+}
+
+// Whoever has sent something to very many, once, keeps no list of them.
+func TestBatchAtRest(t *testing.T) {
+	var left sync.WaitGroup
+	left.Add(1)
+	var b Batch
+	b.Append(&flushed{left: &left}, []byte("<presence/>"))
+	list := weak.Make(&(*b.conns)[0])
+	b.Flush()
+	left.Wait()
+	runtime.GC()
+	runtime.GC() // what is pooled survives the first
+	if list.Value() != nil {
+		t.Error("there is a list still")
+	}
+	runtime.KeepAlive(&b)
 }

@@ -45,7 +45,7 @@ func (s *Session) flush(out *Batch, c Conn, idle bool) {
 	case out == nil:
 		c.Flush()
 	default:
-		out.conns = append(out.conns, c)
+		out.add(c)
 	}
 }
 
