@@ -384,28 +384,31 @@ func (w *walker) listed(tx store.Tx, all index) (entries []*Entry) {
 
 // appendEntry appends a message, if it is there and as the search says.
 func (w *walker) appendEntry(entries []*Entry, tx store.Tx, id uint64) []*Entry {
-	v := tx.Get(spaceBody, appendID(nil, id))
-	if v == nil {
-		return entries
-	}
-	var b body
-	err := b.decode(v)
-	if err == nil && w.s.Owner != 0 {
-		var r row
-		var ok bool
-		if r, ok, err = b.rowOf(w.s.Owner); err == nil && (!ok || !w.wants(&r)) {
-			return entries
-		}
-	}
-	var e *Entry
-	if err == nil {
-		e, err = b.entry(id)
-	}
+	e, err := w.entry(tx, id)
 	if err != nil {
 		w.a.unreadable(id, err)
+	}
+	if e == nil {
 		return entries
 	}
 	return append(entries, e)
+}
+
+func (w *walker) entry(tx store.Tx, id uint64) (*Entry, error) {
+	v := tx.Get(spaceBody, appendID(nil, id))
+	if v == nil {
+		return nil, nil
+	}
+	var b body
+	if err := b.decode(v); err != nil {
+		return nil, err
+	}
+	if w.s.Owner != 0 {
+		if r, ok, err := b.rowOf(w.s.Owner); err != nil || !ok || !w.wants(&r) {
+			return nil, err
+		}
+	}
+	return b.entry(id)
 }
 
 // wants reports whether the search wants what an owner sees in this way.
