@@ -79,8 +79,7 @@ func (c *client) try(at *attempt) (done bool, err error) {
 		return false, &xmpp.StreamError{Condition: xmpp.StreamUnsupportedStanzaType}
 	}
 	if name := string(st.Local); (name == "auth" || name == "authenticate") && !c.srv.guard.allow(at.peer) {
-		c.srv.Stats.Throttled.Add(1)
-		return false, c.failure(at, &auth.Failure{Condition: auth.TemporaryAuthFailure, Text: "too many failed logins from this address; wait some minutes"})
+		return false, c.failure(at, c.throttled())
 	}
 	if at.sasl2 {
 		return c.authenticate2(&st, at)
@@ -178,7 +177,20 @@ func (c *client) step(x *auth.Exchange, message []byte) (challenge []byte, done 
 	// A check of a password may have to wait for a processor.
 	ctx, cancel := context.WithTimeout(context.Background(), c.srv.opts.LoginTimeout)
 	defer cancel()
-	return x.Step(ctx, message)
+	challenge, done, err = x.Step(ctx, message)
+	// Whoever guesses on many connections at once learns nothing of those
+	// guesses that others have overtaken.
+	var f *auth.Failure
+	if (done || errors.As(err, &f) && f.Cause == auth.Credentials) && !c.srv.guard.allow(c.peer) {
+		return nil, false, c.throttled()
+	}
+	return challenge, done, err
+}
+
+// throttled refuses an attempt from an address that has failed too often.
+func (c *client) throttled() *auth.Failure {
+	c.srv.Stats.Throttled.Add(1)
+	return &auth.Failure{Condition: auth.TemporaryAuthFailure, Text: "too many failed logins from this address; wait some minutes"}
 }
 
 // refused counts a failed attempt and tells the client.
