@@ -61,6 +61,31 @@ func TestRecentIsBounded(t *testing.T) {
 	}
 }
 
+// What was not settled is settled when the archive is opened, if it is much.
+func TestMuchIsRecalled(t *testing.T) {
+	const each, owners = 5, settleAt / 8
+	h := open(t, t.TempDir())
+	h.recent.settling.Lock() // in the background nothing is
+	m := message(romeo, juliet, "hi")
+	m.Rows = m.Rows[:0]
+	for o := range owners {
+		m.Rows = append(m.Rows, Row{Owner: directory.ID(o + 1), With: jids[juliet]})
+	}
+	for range each {
+		h.keep(m)
+	}
+	after := h.reopen()
+	h.recent.settling.Unlock()
+	if n := after.recent.size(); n >= settleAt || records(after, spaceIndex) == 0 {
+		t.Errorf("%d are noted, %d blocks are written", n, records(after, spaceIndex))
+	}
+	for _, o := range []directory.ID{1, owners} {
+		if _, r := after.page(Query{Owner: o, With: jids[juliet]}); r.Count != each {
+			t.Errorf("%d has %d messages of %d", o, r.Count, each)
+		}
+	}
+}
+
 // counting counts transactions.
 type counting struct {
 	store.DB
