@@ -33,17 +33,19 @@ func (c *client) resume(n *xmpp.Node, header func(s *router.Session, resumed []b
 	if err != nil || token == "" {
 		return smFailed("bad-request", ""), nil
 	}
-	c.srv.await(token, c.user.ID)
-	s := c.srv.opts.Router.Resumable(token)
-	if s == nil || s.User() != c.user.ID {
-		return smFailed("item-not-found", c.handledBefore(token)), nil
+	var s *router.Session
+	for again := true; again; again = err == router.ErrNotResumable && s.Conn() != nil { // somebody else was quicker
+		c.srv.await(token, c.user.ID)
+		if s = c.srv.opts.Router.Resumable(token); s == nil || s.User() != c.user.ID {
+			return smFailed("item-not-found", c.handledBefore(token)), nil
+		}
+		err = s.Resume(c, uint32(h), func(handled uint32) []byte {
+			b := append([]byte(nil), "<resumed xmlns='"+xmpp.NSSM+"' h='"...)
+			b = append(strconv.AppendUint(b, uint64(handled), 10), '\'')
+			b = xmpp.AppendAttr(b, "previd", token)
+			return header(s, append(b, "/>"...))
+		})
 	}
-	err = s.Resume(c, uint32(h), func(handled uint32) []byte {
-		b := append([]byte(nil), "<resumed xmlns='"+xmpp.NSSM+"' h='"...)
-		b = append(strconv.AppendUint(b, uint64(handled), 10), '\'')
-		b = xmpp.AppendAttr(b, "previd", token)
-		return header(s, append(b, "/>"...))
-	})
 	switch err {
 	case nil:
 	case router.ErrAcknowledged:

@@ -1,7 +1,9 @@
 package c2s
 
 import (
+	"bytes"
 	"encoding/base64"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -62,6 +64,38 @@ func TestResumeBeforeTheLastCommitReturns(t *testing.T) {
 				t.Errorf("%d connections that have gone are remembered", n)
 			}
 		})
+	}
+}
+
+// Of two connections that resume the same session at once, the one that comes later goes on with it, and neither is told
+// that there is none.
+func TestTwoResumeAtOnce(t *testing.T) {
+	d := open(t)
+	first := d.login(t, bindManaged)
+	defer first.Close()
+	first.hear("<enabled")
+	token := between(first.hear("/>"), " id='", "'")
+	d.Held.Hold()
+	first.say("<message to='juliet@example.com' type='chat'><body>1</body></message>")
+	if !d.Held.Await(1) {
+		t.Fatal("nothing is being stored")
+	}
+	var both []*guest
+	for range 2 {
+		g := d.login(t, "<resume xmlns='urn:xmpp:sm:3' h='0' previd='"+token+"'/>")
+		defer g.Close()
+		both = append(both, g)
+	}
+	featuretest.Eventually(t, "both to wait for the reader", func() bool {
+		stacks := make([]byte, 1<<20)
+		return bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte("c2s.(*Server).await(")) == 2
+	})
+	d.Held.Release()
+	for _, g := range both {
+		g.hear("</authorization-identifier>")
+		if answer := g.hear("</success>"); !strings.HasPrefix(answer, "<resumed ") {
+			t.Errorf("heard %s", answer)
+		}
 	}
 }
 

@@ -159,8 +159,15 @@ func (x *Conn) Restart() {
 	x.mu.Unlock()
 }
 
-// SetReadDeadline bounds the reads from now on; the zero time: not at all.
-func (x *Conn) SetReadDeadline(t time.Time) { x.raw.SetReadDeadline(t) }
+// SetReadDeadline bounds the reads from now on; the zero time: not at all. Behind
+// an Interrupt it changes nothing.
+func (x *Conn) SetReadDeadline(t time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.interrupted {
+		x.raw.SetReadDeadline(t)
+	}
+}
 
 // RemoteAddr is the address of the peer.
 func (x *Conn) RemoteAddr() net.Addr { return x.raw.RemoteAddr() }
@@ -224,9 +231,12 @@ const inputSize = 16 << 10 // a TLS record
 func (x *Conn) Fill() (err error) {
 	x.answer()
 	x.pause()
-	if x.frames != nil {
+	switch {
+	case x.Closing():
+		return errClosed
+	case x.frames != nil:
 		err = x.fillFrame()
-	} else {
+	default:
 		err = x.fill()
 	}
 	if err == nil && x.Closing() {

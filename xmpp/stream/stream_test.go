@@ -272,8 +272,12 @@ func TestInterruptHoldsBehindTheEnd(t *testing.T) {
 	if _, err := io.WriteString(client, opening); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Fill(); !IsTimeout(err) {
+	c.SetReadDeadline(time.Time{})
+	if err := c.fill(); !IsTimeout(err) {
 		t.Errorf("the reader was not woken: %v", err)
+	}
+	if err := c.Fill(); err != errClosed {
+		t.Errorf("it would go on: %v", err)
 	}
 }
 
