@@ -44,6 +44,7 @@ func (x *secured) take(c net.Conn) {
 		x.door.Leave(c) // Close closes none that net/http has
 		if err != nil {
 			x.srv.Stats.TLSFailures.Add(1)
+			x.srv.opts.Log.Debug("no handshake", "error", err, "from", c.RemoteAddr().String())
 			refuse(c, err)
 			return
 		}
