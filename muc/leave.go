@@ -133,8 +133,7 @@ func (r *room) rename(out *router.Batch, o *occupant, nick string, there *occupa
 		return
 	}
 	n := note{codes: []int{303}, nick: nick}
-	shown := r.config.Broadcast.has(o.role)
-	if shown {
+	if r.config.Broadcast.has(o.role) {
 		r.present(out, sight{o, &goodbye, o.seats[0].jid, n}, r.others(o))
 	}
 	for _, s := range o.seats {
@@ -147,11 +146,14 @@ func (r *room) rename(out *router.Batch, o *occupant, nick string, there *occupa
 			s.of = there
 		}
 		there.seats = append(there.seats, moved...)
-		if r.lead(there) && shown {
+		if r.lead(there) && r.config.Broadcast.has(there.role) {
 			r.present(out, there.sight(), r.others(there))
 		}
 		for _, s := range moved {
 			r.tell(out, s, &s.card, note{})
+		}
+		if o.role != Moderator {
+			r.introduce(out, there, moved)
 		}
 		return
 	}

@@ -249,20 +249,27 @@ func (r *room) show(out *router.Batch, o *occupant, n note) {
 }
 
 // assign gives an occupant another standing and lets everybody know. Where presence of the new role is not shown to
-// others, but that of the old one was, they see him go. Who may see the real addresses from now on sees them.
+// others, but that of the old one was, they see him go.
 func (r *room) assign(out *router.Batch, o *occupant, to standing, n note) {
-	before, saw := r.config.Broadcast.has(o.role), r.sees(o)
+	before, fresh := r.config.Broadcast.has(o.role), o.role != Moderator
 	o.standing = to
 	if before && !r.config.Broadcast.has(o.role) {
 		r.present(out, sight{o, &goodbye, o.seats[0].jid, note{gone: true}}, r.others(o))
 	}
 	r.show(out, o, n)
-	if saw || !r.sees(o) {
+	if fresh {
+		r.introduce(out, o, o.seats)
+	}
+}
+
+// introduce shows clients who is who if their occupant is a moderator now, and was none before (§8).
+func (r *room) introduce(out *router.Batch, o *occupant, to []*seat) {
+	if o.role != Moderator {
 		return
 	}
-	for _, x := range r.order { // §8: now he is shown who is who
+	for _, x := range r.order {
 		if x != o && r.config.Broadcast.has(x.role) {
-			r.present(out, x.sight(), o.seats)
+			r.present(out, x.sight(), to)
 		}
 	}
 }
