@@ -11,12 +11,8 @@ import (
 
 var noDeadline time.Time
 
-// maxBatch bounds the messages of a client that wait for one commit, maxReach to how many people they may go: everybody
-// else's messages wait while they are stored and delivered. A message alone may go to more.
-const (
-	maxBatch = 64
-	maxReach = 512
-)
+// maxBatch bounds the messages of a client that wait for one commit.
+const maxBatch = 64
 
 // stanzaRings holds the stanzas of a read until they are on disk.
 var stanzaRings = sync.Pool{New: func() any { return new([maxBatch]xmpp.Stanza) }}
@@ -64,7 +60,7 @@ func (c *client) serve() error {
 		}
 		if c.batch.Pending() == 0 {
 			next = 0
-		} else if next++; next == maxBatch || c.batch.Reach() >= maxReach {
+		} else if next++; next == maxBatch || c.batch.Full() {
 			table.Commit(c.batch)
 			next = 0
 		}

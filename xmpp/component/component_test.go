@@ -31,7 +31,7 @@ type house struct {
 	addr string
 }
 
-func open(t testing.TB, o stream.Options) *house {
+func open(t testing.TB, o stream.Options, more ...feature.Feature) *house {
 	t.Helper()
 	h := new(house)
 	o.Prepare()
@@ -40,7 +40,7 @@ func open(t testing.TB, o stream.Options) *house {
 			Components: []component.Component{{Name: "irc.example.com", Home: "example.com", Secret: secret}},
 			Stream:     &o, Clock: host.Clock, Log: slog.New(slog.NewTextHandler(&h.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Waiting: 3,
 		})
-		return []feature.Feature{featuretest.Keep(), h.Server.Feature(), ping.New()}
+		return append([]feature.Feature{featuretest.Keep(), h.Server.Feature(), ping.New()}, more...)
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -162,6 +162,28 @@ func TestManyAtOnce(t *testing.T) {
 		if !strings.Contains(s, fmt.Sprintf("from='u%d@irc", i)) || !strings.Contains(s, "<body>"+strings.Repeat("x", i)+"</body>") {
 			t.Fatalf("message %d is %s", i, s)
 		}
+	}
+}
+
+// What goes to very many does not wait for more of its kind: everybody else would have to wait for all of it.
+func TestMuchAtOnce(t *testing.T) {
+	var order featuretest.Log
+	h := open(t, stream.Options{}, feature.Feature{
+		Name: "many",
+		Keep: func(d *feature.Dispatch) error {
+			d.Reach = 1000
+			fmt.Fprintf(&order, "%s is kept. ", d.Stanza.ID)
+			return nil
+		},
+		Settled: func(d *feature.Dispatch) { fmt.Fprintf(&order, "%s has gone. ", d.Stanza.ID) },
+	})
+	h.Online(t, "romeo@example.com/orchard")
+	p := h.program(t)
+	const message = "<message from='irc.example.com' to='romeo@example.com' type='chat' id='%d'><body>x</body></message>"
+	p.says(fmt.Sprintf(message+message, 1, 2))
+	featuretest.Eventually(t, "both", func() bool { return strings.Contains(order.String(), "2 has gone") })
+	if got := order.String(); got != "1 is kept. 1 has gone. 2 is kept. 2 has gone. " {
+		t.Error(got)
 	}
 }
 

@@ -173,7 +173,7 @@ func (l *link) serve() error {
 		}
 		if l.batch.Pending() == 0 {
 			l.next = 0
-		} else if l.next++; l.next == maxBatch {
+		} else if l.next++; l.next == maxBatch || l.batch.Full() {
 			table.Commit(l.batch)
 			l.next = 0
 		}

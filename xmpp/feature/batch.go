@@ -29,8 +29,12 @@ func (t *Table) NewBatch(s *router.Session, lang string) *Batch {
 // Pending is how many messages wait to be stored.
 func (b *Batch) Pending() int { return len(b.pending) }
 
-// Reach is how many people they go to together: the work of storing and delivering them, which is done in one piece.
-func (b *Batch) Reach() int { return b.reach }
+// maxReach bounds to how many people the messages of a batch go. One alone may go to more.
+const maxReach = 512
+
+// Full reports whether they go to so many people together that no more are to wait with them: everybody else's messages
+// wait while they are stored and delivered, which is done in one piece.
+func (b *Batch) Full() bool { return b.reach >= maxReach }
 
 // Answer sends the batch's session the answer to a stanza that was handled
 // elsewhere, in its turn, and counts the stanza.
