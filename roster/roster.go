@@ -48,7 +48,7 @@ type Options struct {
 	AutoLimit int    // how many listed users a domain may have before Auto is Groups; 0: 1,000
 	Group     string // where colleagues stand who are in no group of the directory; "": Colleagues
 	Limits    Limits
-	Rate      feature.Rate // of presences that one account sends to all who see it; zero: 60 at once, 2 a second
+	Rate      feature.Rate // of presences that one account sends to all who see it; zero: 100 at once, 5 a second
 	Sources   []Source     // besides the domain
 
 	// Blocks reports whether a user has blocked an address, bare or full
@@ -100,7 +100,7 @@ func New(h *feature.Host, o Options) *Roster {
 	}
 	o.Limits = o.Limits.orDefault()
 	if o.Rate == (feature.Rate{}) {
-		o.Rate = feature.Rate{Burst: 60, PerSecond: 2}
+		o.Rate = feature.Rate{Burst: 100, PerSecond: 5} // all 32 devices of somebody may come at once, each with what it says in its first second
 	}
 	r := &Roster{
 		host: h, opts: o, db: h.State, dir: h.Directory,

@@ -246,17 +246,17 @@ func TestAFloodOfPresence(t *testing.T) {
 	garden := h.online("romeo@example.com/garden")
 	romeo.quiet()
 	juliet.quiet()
-	for range 50 {
+	for range 100 {
 		romeo.Sends("<presence id='1'/>")
 		garden.Sends("<presence id='2'/>")
 	}
-	if got := strings.Count(juliet.heard(), "<presence "); got != 58 {
+	if got := strings.Count(juliet.heard(), "<presence "); got != 98 {
 		t.Errorf("juliet heard %d", got)
 	}
 	if got := romeo.heard(); !strings.Contains(got, "<resource-constraint ") || !strings.Contains(got, "type='wait'") {
 		t.Errorf("romeo heard %.300s", got)
 	}
-	h.Clock.Pass(time.Second)
+	h.Clock.Pass(400 * time.Millisecond)
 	romeo.Sends("<presence id='3'/>", "<presence id='4'/>", "<presence id='5'/>", "<presence type='unavailable' id='6'/>")
 	juliet.hears("<presence id='3' from='romeo@example.com/orchard' to='juliet@example.com'/>", "<presence id='4' from='romeo@example.com/orchard' to='juliet@example.com'/>",
 		"<presence id='6' from='romeo@example.com/orchard' to='juliet@example.com' type='unavailable'/>")
