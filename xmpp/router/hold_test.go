@@ -104,7 +104,10 @@ func TestHoldAndManagement(t *testing.T) {
 	}
 
 	// However much was held back, it does not end the session that loses its connection: that is when nobody looks.
-	s.Hold(waits)
+	s.Hold(func([]byte) (string, bool) { return "", true })
+	for range 60 {
+		send(s, "<presence/>")
+	}
 	for i := range 6 {
 		send(s, fmt.Sprintf("<q%d/>", i))
 	}
@@ -114,7 +117,7 @@ func TestHoldAndManagement(t *testing.T) {
 	if err := s.Resume(c3, 3, header); err != nil {
 		t.Fatal(err)
 	}
-	left(t, c3, "<resumed h='0'/><q0/><q1/><q2/><q3/><q4/><q5/>"+ask)
+	left(t, c3, "<resumed h='0'/>"+strings.Repeat("<presence/>", 60)+"<q0/><q1/><q2/><q3/><q4/><q5/>"+ask)
 
 	// What comes while it waits is bounded as it would be without.
 	s.Hold(waits)

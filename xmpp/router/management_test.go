@@ -399,7 +399,7 @@ func TestPresencesWhileHibernating(t *testing.T) {
 	if n := r.Stats.Overflowed.Load(); n != 0 {
 		t.Fatal("overflowed too early")
 	}
-	send(s, "<presence/>")
+	send(s, "<presence/>", "<presence/>")
 	if n := r.Stats.Overflowed.Load(); n != 1 {
 		t.Errorf("%d overflows", n)
 	}

@@ -65,7 +65,7 @@ func (s *Session) push(stanza []byte, id uint64) bool {
 	count, stanzas, size := m.unacked(), 10*limit.Stanzas, 4*limit.Bytes
 	if s.conn == nil {
 		if stanzas, size = m.keptStanzas+limit.Stanzas, m.keptBytes+limit.Bytes; isPresence(stanza) {
-			count, stanzas = m.seen, 10*limit.Stanzas
+			count, stanzas = m.seen, m.keptStanzas+10*limit.Stanzas
 			m.seen++
 		} else {
 			count -= m.seen
