@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 
 	"confab/xmpp"
@@ -52,11 +53,15 @@ func TestViewsAgree(t *testing.T) {
 }
 
 func agree(t *testing.T, r *rand.Rand) {
-	blocked := map[directory.ID]directory.ID{} // the alias that somebody has blocked
+	var blocked sync.Map // by user: the alias that he has blocked
+	blocks := func(u, alias directory.ID) bool {
+		v, _ := blocked.Load(u)
+		return v == alias
+	}
 	var s *server
 	s = serve(t, Options{Blocks: func(u directory.ID, j xmpp.JID) bool {
 		a := s.bridge.dir.Alias(j)
-		return a != nil && blocked[u] == a.ID
+		return a != nil && blocks(u, a.ID)
 	}})
 	one := func(list ...string) string { return list[r.IntN(len(list))] }
 	aliases := []*directory.Alias{s.alias("inner", nil, "juliet"), s.alias("sales", nil, "inner", "romeo", "carol")}
@@ -106,7 +111,7 @@ func agree(t *testing.T, r *rand.Rand) {
 		case op == 10 && v != nil:
 			said = "block"
 			after := contacts{s.bridge}.Reblock(s.bridge.dir.ByID(id))
-			blocked[id] = []directory.ID{0, a.ID}[r.IntN(2)]
+			blocked.Store(id, []directory.ID{0, a.ID}[r.IntN(2)])
 			var out router.Batch
 			after(&out)
 			out.Flush()
@@ -131,7 +136,7 @@ func agree(t *testing.T, r *rand.Rand) {
 				s.bridge.mu.Lock()
 				st := newShown(s.bridge, a).to(s.bridge.dir.ByID(v.User()))
 				s.bridge.mu.Unlock()
-				if st != gone && blocked[v.User()] != a.ID && v.Presence().Available {
+				if st != gone && !blocks(v.User(), a.ID) && v.Presence().Available {
 					want[a.JID.String()] = st
 				}
 			}
