@@ -290,6 +290,9 @@ func TestOneRowForEachOwner(t *testing.T) {
 	m := message(romeo, juliet, "1")
 	m.Rows = append(m.Rows, m.Rows...)
 	h.keep(m, message(alice, alice, "self"))
+	if s := h.Stats(); s.Messages != 2 || s.Rows != 3 {
+		t.Errorf("%+v", s)
+	}
 	for o, want := range map[directory.ID]int{romeo: 1, juliet: 1, alice: 1} {
 		if ids, r := h.page(Query{Owner: o}); len(ids) != want || r.Count != want {
 			t.Errorf("%d has %d of %d", o, len(ids), r.Count)

@@ -43,7 +43,7 @@ func choose[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 func (m *history) message() *Message {
 	r := m.random
 	out := &Message{Type: choose(r, xmpp.TypeChat, xmpp.TypeNormal, xmpp.TypeGroupchat), Stanza: fmt.Appendf(nil, "<message id='%d'/>", r.Uint64())}
-	for range 1 + r.IntN(4) {
+	for range choose(r, 1, 2, 2, 3, 4, 40) {
 		out.Rows = append(out.Rows, Row{Owner: choose(r, modelOwners...), With: choose(r, modelOthers...), Incoming: r.IntN(2) == 0,
 			Edit: choose(r, modelEdits...), To: choose(r, xmpp.JID{}, jids[alice], jids[romeo])})
 	}
