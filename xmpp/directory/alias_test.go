@@ -371,3 +371,33 @@ func TestFormerAddressWasSomebodyElses(t *testing.T) {
 		t.Errorf("board, left two names ago, leads to %s", a.JID)
 	}
 }
+
+// What is changed into what it is already costs no commit and is told to nobody.
+func TestAliasThatDoesNotChange(t *testing.T) {
+	h := newHouse(t)
+	h.add("romeo", "juliet")
+	h.create("none")
+	a := h.create("sales", "romeo", "juliet!")
+	h = h.reopen()
+	told := 0
+	h.OnAliasChange(func([]AliasChange) { told++ })
+	_, before := h.Domain(here).Aliases()
+	members := []NewMember{{"romeo", false}, {"juliet", true}}
+	update := func(id ID, m Membership, fn func(*Alias) error) {
+		t.Helper()
+		if err := h.UpdateAlias(t.Context(), id, m, fn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update(a.ID, Membership{Replace: &members}, func(a *Alias) error { a.Name = ""; return KnobNamed("post").Set(&a.Settings, PostDomain) })
+	update(a.ID, Membership{Add: members[:1]}, nil)
+	update(h.alias("none").ID, Membership{Replace: &[]NewMember{}}, nil)
+	if _, after := h.Domain(here).Aliases(); after != before || told != 0 {
+		t.Errorf("revision %d, was %d; told %d times", after, before, told)
+	}
+	members[1].Moderator = false
+	update(a.ID, Membership{Replace: &members}, nil)
+	if _, after := h.Domain(here).Aliases(); after == before || told != 1 {
+		t.Errorf("after a change: revision %d, was %d; told %d times", after, before, told)
+	}
+}
