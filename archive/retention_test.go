@@ -102,6 +102,36 @@ func TestPurge(t *testing.T) {
 	}
 }
 
+// What was purged from an archive is not found in it, however it is looked for, although others have it still.
+func TestPurgedIsNotFound(t *testing.T) {
+	for _, indexed := range []bool{false, true} {
+		h := open(t, t.TempDir())
+		h.keep(message(romeo, juliet, "hello"), message(juliet, romeo, "hello"))
+		if indexed {
+			h.catchUp()
+		}
+		if n, err := h.Purge(t.Context(), romeo); n != 2 || err != nil {
+			t.Fatal(n, err)
+		}
+		want := h.keep(message(romeo, juliet, "hello"))
+		u, err := h.Audit(t.Context(), "nurse", "test", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []Search{{Owner: romeo}, {Owner: romeo, Text: text("hello")}, {Owner: romeo, With: jids[juliet], Text: text("hello")}} {
+			var got []uint64
+			if _, err := u.Search(t.Context(), s, func(e *Entry) error { got = append(got, e.ID); return nil }); err != nil || !slices.Equal(got, want) {
+				t.Errorf("indexed %v: %+v finds %v, %v; not %v", indexed, s, got, err, want)
+			}
+		}
+		for _, q := range []Query{{Owner: romeo, Text: text("hello")}, {Owner: romeo, With: jids[juliet]}} {
+			if got, r := h.page(q); !slices.Equal(got, want) || r.Count != 1 {
+				t.Errorf("indexed %v: %+v finds %v, %+v; not %v", indexed, q, got, r, want)
+			}
+		}
+	}
+}
+
 func TestTombstone(t *testing.T) {
 	h := open(t, t.TempDir())
 	id := h.keep(message(romeo, juliet, "secret"))[0]
