@@ -317,6 +317,9 @@ func (m *Rooms) adminSet(d *feature.Dispatch, n *xmpp.Node) error {
 		if err := r.ownersRemain(changes); err != nil {
 			return act{}, err
 		}
+		if err := r.spend(d.From, len(roles)+r.countPresent(changes)); err != nil {
+			return act{}, err
+		}
 		invites := r.invitesFor(d.From.Bare(), changes)
 		a, err := r.affiliate(changes, q.nick)
 		affiliated := a.apply
@@ -330,6 +333,20 @@ func (m *Rooms) adminSet(d *feature.Dispatch, n *xmpp.Node) error {
 		a.after = func() { m.sendInvites(r.jid, invites) }
 		return a, err
 	})
+}
+
+// countPresent is how many occupants are among those whose affiliation changes.
+func (r *room) countPresent(changes []affiliationChange) (n int) {
+	people := make(map[xmpp.JID]bool, len(changes))
+	for _, c := range changes {
+		people[c.person] = true
+	}
+	for _, o := range r.order {
+		if people[o.user] || people[o.user.DomainJID()] {
+			n++
+		}
+	}
+	return n
 }
 
 func (r *room) judgeRole(q *request, i item) (c roleChange, err error) {

@@ -56,3 +56,35 @@ func TestRoomUsedAsAmplifier(t *testing.T) {
 		t.Errorf("romeo heard %s", got)
 	}
 }
+
+// What a moderator or an owner changes has everybody be told of everybody, and has the same limit.
+func TestRoomChangedAsAmplifier(t *testing.T) {
+	for _, change := range []func(i int) string{
+		func(i int) string {
+			return admin("r", "<item nick='juliet' role='"+[]string{"visitor", "participant"}[i%2]+"'/>")
+		},
+		func(i int) string {
+			return admin("a", "<item jid='juliet@example.com' affiliation='"+[]string{"member", "none"}[i%2]+"'/>")
+		},
+		func(i int) string {
+			return configured(cave, "presencebroadcast="+[]string{"moderator", "participant"}[i%2])
+		},
+	} {
+		h := newHouse(t, muc.Options{MayCreate: everybody, Rate: feature.Rate{Burst: 40, PerSecond: 1}})
+		romeo := cast(t, h, cave, nil, there, away)[0]
+		done := 0
+		for ; done < 40; done++ {
+			romeo.Sends(change(done))
+			if strings.Contains(heard(t, romeo), "<resource-constraint") {
+				break
+			}
+		}
+		if done == 0 || done > 20 {
+			t.Errorf("%s: %d in a row", change(0), done)
+		}
+		romeo.Sends(admin("m", "<item jid='alice@example.com' affiliation='member'/>"))
+		if got := heard(t, romeo); !strings.Contains(got, "type='result'") {
+			t.Errorf("what is told to nobody is refused: %s", got)
+		}
+	}
+}

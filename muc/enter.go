@@ -126,7 +126,7 @@ func (m *Rooms) admit(r *room, e *entry, to xmpp.JID) (*seat, error) {
 	case s == nil && !e.muc:
 		m.notIn(e, to)
 		return nil, nil
-	case r.spend(e.client) != nil:
+	case r.spend(e.client, 1) != nil:
 		return nil, feature.ErrTooMuch
 	case s == nil:
 		s, err := r.enter(out, e)

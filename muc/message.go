@@ -161,7 +161,7 @@ func (r *room) say(d *feature.Dispatch) (*subject, error) {
 		return nil, xmpp.NewError(xmpp.Forbidden, "you have no voice in this room")
 	}
 	if d.From != r.jid {
-		if err := r.spend(d.From); err != nil {
+		if err := r.spend(d.From, 1); err != nil {
 			return nil, err
 		}
 	}

@@ -87,6 +87,9 @@ func (m *Rooms) configure(d *feature.Dispatch, f *form.Form) error {
 		if err != nil {
 			return act{}, err
 		}
+		if err := r.spend(d.From, r.countPresent(changes)+r.countAffected(&next)); err != nil {
+			return act{}, err
+		}
 		a, err := r.affiliate(changes, q.nick)
 		if err != nil {
 			return act{}, err
@@ -221,6 +224,16 @@ func (r *room) conform(out *router.Batch, before *Config) {
 			r.assign(out, o, standing{o.affiliation, Participant}, note{})
 		}
 	}
+}
+
+// countAffected is how many occupants look different to others in another configuration, see conform.
+func (r *room) countAffected(next *Config) (n int) {
+	for _, o := range r.order {
+		if r.config.Broadcast.has(o.role) != next.Broadcast.has(o.role) || o.role == Visitor && r.config.Moderated && !next.Moderated {
+			n++
+		}
+	}
+	return n
 }
 
 // unveil has others see an occupant come whose presence is shown from now on, and go whose is not any more (§5.1).

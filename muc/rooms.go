@@ -417,9 +417,9 @@ func (m *Rooms) directoryChanged(c directory.Change) {
 	}
 }
 
-// spend takes what a room sends to all who are in it out of the budget of the one who has it sent.
-func (r *room) spend(sender xmpp.JID) error {
-	if r.m.budgets.Take(sender.Bare(), len(r.seats), r.m.opts.Rate, r.m.host.Now()) {
+// spend takes what a room sends to all who are in it, a number of times, out of the budget of the one who has it sent.
+func (r *room) spend(sender xmpp.JID, times int) error {
+	if times == 0 || r.m.budgets.Take(sender.Bare(), times*len(r.seats), r.m.opts.Rate, r.m.host.Now()) {
 		return nil
 	}
 	return feature.ErrTooMuch
