@@ -6,17 +6,23 @@ import (
 )
 
 // Batch collects connections that got something, so that each is flushed once
-// after many stanzas. The zero value is ready; it belongs to one goroutine. A
-// flushed one holds no memory.
-type Batch struct{ conns *[]Conn } // nil: none
+// after many stanzas. The zero value is ready; it belongs to one goroutine.
+type Batch struct {
+	conns []Conn
+	many  *[]Conn // those beyond a portion, if there are any: memory that no session keeps
+}
 
 var lists = sync.Pool{New: func() any { return new([]Conn) }}
 
 func (b *Batch) add(c Conn) {
-	if b.conns == nil {
-		b.conns = lists.Get().(*[]Conn)
+	if len(b.conns) < portion {
+		b.conns = append(b.conns, c)
+		return
 	}
-	*b.conns = append(*b.conns, c)
+	if b.many == nil {
+		b.many = lists.Get().(*[]Conn)
+	}
+	*b.many = append(*b.many, c)
 }
 
 // Append appends a whole stanza to a connection that is no session's. It leaves
@@ -37,21 +43,20 @@ const portion = 64
 // Flush lets everything leave that was sent with this batch: at once, unless it
 // goes to very many. See crowd.
 func (b *Batch) Flush() {
-	if b.conns == nil {
-		return
-	}
-	conns := *b.conns
-	if len(conns) > portion {
-		everybody.flush(conns)
+	if b.many != nil {
+		everybody.flush(b.conns)
+		everybody.flush(*b.many)
+		clear(*b.many)
+		*b.many = (*b.many)[:0]
+		lists.Put(b.many)
+		b.many = nil
 	} else {
-		for _, c := range conns {
+		for _, c := range b.conns {
 			c.Flush()
 		}
 	}
-	clear(conns)
-	*b.conns = conns[:0]
-	lists.Put(b.conns)
-	b.conns = nil
+	clear(b.conns)
+	b.conns = b.conns[:0]
 }
 
 // crowd is connections that are to be flushed, by one goroutine, some at a time,
