@@ -142,13 +142,16 @@ func appendEntries(dst []entry, k, v []byte) (entries []entry, whole bool) {
 
 // has reports whether the index has an id.
 func (x index) has(tx store.Tx, id uint64) bool {
-	if _, ok := slices.BinarySearch(x.recent, id); ok {
-		return true
+	_, found := slices.BinarySearch(x.recent, id)
+	if found || id == maxID {
+		return found
 	}
-	for range x.onDisk(tx, id, id+1, false) {
-		return true
+	for k, v := range tx.Scan(spaceIndex, store.Range{Prefix: x.prefix, To: x.key(id + 1), Reverse: true, Limit: 1}) {
+		var block [blockIDs]entry // so it takes no memory
+		entries, _ := appendEntries(block[:0], k, v)
+		found = slices.ContainsFunc(entries, func(e entry) bool { return e.id == id })
 	}
-	return false
+	return found
 }
 
 // end returns the first or the last entry of a range.
