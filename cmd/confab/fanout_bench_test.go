@@ -52,7 +52,8 @@ type listeners struct {
 	failed  atomic.Pointer[string]
 	waits   [fanoutSenders]sync.WaitGroup // for the message of each sender
 	next    [fanoutPeople][fanoutSenders]int
-	first   int // the number of the first message of a run
+	first   int                // the number of the first message of a run
+	sent    [fanoutSenders]int // in all runs
 	entered sync.WaitGroup
 }
 
@@ -163,7 +164,8 @@ func (l *listeners) measure(b *testing.B, to string, receivers int) {
 		senders.Go(func() {
 			for n := 0; left.Add(-1) >= 0 && l.failed.Load() == nil; n++ {
 				l.waits[k].Add(receivers)
-				from := l.people[(n/fanoutTurn*fanoutSenders+k)%fanoutPeople]
+				from := l.people[(l.sent[k]/fanoutTurn*fanoutSenders+k)%fanoutPeople]
+				l.sent[k]++
 				if err := from.send(fmt.Sprintf("<message %s id='f%d-%d'><body>Thrice the brinded cat hath mew'd.</body></message>", to, k, first+n+1)); err != nil {
 					l.fail("%v", err)
 					return
