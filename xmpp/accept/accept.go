@@ -27,11 +27,9 @@ type Door[C comparable] struct {
 }
 
 // Connections are accepted no faster than people could log in on them. The others wait in the kernel, where they cost next
-// to nothing; accepted, thousands would all want the processor at once, and everybody's messages would stand in line.
-const (
-	pace  = 500 * time.Microsecond
-	burst = 32
-)
+// to nothing; accepted, thousands would all want the processor at once, and everybody's messages would stand in line: even
+// behind 32 that are let in together.
+const pace = 500 * time.Microsecond
 
 // Serve accepts connections until the listener or the door is closed, and returns net.ErrClosed then. take is called with
 // one after the other.
@@ -42,7 +40,7 @@ func (d *Door[C]) Serve(l net.Listener, log *slog.Logger, take func(net.Conn)) e
 	}
 	const shortest, longest = 5 * time.Millisecond, time.Second
 	wait, began := shortest, time.Now()
-	for n := 1; ; n++ {
+	for {
 		c, err := l.Accept()
 		if err != nil {
 			if d.Closed() || errors.Is(err, net.ErrClosed) {
@@ -56,10 +54,8 @@ func (d *Door[C]) Serve(l net.Listener, log *slog.Logger, take func(net.Conn)) e
 		}
 		wait = shortest
 		take(c)
-		if n%burst == 0 {
-			time.Sleep(burst*pace - time.Since(began))
-			began = time.Now()
-		}
+		time.Sleep(pace - time.Since(began))
+		began = time.Now()
 		runtime.Gosched() // after those who have a connection
 	}
 }
