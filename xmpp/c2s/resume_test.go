@@ -22,6 +22,22 @@ func (d *door) login(t testing.TB, more string) *guest {
 
 const bindManaged = "<bind xmlns='urn:xmpp:bind:0'><tag>x</tag><enable xmlns='urn:xmpp:sm:3' resume='true'/></bind>"
 
+// storing logs a client in that says something, which is being stored until d.Held is released, and returns what its session
+// is resumed by.
+func storing(t *testing.T, d *door, stanzas string) (token string) {
+	t.Helper()
+	g := d.login(t, bindManaged)
+	t.Cleanup(func() { g.Close() })
+	g.hear("<enabled")
+	token = between(g.hear("/>"), " id='", "'")
+	d.Held.Hold()
+	g.say(stanzas)
+	if !d.Held.Await(1) {
+		t.Fatal("nothing is being stored")
+	}
+	return token
+}
+
 // A client whose session was ended while its last stanzas were being stored is
 // told how many were handled in the end, and not before: else it would send some
 // of them again (XEP-0198 §5).
@@ -42,15 +58,7 @@ func TestResumeBeforeTheLastCommitReturns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := open(t)
-			first := d.login(t, bindManaged)
-			defer first.Close()
-			first.hear("<enabled")
-			token := between(first.hear("/>"), " id='", "'")
-			d.Held.Hold()
-			first.say("<message to='juliet@example.com' type='chat'><body>1</body></message><iq type='get' id='2' to='example.com'><query xmlns='x'/></iq>")
-			if !d.Held.Await(1) {
-				t.Fatal("nothing is being stored")
-			}
+			token := storing(t, d, "<message to='juliet@example.com' type='chat'><body>1</body></message><iq type='get' id='2' to='example.com'><query xmlns='x'/></iq>")
 			end(d)
 			next := d.login(t, "<resume xmlns='urn:xmpp:sm:3' h='0' previd='"+token+"'/>")
 			defer next.Close()
@@ -71,15 +79,7 @@ func TestResumeBeforeTheLastCommitReturns(t *testing.T) {
 // that there is none.
 func TestTwoResumeAtOnce(t *testing.T) {
 	d := open(t)
-	first := d.login(t, bindManaged)
-	defer first.Close()
-	first.hear("<enabled")
-	token := between(first.hear("/>"), " id='", "'")
-	d.Held.Hold()
-	first.say("<message to='juliet@example.com' type='chat'><body>1</body></message>")
-	if !d.Held.Await(1) {
-		t.Fatal("nothing is being stored")
-	}
+	token := storing(t, d, "<message to='juliet@example.com' type='chat'><body>1</body></message>")
 	var both []*guest
 	for range 2 {
 		g := d.login(t, "<resume xmlns='urn:xmpp:sm:3' h='0' previd='"+token+"'/>")
