@@ -31,6 +31,7 @@ func (c *client) bind2(r *request, ok *success, failed []byte) (done bool, err e
 	if refused == nil {
 		err = c.srv.opts.Table.Catchup(c.user, func(history []byte) {
 			s, replaced, refused = c.srv.opts.Router.Bind(c.user, full, c, func(s *router.Session) []byte {
+				c.loggedIn()
 				s.SetInfo(c.info)
 				bound := append([]byte("<bound xmlns='"+xmpp.NSBind2+"'>"), history...)
 				bound = append(c.turn(s, r.bind, bound), "</bound>"...)

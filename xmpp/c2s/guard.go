@@ -103,7 +103,8 @@ func (c *client) late() {
 }
 
 // loggedIn ends the counting of the connection among those at the door. Behind
-// it, no timer of the login touches the connection.
+// it, no timer of the login touches the connection, so it comes before the client
+// can hear that it has a session.
 func (c *client) loggedIn() {
 	c.door.mu.Lock()
 	defer c.door.mu.Unlock()

@@ -227,6 +227,7 @@ func (c *client) bindResource(st *xmpp.Stanza, p *xmpp.Element) (done bool, err 
 	b := append([]byte(nil), "<bind xmlns='"+xmpp.NSBind+"'><jid>"...)
 	b = append(xmpp.AppendText(b, full.String()), "</jid></bind>"...)
 	s, replaced, err := c.srv.opts.Router.Bind(c.user, full, c, func(*router.Session) []byte {
+		c.loggedIn()
 		return xmpp.AppendResult(nil, st, b)
 	})
 	if err != nil {
@@ -241,7 +242,6 @@ func (c *client) bindResource(st *xmpp.Stanza, p *xmpp.Element) (done bool, err 
 func (c *client) begin(s *router.Session) {
 	s.SetInfo(c.info)
 	c.session, c.batch = s, c.srv.opts.Table.NewBatch(s, c.lang)
-	c.loggedIn()
 	c.srv.Stats.Logins.Add(1)
 	c.SetReadDeadline(noDeadline)
 }

@@ -40,6 +40,7 @@ func (c *client) resume(n *xmpp.Node, header func(s *router.Session, resumed []b
 			return smFailed("item-not-found", c.handledBefore(token)), nil
 		}
 		err = s.Resume(c, uint32(h), func(handled uint32) []byte {
+			c.loggedIn()
 			b := append([]byte(nil), "<resumed xmlns='"+xmpp.NSSM+"' h='"...)
 			b = append(strconv.AppendUint(b, uint64(handled), 10), '\'')
 			b = xmpp.AppendAttr(b, "previd", token)
