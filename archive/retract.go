@@ -2,10 +2,8 @@ package archive
 
 import (
 	"context"
-	"slices"
 
 	"confab/xmpp"
-	"confab/xmpp/directory"
 	"confab/xmpp/feature"
 	"confab/xmpp/store"
 )
@@ -13,11 +11,6 @@ import (
 // A retraction (XEP-0424) names a message by its attribute 'id', in a room by the room's own id. What it takes back is
 // looked for before it is kept, by the reader who brings it, a few rows at a time; the tombstone is set in the transaction
 // that keeps the retraction, so that nobody who has heard of it still reads the text.
-const (
-	maxRetractWalk = 500 // how far back in a conversation a message is looked for
-	retractRows    = 64  // in one View
-)
-
 // retraction is what a message of a batch takes back.
 type retraction struct {
 	d      *feature.Dispatch
@@ -49,10 +42,11 @@ func (a *Archive) retractions(batch []*feature.Dispatch, messages []*Message) (a
 				r.within = e.Inner
 			}
 		case d.Session != nil && d.Stanza.MessageType() != xmpp.TypeGroupchat:
-			if j := sentInBatch(batch[:i], d, name); j >= 0 {
+			s := sentBy(d, name)
+			if j := s.among(batch[:i]); j >= 0 {
 				r.target = messages[j]
 			} else {
-				r.id, err = a.findSent(ctx, d, name)
+				r.id, err = a.findSent(ctx, s)
 			}
 		}
 		if err != nil {
@@ -120,75 +114,4 @@ func (a *Archive) findSaid(ctx context.Context, d *feature.Dispatch, room *featu
 		return nil
 	})
 	return found, author, err
-}
-
-// sentInBatch returns which of the messages before d its sender sent to the same address with the attribute 'id' (XEP-0424
-// §5), the newest if there are several, -1 if there is none.
-func sentInBatch(before []*feature.Dispatch, d *feature.Dispatch, attr string) int {
-	for j := len(before) - 1; j >= 0; j-- {
-		b := before[j]
-		mine := func(c feature.Copy) bool {
-			return c.Owner == d.Session.User() && (!c.Incoming || d.To.Bare() == d.From.Bare())
-		}
-		if b.Session == d.Session && b.To.Bare() == d.To.Bare() && string(b.Stanza.ID) == attr && slices.ContainsFunc(b.Copies, mine) {
-			return j
-		}
-	}
-	return -1
-}
-
-// findSent returns the id under which the newest message is kept that d's sender sent to the same address with the
-// attribute 'id', 0 if it is not found.
-func (a *Archive) findSent(ctx context.Context, d *feature.Dispatch, attr string) (found uint64, err error) {
-	s := sent{owner: d.Session.User(), attr: attr, self: d.From.Bare() == d.To.Bare()}
-	x := a.index(s.owner, d.Host().Directory.Conversation(d.To.Bare()))
-	before := uint64(maxID)
-	for left := maxRetractWalk; left > 0 && found == 0; {
-		n := 0
-		err = a.db.View(ctx, func(tx store.Tx) error {
-			for e := range x.scan(tx, 0, before, true) {
-				n++
-				before = e.id
-				if ok, err := s.is(tx, before); err != nil {
-					return err
-				} else if ok {
-					found = before
-					return nil
-				}
-				if n == min(left, retractRows) {
-					return nil
-				}
-			}
-			return nil
-		})
-		if left -= n; err != nil || n < retractRows {
-			break
-		}
-	}
-	return found, err
-}
-
-// sent is a message that is looked for.
-type sent struct {
-	owner directory.ID
-	attr  string
-	self  bool // sent to oneself
-}
-
-// is reports whether it is the one with an id. Of a stanza only the start tag is looked at.
-func (s *sent) is(tx store.Tx, id uint64) (bool, error) {
-	v := tx.Get(spaceBody, appendID(nil, id))
-	if v == nil {
-		return false, nil
-	}
-	var b body
-	if err := b.decode(v); err != nil {
-		return false, err
-	}
-	if r, ok, err := b.rowOf(s.owner); err != nil || !ok || r.incoming && !s.self {
-		return false, err
-	}
-	st := xmpp.Stanza{Raw: b.stanza}
-	attr, _ := st.Attr("id")
-	return attr == s.attr, nil
 }

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 	"confab/xmpp/directory"
 	"confab/xmpp/feature"
 	"confab/xmpp/router"
+	"confab/xmpp/store"
 	"confab/xmpp/store/storetest"
 )
 
@@ -84,7 +86,7 @@ func TestRetractionFarBack(t *testing.T) {
 	for _, id := range []string{"far", "a&amp;b"} {
 		romeo.Sends("<message to='juliet@example.com' type='chat' id='" + id + "'><body>secret</body></message>")
 	}
-	for n := range maxRetractWalk - 2 {
+	for n := range maxSentWalk - 2 {
 		romeo.Sends(fmt.Sprintf("<message to='juliet@example.com' type='chat' id='%d'><body>x</body></message>", n))
 	}
 	o := s.ID("juliet@example.com")
@@ -98,16 +100,59 @@ func TestRetractionFarBack(t *testing.T) {
 	}
 }
 
+// A message that cannot be read hides none that came before it from who corrects or takes back.
+func TestRetractionBehindADamagedMessage(t *testing.T) {
+	s := serve(t)
+	romeo := s.Online(t, "romeo@example.com/orchard")
+	for _, id := range []string{"a", "b"} {
+		romeo.Sends("<message to='juliet@example.com' type='chat' id='" + id + "'><body>" + id + "</body></message>")
+	}
+	err := s.db.Update(t.Context(), func(tx store.Tx) error { return tx.Put(spaceBody, appendID(nil, s.Last()), []byte{99}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	romeo.Sends(retracting("a"))
+	if got := s.seen(s.ID("juliet@example.com")); len(got) != 2 || !strings.Contains(got[0], "<retracted") {
+		t.Errorf("the archive shows %q", got)
+	}
+}
+
+// What somebody sent is known from when it is on its way into the history, which is what what comes along with it asks for.
+func TestSent(t *testing.T) {
+	var s *server
+	var known []string
+	s = serve(t, feature.Feature{Name: "references", Amend: func(d *feature.Dispatch) {
+		if e := d.Stanza.Child(xmpp.NSCorrect, "replace"); e != nil {
+			id, _ := e.Attr("id")
+			if own, err := s.Sent(t.Context(), d, id); err != nil || own {
+				known = append(known, fmt.Sprint(string(d.Stanza.ID), " ", id, " ", err))
+			}
+		}
+	}})
+	romeo, juliet := s.Online(t, "romeo@example.com/orchard"), s.Online(t, "juliet@example.com/balcony")
+	say := func(to, id, replaced string) string {
+		return "<message to='" + to + "@example.com' type='chat' id='" + id + "'><body>x</body><replace xmlns='urn:xmpp:message-correct:0' id='" + replaced + "'/></message>"
+	}
+	juliet.Sends(say("romeo", "hers", "1"))
+	romeo.Sends(say("juliet", "1", "hers"), say("juliet", "2", "1"), say("alice", "3", "1"), say("juliet", "4", "2"), say("juliet", "5", "5"))
+	romeo.Sends(say("juliet", "6", "4"), say("juliet", "6", "hers"))
+	romeo.Sends(say("romeo", "own", "6"), say("romeo", "7", "own"))
+	juliet.Sends(say("romeo", "8", "1"), say("romeo", "9", "hers"))
+	if want := []string{"2 1 <nil>", "4 2 <nil>", "6 4 <nil>", "7 own <nil>", "9 hers <nil>"}; !slices.Equal(known, want) {
+		t.Errorf("known are %q, not %q", known, want)
+	}
+}
+
 func BenchmarkFindSent(b *testing.B) {
 	var last *feature.Dispatch
 	s := serve(b, feature.Feature{Name: "watch", After: func(d *feature.Dispatch, _ *router.Batch) { last = d }})
 	romeo := s.Online(b, "romeo@example.com/orchard")
-	for n := range maxRetractWalk {
+	for n := range maxSentWalk {
 		romeo.Sends(fmt.Sprintf("<message to='juliet@example.com' type='chat' id='%d'><body>What light through yonder window breaks?</body></message>", n))
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if id, err := s.findSent(b.Context(), last, "none"); id != 0 || err != nil {
+		if id, err := s.findSent(b.Context(), sentBy(last, "none")); id != 0 || err != nil {
 			b.Fatal(id, err)
 		}
 	}

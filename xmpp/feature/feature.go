@@ -295,6 +295,7 @@ type Dispatch struct {
 
 	host   *Host
 	origin Peer
+	batch  *Batch // nil: of what the server itself sends
 	then   []func()
 
 	scratch []byte // for its copy to an account
@@ -309,6 +310,14 @@ func (d *Dispatch) Then(fn func()) { d.then = append(d.then, fn) }
 func (d *Dispatch) Redirect(to xmpp.JID) {
 	d.To, d.User, d.Alias, d.Target, d.Peer = to, nil, nil, nil, nil
 	d.host.Table.locate(d)
+}
+
+// Ahead returns the messages that came in with this one, before it, and wait to be stored.
+func (d *Dispatch) Ahead() []*Dispatch {
+	if d.batch == nil {
+		return nil
+	}
+	return d.batch.pending
 }
 
 // Host returns what the server offers to features.

@@ -225,7 +225,7 @@ func (t *Table) guarded(s *router.Session, fn func()) {
 func (t *Table) Handle(b *Batch, st *xmpp.Stanza) {
 	t.Stats.note(st.Kind)
 	d := dispatches.Get().(*Dispatch)
-	d.Stanza, d.Session, d.origin, d.host = st, b.session, b.peer, t.host
+	d.Stanza, d.Session, d.origin, d.host, d.batch = st, b.session, b.peer, t.host, b
 	d.From, d.To = st.From, st.To
 	if d.Session != nil {
 		d.From = d.Session.JID()
