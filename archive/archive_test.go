@@ -314,7 +314,7 @@ func (h *house) check() {
 		}
 		for p := range found {
 			var before entry
-			for e := range (index{appendPlace(nil, p), h.recent.ids(p)}).scan(tx, 0, maxID, false) {
+			for e := range (index{appendPlace(nil, p), h.recent.ids(p)}).in(tx).scan(0, maxID, false) {
 				if before.id != 0 && (e.ordinal != before.ordinal+1 || e.id <= before.id) {
 					h.t.Errorf("%v: %v comes after %v", p, e, before)
 				}

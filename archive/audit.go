@@ -141,9 +141,9 @@ func conversation(tx store.Tx, o directory.ID, peer string) (c Conversation, err
 	if c.With, err = xmpp.ParseJID(peer); err != nil {
 		return c, fmt.Errorf("%w: conversation with %q", errRecord, peer)
 	}
-	x := index{prefix: appendPlace(nil, place{o, peer})}
-	first, _ := x.end(tx, 0, maxID, false)
-	last, _ := x.end(tx, 0, maxID, true)
+	x := index{prefix: appendPlace(nil, place{o, peer})}.in(tx)
+	first, _ := x.end(0, maxID, false)
+	last, _ := x.end(0, maxID, true)
 	c.First, c.Last = IDTime(first.id), IDTime(last.id)
 	c.Messages = int(last.ordinal-first.ordinal) + 1
 	return c, nil
@@ -441,7 +441,7 @@ func (w *walker) bodies(tx store.Tx) (entries []*Entry) {
 
 func (w *walker) rows(tx store.Tx, x index) (entries []*Entry) {
 	n := 0
-	for e := range x.scan(tx, w.floor(), w.hi, w.s.Reverse) {
+	for e := range x.in(tx).scan(w.floor(), w.hi, w.s.Reverse) {
 		w.passed(e.id)
 		n++
 		entries = w.appendEntry(entries, tx, e.id)

@@ -48,54 +48,54 @@ func (a *Archive) index(o directory.ID, with xmpp.JID) index {
 	return index{appendPlace(nil, p), a.recent.ids(p)}
 }
 
+// list is an index as a transaction sees it.
+type list struct {
+	index
+	tx      store.Tx
+	lately  []uint64 // what is not on disk
+	ordinal uint64   // of the first of them
+}
+
+func (x index) in(tx store.Tx) list {
+	l := list{index: x, tx: tx}
+	if len(x.recent) > 0 {
+		var last entry
+		for last = range x.onDisk(tx, 0, maxID, true) {
+			break
+		}
+		l.lately = x.recent[len(until(x.recent, last.id)):]
+		l.ordinal = last.ordinal + 1
+	}
+	return l
+}
+
 // scan yields the entries with ids from lo up to, not including, hi, in either direction.
-func (x index) scan(tx store.Tx, lo, hi uint64, backward bool) iter.Seq[entry] {
+func (l list) scan(lo, hi uint64, backward bool) iter.Seq[entry] {
 	return func(yield func(entry) bool) {
 		if lo >= hi {
 			return
 		}
-		lately, ordinal := x.lately(tx)
-		from, _ := slices.BinarySearch(lately, lo)
-		to, _ := slices.BinarySearch(lately, hi)
+		from, _ := slices.BinarySearch(l.lately, lo)
+		to, _ := slices.BinarySearch(l.lately, hi)
 		for i := to - 1; backward && i >= from; i-- {
-			if !yield(entry{lately[i], ordinal + uint64(i)}) {
+			if !yield(entry{l.lately[i], l.ordinal + uint64(i)}) {
 				return
 			}
 		}
-		for e := range x.onDisk(tx, lo, hi, backward) {
+		for e := range l.onDisk(l.tx, lo, hi, backward) {
 			if !yield(e) {
 				return
 			}
 		}
 		for i := from; !backward && i < to; i++ {
-			if !yield(entry{lately[i], ordinal + uint64(i)}) {
+			if !yield(entry{l.lately[i], l.ordinal + uint64(i)}) {
 				return
 			}
 		}
 	}
 }
 
-// lately returns the ids that are not on disk, and the ordinal of the first of them.
-func (x index) lately(tx store.Tx) (ids []uint64, ordinal uint64) {
-	if len(x.recent) == 0 {
-		return nil, 0
-	}
-	last := x.lastOnDisk(tx)
-	i, found := slices.BinarySearch(x.recent, last.id)
-	if found {
-		i++
-	}
-	return x.recent[i:], last.ordinal + 1
-}
-
-func (x index) lastOnDisk(tx store.Tx) (last entry) {
-	for e := range x.onDisk(tx, 0, maxID, true) {
-		return e
-	}
-	return entry{}
-}
-
-// onDisk is scan without what was kept lately.
+// onDisk yields the entries that are on disk, as scan does.
 func (x index) onDisk(tx store.Tx, lo, hi uint64, backward bool) iter.Seq[entry] {
 	return func(yield func(entry) bool) {
 		r := store.Range{Prefix: x.prefix, Reverse: backward}
@@ -155,18 +155,25 @@ func (x index) has(tx store.Tx, id uint64) bool {
 }
 
 // end returns the first or the last entry of a range.
-func (x index) end(tx store.Tx, lo, hi uint64, last bool) (e entry, ok bool) {
-	for e := range x.scan(tx, lo, hi, last) {
+func (l list) end(lo, hi uint64, last bool) (e entry, ok bool) {
+	for e := range l.scan(lo, hi, last) {
 		return e, true
 	}
 	return entry{}, false
 }
 
+// ends returns the first and the last id, zero if there is none.
+func (l list) ends() (first, last uint64) {
+	f, _ := l.end(0, maxID, false)
+	t, _ := l.end(0, maxID, true)
+	return f.id, t.id
+}
+
 // seek returns the id of the entry with an ordinal that lies between those of first and last, by halving the ids
 // between them.
-func (x index) seek(tx store.Tx, first, last entry, ordinal uint64) uint64 {
+func (l list) seek(first, last entry, ordinal uint64) uint64 {
 	for first.ordinal < ordinal && first.id < last.id { // there is a gap where a block is damaged
-		e, ok := x.end(tx, first.id+(last.id-first.id+1)/2, last.id+1, false)
+		e, ok := l.end(first.id+(last.id-first.id+1)/2, last.id+1, false)
 		switch {
 		case !ok:
 			return last.id
@@ -174,7 +181,7 @@ func (x index) seek(tx store.Tx, first, last entry, ordinal uint64) uint64 {
 			first = e
 		default: // e is behind, and so is everything from the middle on
 			mid := first.id + (last.id-first.id+1)/2
-			if last, ok = x.end(tx, first.id, mid, true); !ok {
+			if last, ok = l.end(first.id, mid, true); !ok {
 				return first.id
 			}
 		}

@@ -141,7 +141,7 @@ func (s *paging) page(ctx context.Context) (ids []uint64, r Result, err error) {
 			ids, r = s.counted(tx)
 			return nil
 		}
-		first, last, n := s.extent(tx)
+		first, last, n := s.extent(s.x.in(tx))
 		if total = n; n > 0 {
 			s.lo, s.hi = first.id, last.id+1
 		}
@@ -216,15 +216,15 @@ func (s *paging) bounds() (lo, hi uint64, backward bool) {
 }
 
 // extent returns the ends of the window and how many entries it has.
-func (s *paging) extent(tx store.Tx) (first, last entry, n int) {
+func (s *paging) extent(l list) (first, last entry, n int) {
 	if s.lo >= s.hi {
 		return first, last, 0
 	}
-	first, ok := s.x.end(tx, s.lo, s.hi, false)
+	first, ok := l.end(s.lo, s.hi, false)
 	if !ok {
 		return first, last, 0
 	}
-	last, ok = s.x.end(tx, s.lo, s.hi, true)
+	last, ok = l.end(s.lo, s.hi, true)
 	if !ok || last.ordinal < first.ordinal {
 		return first, last, 0
 	}
@@ -234,7 +234,8 @@ func (s *paging) extent(tx store.Tx) (first, last entry, n int) {
 // counted finds a page by the ordinals of an index.
 func (s *paging) counted(tx store.Tx) (ids []uint64, r Result) {
 	r.Index = -1
-	first, last, n := s.extent(tx)
+	l := s.x.in(tx)
+	first, last, n := s.extent(l)
 	if r.Count = n; n == 0 {
 		r.Complete = true
 		return nil, r
@@ -248,14 +249,14 @@ func (s *paging) counted(tx store.Tx) (ids []uint64, r Result) {
 			r.Complete = true
 			return nil, r
 		}
-		lo = s.x.seek(tx, first, last, first.ordinal+uint64(s.q.Index))
+		lo = l.seek(first, last, first.ordinal+uint64(s.q.Index))
 	}
 	r.Complete = true
 	if lo >= hi {
 		return nil, r
 	}
 	found := make([]entry, 0, s.q.Max+1)
-	for e := range s.x.scan(tx, lo, hi, backward) {
+	for e := range l.scan(lo, hi, backward) {
 		if found = append(found, e); len(found) > s.q.Max {
 			break
 		}
@@ -368,7 +369,7 @@ func (s *paging) walk(ctx context.Context, sp span) (ids []uint64, err error) {
 	for sp.lo < sp.hi && len(ids) < sp.n {
 		read := 0
 		err := s.a.db.View(ctx, func(tx store.Tx) error {
-			for e := range s.x.scan(tx, sp.lo, sp.hi, sp.backward) {
+			for e := range s.x.in(tx).scan(sp.lo, sp.hi, sp.backward) {
 				read++
 				if sp.backward {
 					sp.hi = e.id
@@ -465,9 +466,7 @@ func (it *Item) set(id uint64, b *body, r *row) (err error) {
 func (a *Archive) Ends(ctx context.Context, o directory.ID) (first, last uint64, err error) {
 	x := a.index(o, xmpp.JID{})
 	err = a.db.View(ctx, func(tx store.Tx) error {
-		f, _ := x.end(tx, 0, maxID, false)
-		l, _ := x.end(tx, 0, maxID, true)
-		first, last = f.id, l.id
+		first, last = x.in(tx).ends()
 		return nil
 	})
 	return first, last, err

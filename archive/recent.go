@@ -183,7 +183,7 @@ func (a *Archive) settleSoon() {
 // messages. What is committed with it is in no index yet and is looked for among these.
 func (a *Archive) upTo(tx store.Tx, o directory.ID, lo uint64) iter.Seq[uint64] {
 	return func(yield func(uint64) bool) {
-		for e := range a.index(o, xmpp.JID{}).scan(tx, lo, maxID, false) {
+		for e := range a.index(o, xmpp.JID{}).in(tx).scan(lo, maxID, false) {
 			if !yield(e.id) {
 				return
 			}
@@ -202,11 +202,7 @@ func (a *Archive) upTo(tx store.Tx, o directory.ID, lo uint64) iter.Seq[uint64] 
 
 // endsIn is Ends in a transaction that writes.
 func (a *Archive) endsIn(tx store.Tx, o directory.ID) (first, last uint64) {
-	all := a.index(o, xmpp.JID{})
-	e, _ := all.end(tx, 0, maxID, false)
-	first = e.id
-	e, _ = all.end(tx, 0, maxID, true)
-	last = e.id
+	first, last = a.index(o, xmpp.JID{}).in(tx).ends()
 	for id := range a.upTo(tx, o, last+1) {
 		if last = id; first == 0 {
 			first = id

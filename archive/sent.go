@@ -64,7 +64,7 @@ func (a *Archive) findSent(ctx context.Context, s sent) (found uint64, err error
 	for left := maxSentWalk; left > 0 && found == 0; {
 		n := 0
 		err = a.db.View(ctx, func(tx store.Tx) error {
-			for e := range x.scan(tx, 0, before, true) {
+			for e := range x.in(tx).scan(0, before, true) {
 				n++
 				before = e.id
 				is, err := s.is(tx, before)

@@ -135,7 +135,7 @@ func (a *Archive) Spool(ctx context.Context, o directory.ID, after uint64, fn fu
 		read := 0
 		x := a.index(o, xmpp.JID{})
 		err := a.db.View(ctx, func(tx store.Tx) error {
-			for e := range x.scan(tx, last+1, maxID, false) {
+			for e := range x.in(tx).scan(last+1, maxID, false) {
 				read++
 				last = e.id
 				items = a.appendSpooled(items, tx, o, e.id)
