@@ -96,17 +96,8 @@ func (c *client) visit(st *xmpp.Stanza) (bool, error) {
 	if st.Kind != xmpp.KindIQ {
 		return false, nil
 	}
-	guard, peer := &c.srv.guard, c.peer
 	if c.visitor == nil {
-		c.visitor = &feature.Visitor{Domain: c.domain.Name(), Allow: c.allow, Guessed: func() {
-			c.srv.Stats.RefusedLogins.Add(1)
-			guard.failed(peer)
-		}}
-	}
-	if !guard.allow(peer) {
-		c.srv.Stats.Throttled.Add(1)
-		c.Answer(xmpp.AppendError(nil, st, xmpp.NewError(xmpp.ResourceConstraint, "too many failures from this address; wait some minutes")))
-		return true, c.visited()
+		c.visitor = &feature.Visitor{Domain: c.domain.Name(), Allow: c.allow}
 	}
 	answer, ok := c.srv.opts.Table.Visit(c.visitor, st)
 	if !ok {

@@ -13,9 +13,6 @@ type Visitor struct {
 
 	// Allow gives the login more time, since somebody has to type.
 	Allow func(d time.Duration)
-	// Guessed counts a secret that was wrong, as a wrong password is: whoever
-	// guesses too often is not heard for a while.
-	Guessed func()
 }
 
 // Visit is a request that is answered before login. All others end the stream

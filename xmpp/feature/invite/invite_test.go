@@ -146,7 +146,7 @@ func TestAllAlike(t *testing.T) {
 		if body = regexp.MustCompile(`nonce="[^"]*"`).ReplaceAllString(body, ""); status != 404 || body != unknown {
 			t.Errorf("%s: %d %s", what, status, body)
 		}
-		v := &feature.Visitor{Domain: "example.com", Guessed: func() {}}
+		v := &feature.Visitor{Domain: "example.com"}
 		st, _ := xmpp.Parse([]byte("<iq xmlns='jabber:client' type='set' id='1'><preauth xmlns='urn:xmpp:pars:0' token='" + token + "'/></iq>"))
 		if answer, ok := h.Table.Visit(v, st); !ok || !strings.Contains(string(answer), "item-not-found") {
 			t.Errorf("%s: %s", what, answer)
@@ -316,7 +316,7 @@ func FuzzVisit(f *testing.F) {
 		if err != nil {
 			return
 		}
-		v := &feature.Visitor{Domain: "example.com", Guessed: func() {}, Allow: func(time.Duration) {}}
+		v := &feature.Visitor{Domain: "example.com", Allow: func(time.Duration) {}}
 		for range 2 {
 			if answer, ok := h.Table.Visit(v, st); ok {
 				if _, err := xmpp.Parse(answer); err != nil {

@@ -45,7 +45,6 @@ func (v *Invites) preauth(at *feature.Visitor, st *xmpp.Stanza, dst []byte) ([]b
 	}
 	h, r := v.find(n.Attr("token"), at.Domain)
 	if r == nil {
-		at.Guessed()
 		return nil, unknown()
 	}
 	at.Kept = &guest{token: h}
