@@ -14,6 +14,9 @@ import (
 	"confab/cmd/internal/admin"
 )
 
+// patience is how long a test waits for what has to come. On a machine that does much besides, all takes long.
+const patience = 2 * time.Minute
+
 // cli runs command lines on a data folder of its own.
 type cli struct {
 	*testing.T
@@ -25,7 +28,7 @@ func newCLI(t *testing.T) *cli {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
 	return &cli{T: t, dir: dir, env: []string{
-		"CONFAB_DATA=" + dir, "CONFAB_DOMAINS=example.com", "CONFAB_AUTH_ITERATIONS=4096",
+		"CONFAB_DATA=" + dir, "CONFAB_DOMAINS=example.com", "CONFAB_AUTH_ITERATIONS=4096", "CONFAB_LIMITS_TLS_HANDSHAKE=2m",
 		"CONFAB_LISTEN_STARTTLS=127.0.0.1:0", "CONFAB_LISTEN_TLS=127.0.0.1:0", "CONFAB_LISTEN_HTTPS=127.0.0.1:0",
 	}}
 }
@@ -48,7 +51,7 @@ func (c *cli) run(in string, args ...string) result {
 	c.Helper()
 	var out, errOut bytes.Buffer
 	a := &app{in: strings.NewReader(in), out: &out, err: &errOut, env: c.env}
-	ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(c.Context(), patience)
 	defer cancel()
 	code := a.run(ctx, args)
 	return result{out.String(), errOut.String(), code}
@@ -113,7 +116,7 @@ func (c *cli) await(what string, condition func() bool) {
 	c.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(patience)
 	for !condition() {
 		select {
 		case <-tick.C:

@@ -49,11 +49,11 @@ func (e *element) child(name string) *element {
 
 // login connects over direct TLS, logs in with PLAIN and stops before binding.
 func login(addr, domain, user, password string) (*client, error) {
-	raw, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	raw, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		return nil, err
 	}
-	raw.SetDeadline(time.Now().Add(30 * time.Second))
+	raw.SetDeadline(time.Now().Add(patience))
 	c := &client{conn: tls.Client(raw, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"xmpp-client"}})}
 	err = c.open(domain)
 	if err == nil {

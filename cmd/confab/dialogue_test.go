@@ -61,11 +61,12 @@ type world struct {
 func startWorld(t testing.TB, s dialogue.Scene) dialogue.Server {
 	w := &world{t: t, clock: new(xmpptest.Clock)}
 	w.settings = config.Source{Flags: map[string]string{
-		"data":            t.TempDir(),
-		"listen-starttls": "127.0.0.1:0",
-		"listen-tls":      "127.0.0.1:0",
-		"listen-https":    "127.0.0.1:0",
-		"auth-iterations": "4096",
+		"data":                 t.TempDir(),
+		"listen-starttls":      "127.0.0.1:0",
+		"listen-tls":           "127.0.0.1:0",
+		"listen-https":         "127.0.0.1:0",
+		"auth-iterations":      "4096",
+		"limits-tls-handshake": "2m",
 	}}
 	var domains []string
 	for _, d := range s.Domains {
@@ -150,7 +151,7 @@ func (w *world) Stop(how dialogue.How) error {
 	select {
 	case err := <-w.ended:
 		return err
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		return errors.New("the server did not stop")
 	}
 }

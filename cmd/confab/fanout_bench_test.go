@@ -207,7 +207,7 @@ func finished(wg *sync.WaitGroup) bool {
 	select {
 	case <-done:
 		return true
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		return false
 	}
 }

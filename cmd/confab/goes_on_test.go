@@ -293,7 +293,7 @@ func (k *company) run(t *testing.T, signals ...syscall.Signal) {
 // everythingIsHeard waits until everybody has heard what was said to him by himself or through the alias.
 func (k *company) everythingIsHeard(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; <-time.After(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; <-time.After(5 * time.Millisecond) {
 		var missing []string
 		k.mu.Lock()
 		for i := range talkers {

@@ -22,7 +22,7 @@ import (
 // dialFrom connects from an address of this machine, as somebody at another place would.
 func dialFrom(t *testing.T, from, addr string) net.Conn {
 	t.Helper()
-	d := net.Dialer{Timeout: 10 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	d := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 	c, err := d.Dial("tcp", addr)
 	if err != nil {
 		if from != "127.0.0.1" {
@@ -31,7 +31,7 @@ func dialFrom(t *testing.T, from, addr string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(30 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	return c
 }
 
@@ -56,7 +56,7 @@ func converse(t *testing.T, a, b *client, n int) {
 // eventually asks again and again, with an answer of the server in between; it fails when that takes for ever.
 func eventually(t *testing.T, asker *client, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); {
+	for deadline := time.Now().Add(patience); !ok(); {
 		if time.Now().After(deadline) {
 			t.Fatal(what)
 		}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -38,14 +40,9 @@ type process struct {
 // newProcess prepares the data of a server; flags are settings besides the usual ones.
 func newProcess(tb testing.TB, flags map[string]string) *process {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := quietPort(tb)
 	all := map[string]string{
-		"data": tb.TempDir(), "domains": "example.com", "listen-starttls": "", "listen-tls": addr, "listen-https": "off", "auth-iterations": "4096",
+		"data": tb.TempDir(), "domains": "example.com", "listen-starttls": "", "listen-tls": addr, "listen-https": "off", "auth-iterations": "4096", "limits-tls-handshake": "2m",
 	}
 	maps.Copy(all, flags)
 	source := config.Source{Flags: all}
@@ -61,6 +58,21 @@ func newProcess(tb testing.TB, flags map[string]string) *process {
 		p.env = append(p.env, "CONFAB_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))+"="+value)
 	}
 	return p
+}
+
+// quietPort finds a port that nobody is given who does not care which: a server that is started again and again has it
+// each time.
+func quietPort(tb testing.TB) string {
+	tb.Helper()
+	for range 100 {
+		addr := fmt.Sprint("127.0.0.1:", 20_000+rand.IntN(10_000))
+		if l, err := net.Listen("tcp", addr); err == nil {
+			l.Close()
+			return addr
+		}
+	}
+	tb.Fatal("no port is free")
+	return ""
 }
 
 // offline opens the data while no server runs.
@@ -88,7 +100,7 @@ func (p *process) start(tb testing.TB) *exec.Cmd {
 	p.ended = ended
 	go func() { cmd.Wait(); close(ended) }()
 	tb.Cleanup(func() { cmd.Process.Kill(); <-ended })
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		if c, err := net.Dial("tcp", p.addr); err == nil {
 			c.Close()
 			return cmd

@@ -28,31 +28,38 @@ func secured(t *testing.T, settings ...dialogue.Setting) *world {
 	}}}, Settings: settings}).(*world)
 }
 
-// Whoever does not finish the handshake of TLS is cut off, on each port; many of
-// them do not keep others out.
+// Whoever does not finish the handshake of TLS is cut off; many of them do not keep others out.
 func TestSlowHandshakes(t *testing.T) {
-	w := secured(t, dialogue.Setting{Key: "limits.tls_handshake", Value: "200ms"})
-	var slow []net.Conn
-	for range 50 {
-		c, err := net.Dial("tcp", w.Addr(dialogue.DirectTLS))
-		if err != nil {
-			t.Fatal(err)
+	const many = 50
+	w := secured(t)
+	begin := func() (slow []net.Conn) {
+		for range many {
+			c, err := net.Dial("tcp", w.Addr(dialogue.DirectTLS))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			c.SetDeadline(time.Now().Add(patience))
+			c.Write([]byte{0x16, 0x03, 0x01}) // a record begins
+			slow = append(slow, c)
 		}
-		defer c.Close()
-		c.SetDeadline(time.Now().Add(30 * time.Second))
-		c.Write([]byte{0x16, 0x03, 0x01}) // a record begins
-		slow = append(slow, c)
+		return slow
 	}
+	begin()
 	if _, err := online(w.Addr(dialogue.DirectTLS), "example.com", "romeo", "pw-romeo"); err != nil {
 		t.Error("nobody else gets in:", err)
 	}
-	for _, c := range slow {
+	w.settings.Flags["limits-tls-handshake"] = "200ms"
+	if _, err := w.server.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range begin() {
 		if _, err := io.Copy(io.Discard, c); err != nil && strings.Contains(err.Error(), "timeout") {
 			t.Fatal("a handshake may take for ever")
 		}
 	}
 	featuretest.Eventually(t, "the last of them to be counted", func() bool {
-		return w.server.Admin().Live.Counters()["tls_failures"] >= 50
+		return w.server.Admin().Live.Counters()["tls_failures"] >= many
 	})
 }
 
@@ -67,7 +74,7 @@ func TestPredictableTokens(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			c.SetDeadline(time.Now().Add(30 * time.Second))
+			c.SetDeadline(time.Now().Add(patience))
 			fmt.Fprint(c, "<stream:stream to='example.com' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>")
 			return find(t, c, `id='([^']+)'`)
 		},
@@ -84,7 +91,7 @@ func TestPredictableTokens(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			c.SetDeadline(time.Now().Add(30 * time.Second))
+			c.SetDeadline(time.Now().Add(patience))
 			fmt.Fprint(c, "<stream:stream to='example.com' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"+
 				"<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>AHJvbWVvAHB3LXJvbWVv</initial-response>"+
 				"<user-agent id='d4565fa7-4d72-4749-b3d3-740edbf87770'/><request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-NONE'/></authenticate>")
@@ -243,7 +250,7 @@ func TestUserEnumerationByTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(30 * time.Second))
+		c.SetDeadline(time.Now().Add(patience))
 		fmt.Fprint(c, "<stream:stream to='example.com' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>")
 		find(t, c, `(</stream:features>)`)
 		for _, hash := range []string{"SHA-1", "SHA-256", "SHA-512"} {
@@ -284,7 +291,7 @@ func TestASlowReader(t *testing.T) {
 	romeo, juliet := mustOnline(t, w.Addr(dialogue.DirectTLS), "romeo"), mustOnline(t, w.Addr(dialogue.DirectTLS), "juliet")
 	counters := w.server.Admin().Live.Counters
 	body := bytes.Repeat([]byte("a"), 50<<10)
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(patience)
 	for counters()["slow_peers"] == 0 {
 		if time.Now().After(deadline) {
 			t.Fatal("nobody is held to be slow")

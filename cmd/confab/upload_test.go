@@ -21,7 +21,7 @@ import (
 // finds every host at the server's address.
 func (w *world) files() *http.Client {
 	address := w.server.Listening()["https"][0]
-	return &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+	return &http.Client{Timeout: patience, Transport: &http.Transport{
 		Proxy:           func(*http.Request) (*url.URL, error) { return nil, nil },
 		TLSClientConfig: &tls.Config{RootCAs: w.Roots(), ServerName: "example.com"},
 		DialContext:     dialTo(address),

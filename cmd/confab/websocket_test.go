@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	ws "github.com/coder/websocket"
 	"mellium.im/sasl"
@@ -27,7 +26,7 @@ import (
 // host-meta, log in over WebSocket and chat with itself.
 func TestIndependentWebSocketClient(t *testing.T) {
 	w := startWorld(t, dialogue.Scene{Domains: []dialogue.Domain{{Name: "localhost", Users: []dialogue.User{{Local: "romeo", Password: "pw-romeo"}}}}}).(*world)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	config := &tls.Config{RootCAs: w.Roots(), ServerName: "localhost"}
 	web := w.Addr(dialogue.WebSocket)
@@ -99,7 +98,7 @@ func TestLoginsBehindProxy(t *testing.T) {
 	url := "ws://" + w.server.Listening()["http"][0] + "/xmpp-websocket"
 	login := func(from, password string) (features, answer string) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		c, _, err := ws.Dial(ctx, url, &ws.DialOptions{Subprotocols: []string{"xmpp"}, HTTPHeader: http.Header{"X-Forwarded-For": {from}, "X-Forwarded-Proto": {"https"}}})
 		if err != nil {
@@ -155,7 +154,7 @@ func TestBindingIsOfferedToProgramsOnly(t *testing.T) {
 	w := startWorld(t, dialogue.Scene{Domains: []dialogue.Domain{{Name: "example.com", Users: []dialogue.User{{Local: "romeo", Password: "pw-romeo"}}}}}).(*world)
 	client := w.files()
 	for _, origin := range []string{"", "https://chat.example.com"} {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		head := http.Header{}
 		if origin != "" {

@@ -12,7 +12,7 @@ import (
 )
 
 // Patience is how long an expected stanza may take. Only failures take that long.
-const Patience = 30 * time.Second
+const Patience = 2 * time.Minute
 
 // Extension is that of scripts.
 const Extension = ".txt"
