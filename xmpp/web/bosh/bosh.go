@@ -148,7 +148,7 @@ var errTooLong = errors.New("bosh: the request is too long")
 // wrapperRoom is what a body may have besides payloads.
 const wrapperRoom = 4 << 10
 
-var sidOf = regexp.MustCompile(`^[^>]*[ \t\r\n]sid[ \t\r\n]*=[ \t\r\n]*['"]([A-Za-z0-9]+)['"]`)
+var sidOf = regexp.MustCompile(`^\s*(?:<\?xml\s[^>]*>)?[^>]*\ssid\s*=\s*['"]([A-Za-z0-9]+)['"]`)
 
 // read reads a request as far as its session may send so much at once.
 func (d *door) read(r *http.Request) (text []byte, limit int, err error) {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"confab/xmpp"
 	"confab/xmpp/web"
@@ -133,6 +134,7 @@ func TestHTTP(t *testing.T) {
 // A request whose body comes drop by drop is not waited for.
 func TestSlowBody(t *testing.T) {
 	h := open(t)
+	h.door.BodyTimeout = 100 * time.Millisecond
 	c, err := net.Dial("tcp", h.http.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,9 @@ import (
 // overHTTP2 in place of an origin has the house speak HTTP/2, as browsers do.
 const overHTTP2 = "https://http2.example"
 
+// patience is how long a test waits for what has to come.
+const patience = 2 * time.Minute
+
 // house is a door with somebody behind it who says hello, sends back what he gets,
 // and answers <quit/> by an error.
 type house struct {
@@ -45,10 +48,9 @@ func open(t *testing.T, origins ...string) *house {
 			go func() { h.ended <- h.serve(c) }()
 			return true
 		},
-		Origins:     func() web.Origins { return origins },
-		Limits:      func() (int, int) { return 1000, 5000 },
-		BodyTimeout: 100 * time.Millisecond,
-		Clock:       &h.clock,
+		Origins: func() web.Origins { return origins },
+		Limits:  func() (int, int) { return 1000, 5000 },
+		Clock:   &h.clock,
 	})
 	mux := http.NewServeMux()
 	for _, r := range h.door.routes() {
@@ -190,7 +192,7 @@ func (c *client) startAs(rid uint64, attributes, payloads string) <-chan string 
 // until waits for what other goroutines are about to do.
 func (h *house) until(done func() bool) {
 	h.t.Helper()
-	for end := time.Now().Add(10 * time.Second); !done(); runtime.Gosched() {
+	for end := time.Now().Add(patience); !done(); runtime.Gosched() {
 		if time.Now().After(end) {
 			h.t.Fatal("it did not happen")
 		}
@@ -205,7 +207,7 @@ func (h *house) hears(name string) {
 		if got != name {
 			h.t.Errorf("%s was heard, not %s", got, name)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		h.t.Fatalf("%s was not heard", name)
 	}
 }
@@ -216,7 +218,7 @@ func (h *house) ends() error {
 	select {
 	case err := <-h.ended:
 		return err
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		h.t.Fatal("the stream did not end")
 		return nil
 	}

@@ -128,7 +128,9 @@ func TestNothingIsLostNothingTwice(t *testing.T) {
 		}
 		h.until(done)
 		cancel()
+		l.mu.Lock() // nobody is between looking and waiting
 		l.turn.Broadcast()
+		l.mu.Unlock()
 		both.Wait()
 		if l.broken != "" {
 			t.Errorf("seed %d, behind element %d: %s", seed, l.heard, l.broken)

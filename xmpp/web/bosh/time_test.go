@@ -184,11 +184,21 @@ func TestLargeBody(t *testing.T) {
 	waiting := c.start("", large+large)
 	h.hears("silence")
 	h.hears("silence")
-	if _, got, _ := h.post(c.body(c.rid+1, "", strings.Repeat(large, 10))); got != condition_(policyViolation) {
+	next := make(chan string)
+	go func() {
+		_, got, _ := h.post("<?xml version='1.0' encoding='utf-8'?>\n" + c.body(c.rid+1, "", large+large))
+		next <- got
+	}()
+	h.hears("silence")
+	h.hears("silence")
+	if got := <-waiting; got != empty {
+		t.Error(got)
+	}
+	if _, got, _ := h.post(c.body(c.rid+2, "", strings.Repeat(large, 10))); got != condition_(policyViolation) {
 		t.Error(got)
 	}
 	h.clock.Pass(maxWait)
-	if got := <-waiting; got != empty {
+	if got := <-next; got != empty {
 		t.Error(got)
 	}
 }
