@@ -96,7 +96,7 @@ func (h *house) say(c *ws.Conn, text string) {
 
 func (h *house) hear(c *ws.Conn) string {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(h.t.Context(), time.Minute)
 	defer cancel()
 	kind, b, err := c.Read(ctx)
 	if err != nil || kind != ws.MessageText {
@@ -110,7 +110,7 @@ func (h *house) end() error {
 	select {
 	case err := <-h.ended:
 		return err
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		h.t.Fatal("the connection did not end")
 		return nil
 	}
