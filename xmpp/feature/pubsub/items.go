@@ -80,12 +80,12 @@ func (t *Transaction) store(n *touched, it *Item) error {
 		return err
 	}
 	for n.Items >= n.Config.limit() {
-		if n.Config.MaxItems == 0 {
-			// What was to be kept as long as possible is not thrown away unasked.
-			return Refusal(xmpp.Conflict, "node-full", "a node has at most "+strconv.Itoa(MaxItems)+" items")
-		}
-		if err := t.dropOldest(n); err != nil {
+		id, err := t.dropOldest(n)
+		if err != nil {
 			return err
+		}
+		if n.Config.limit() > 1 { // or the new one takes its place (§13.21)
+			t.say(n, Event{Kind: Retracted, Node: n.name, Item: Item{ID: id}, quiet: n.Config.QuietRetract})
 		}
 	}
 	if err := t.weigh(n, it.size()); err != nil {
@@ -112,16 +112,17 @@ func (t *Transaction) forget(n *touched, it *Item) error {
 	return t.tx.Delete(spaceIDs, idKey(t.home.id, n.Num, it.ID))
 }
 
-// dropOldest makes room for a newer item (XEP-0060 §7.1.2.5).
-func (t *Transaction) dropOldest(n *touched) error {
+// dropOldest makes room for a newer item, as retract-oldest of XEP-0060 §7.1.2.5
+// does, whether the limit is the node's or, with "max", the server's.
+func (t *Transaction) dropOldest(n *touched) (id string, err error) {
 	for it, err := range scanItems(t.tx, t.home.id, n.Num, store.Range{Limit: 1}) {
 		if err != nil {
-			return err
+			return "", err
 		}
 		it.Payload = bytes.Clone(it.Payload)
-		return t.forget(n, &it)
+		return it.ID, t.forget(n, &it)
 	}
-	return errBroken
+	return "", errBroken
 }
 
 // expire removes what is older than the node is to keep (pubsub#item_expire).

@@ -338,7 +338,7 @@ func (t *Transaction) configure(name string, f *form.Form) error {
 		}
 	}
 	for n.Items > c.limit() {
-		if err := t.dropOldest(n); err != nil {
+		if _, err := t.dropOldest(n); err != nil {
 			return err
 		}
 	}
