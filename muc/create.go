@@ -6,7 +6,6 @@ import (
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
-	"confab/xmpp/store"
 )
 
 // create makes a room for somebody who enters one that is not there (§10.1). It is locked until it is configured.
@@ -47,10 +46,7 @@ func (m *Rooms) made() int {
 func (m *Rooms) found(ctx context.Context, address xmpp.JID, c Config) (*room, error) {
 	r := m.newRoom(address, 0, c)
 	r.created = m.host.Now().UTC().Truncate(time.Microsecond)
-	trace := Trace{Address: address, Created: r.created}
-	_, err := m.host.Directory.Allocate(ctx, func(tx store.Tx, id directory.ID) error {
-		r.id = id
-		return tx.Put(space, keyOf('o', id), trace.append(nil))
-	})
+	var err error
+	r.id, err = m.host.Directory.Allocate(ctx, nil)
 	return r, err
 }

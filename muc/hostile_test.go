@@ -65,3 +65,31 @@ func TestHostileSizes(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// TestUnansweredQuestions asks somebody more than is remembered, who answers nothing and leaves: each request has one answer.
+func TestUnansweredQuestions(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	all := cast(t, h, cave, nil, there, away)
+	ask := func(id string) string {
+		return "<iq type='get' id='" + id + "' to='" + cave + "/juliet'><query xmlns='jabber:iq:version'/></iq>"
+	}
+	all[0].Sends(ask(strings.Repeat("x", 2000)))
+	if got := heard(t, all[0]); !strings.Contains(got, "<policy-violation") {
+		t.Errorf("%.300s", got)
+	}
+	const asked = 700
+	for i := range asked {
+		all[0].Sends(ask(fmt.Sprint("q", i)))
+	}
+	late := heard(t, all[0])
+	if n := strings.Count(late, "<resource-constraint"); n != 200 {
+		t.Errorf("%d requests were given up", n)
+	}
+	all[1].Sends("<presence type='unavailable' to='" + cave + "/juliet'/>")
+	got := late + heard(t, all[0])
+	for i := range asked {
+		if n := strings.Count(got, fmt.Sprintf(" id='q%d'", i)); n != 1 {
+			t.Errorf("request %d has %d answers", i, n)
+		}
+	}
+}

@@ -2,11 +2,6 @@ package muc
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
-	"slices"
-	"strings"
 	"time"
 
 	"confab/archive"
@@ -104,103 +99,6 @@ func (m *Rooms) pinged(d *feature.Dispatch) error {
 	}
 	r.mu.Unlock()
 	return nil
-}
-
-// ask passes a request from one occupant on to a client of another (§17.4). A ping to oneself is answered here: it asks
-// whether one is still in the room (XEP-0410).
-func (m *Rooms) ask(d *feature.Dispatch) error {
-	r, err := m.hold(d.To.Bare())
-	if err != nil {
-		return err
-	}
-	if r == nil {
-		return errNotIn // XEP-0410 §3.3
-	}
-	whose, err := m.pass(d, r)
-	r.mu.Unlock()
-	if err != nil || whose.IsZero() {
-		return err
-	}
-	payload, err := m.host.Table.AnswerFor(whose, d.Stanza)
-	if err != nil {
-		return err
-	}
-	if d.Session != nil {
-		d.Session.Drain(64 << 10)
-	}
-	m.reply(d, payload)
-	return nil
-}
-
-// ofAccounts are the requests that accounts answer, not clients: who somebody is and how he looks. An occupant is asked for
-// that, too (XEP-0398 §4).
-var ofAccounts = []xmpp.Match{
-	{Space: xmpp.NSVCard, Local: "vCard"}, {Space: xmpp.NSPubSub, Local: "pubsub"},
-}
-
-// pass passes a request on to a client of an occupant. What is a matter of accounts is not passed on: then whose account it
-// is about is returned.
-func (m *Rooms) pass(d *feature.Dispatch, r *room) (whose xmpp.JID, err error) {
-	s, o := r.clients[d.From], r.at(d.To)
-	p := d.Stanza.Payload()
-	switch {
-	case s == nil && (p.Is(xmpp.NSDiscoInfo, "query") || p.Is(xmpp.NSDiscoItems, "query")): // §6.6
-		return whose, badRequest("who is not in the room does not ask who is")
-	case s == nil:
-		return whose, errNotIn
-	case o == nil:
-		return whose, xmpp.NewError(xmpp.ItemNotFound, "there is nobody of that nick")
-	case o != s.of && r.blocks(o.seats[0], s.of.jid): // XEP-0191 §3.3
-		return whose, errUnavailable
-	case o == s.of && d.Stanza.Type == xmpp.TypeGet && p.Is(xmpp.NSPing, "ping"):
-		m.reply(d, nil)
-		return whose, nil
-	case o.seats[0].user != 0 && d.Stanza.Type == xmpp.TypeGet && slices.ContainsFunc(ofAccounts, func(x xmpp.Match) bool { return p.Is(x.Space, x.Local) }):
-		return o.user, nil
-	}
-	to := o.seats[0]
-	if to == s && len(o.seats) > 1 {
-		to = o.seats[1]
-	}
-	n := d.Stanza.Node()
-	n.SetAttr("id", r.returnID(s.jid)+n.Attr("id"))
-	n.SetAttr("from", s.of.jid.String())
-	n.SetAttr("to", to.jid.String())
-	to.line.Send(nil, n.Append(nil))
-	return whose, nil
-}
-
-// returnSize is the length of what stands before the id of a request that was passed on.
-const returnSize = 16
-
-// returnID tells, when the answer comes, which client of an occupant asked, and to nobody else who that was.
-func (r *room) returnID(client xmpp.JID) string {
-	h := hmac.New(sha256.New, r.m.secret)
-	h.Write([]byte("iq\x00" + r.jid.String() + "\x00" + client.String()))
-	return hex.EncodeToString(h.Sum(nil)[:returnSize/2])
-}
-
-// answered passes the answer to such a request back.
-func (m *Rooms) answered(d *feature.Dispatch) {
-	r := m.peek(d.To.Bare())
-	if r == nil {
-		return
-	}
-	defer r.mu.Unlock()
-	s, o := r.clients[d.From], r.at(d.To)
-	if s == nil || o == nil || len(d.Stanza.ID) < returnSize {
-		return
-	}
-	for _, to := range o.seats {
-		if id, ok := strings.CutPrefix(string(d.Stanza.ID), r.returnID(to.jid)); ok {
-			n := d.Stanza.Node()
-			n.SetAttr("id", id)
-			n.SetAttr("from", s.of.jid.String())
-			n.SetAttr("to", to.jid.String())
-			to.line.Send(nil, n.Append(nil))
-			return
-		}
-	}
 }
 
 // The archive of a room (XEP-0313 §6).

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"time"
 
 	"confab/xmpp"
@@ -20,7 +21,6 @@ import (
 //	a ID who         the affiliation of somebody in such a room
 //	s ID             the subject of a room, given ones too
 //	v ID             the vCard of a persistent room that people made
-//	o ID             a room that has or had this id, for whoever reads its archive
 //	t address        a temporary room in which sessions rest while the server is down
 //
 // Numbers are 8 bytes, big endian. who is 'u' and the id of a user of ours, so that a namesake inherits nothing, or 'j'
@@ -220,6 +220,33 @@ func (s *shelf) rooms(ctx context.Context, fn func(xmpp.JID, *stored)) error {
 	})
 }
 
+// dropTraces removes what earlier versions kept of each room that ever was, under 'o' and its ID.
+func (s *shelf) dropTraces(ctx context.Context) error {
+	for {
+		var traces [][]byte
+		err := s.db.View(ctx, func(tx store.Tx) error {
+			for k := range tx.Scan(space, store.Range{Prefix: []byte("o"), Limit: atOnce}) {
+				traces = append(traces, slices.Clone(k))
+			}
+			return nil
+		})
+		if err != nil || len(traces) == 0 {
+			return err
+		}
+		err = s.db.Update(ctx, func(tx store.Tx) error {
+			for _, k := range traces {
+				if err := tx.Delete(space, k); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+}
+
 func (s *shelf) affiliates(ctx context.Context, room directory.ID, fn func(who, affiliate)) error {
 	return s.walk(ctx, keyOf('a', room), func(key, value []byte) error {
 		w, err := parseWho(key)
@@ -265,42 +292,4 @@ func eraseIn(tx store.Tx, room directory.ID) error {
 		return err
 	}
 	return tx.Delete(space, keyOf('s', room))
-}
-
-// Trace is what remains of a room, for whoever reads its archive.
-type Trace struct {
-	Address   xmpp.JID
-	Created   time.Time
-	Destroyed time.Time // zero: it is there, or it was temporary and the server has ended since
-}
-
-func (t *Trace) append(dst []byte) []byte {
-	dst = record.AppendTime(record.AppendTime(append(dst, layout), t.Created), t.Destroyed)
-	return record.AppendString(dst, t.Address.String())
-}
-
-func parseTrace(b []byte) (t Trace, err error) {
-	d := record.Read(b)
-	known := d.Byte() == layout
-	t.Created, t.Destroyed = d.Time(), d.Time()
-	address := d.String()
-	if !known || d.Failed() {
-		return Trace{}, errRecord
-	}
-	t.Address, err = xmpp.ParseJID(address)
-	return t, err
-}
-
-// Trace returns what is known of the room that has or had an id; not ok: people never made one with it.
-func (m *Rooms) Trace(ctx context.Context, id directory.ID) (t Trace, ok bool, err error) {
-	err = m.store.db.View(ctx, func(tx store.Tx) error {
-		v := tx.Get(space, keyOf('o', id))
-		if v == nil {
-			return nil
-		}
-		ok = true
-		t, err = parseTrace(v)
-		return err
-	})
-	return t, ok, err
 }

@@ -27,11 +27,6 @@ func TestRecords(t *testing.T) {
 	if got, err := parseSubject(s.append(nil)); err != nil || got != s {
 		t.Errorf("%+v, %v", got, err)
 	}
-	for _, tr := range []Trace{{xmpp.MustJID("cave@conference.example.com"), at, time.Time{}}, {xmpp.MustJID("a@b"), at, at}} {
-		if got, err := parseTrace(tr.append(nil)); err != nil || got != tr {
-			t.Errorf("%+v, %v", got, err)
-		}
-	}
 	for _, w := range []who{{user: 3}, {address: xmpp.MustJID("a@elsewhere.example")}, {address: xmpp.MustJID("elsewhere.example")}} {
 		if got, err := parseWho(keyAffiliation(9, w)[9:]); err != nil || got != w {
 			t.Errorf("%+v, %v", got, err)
@@ -53,11 +48,12 @@ func TestOldRecords(t *testing.T) {
 	}{
 		{&stored{id: 12, created: at, config: c}, "\x01\f\x85\xa0\x9d\xec\x81ӄ\x03)\x03\a\v\x0e\x02\x06Höhle\x04dark\x02de\x0exmpp:x?;node=y\x01s"},
 		{&subject{text: "Spells", nick: "romeo", id: "abc", at: at}, "\x01\x85\xa0\x9d\xec\x81ӄ\x03\x06Spells\x05romeo\x03abc"},
-		{&Trace{cave, at, time.Time{}}, "\x01\x8a\xc0\xba\u0603\xa6\x89\x06\x00\x1bcave@conference.example.com"},
 		{&affiliate{Affiliation: Owner, nick: "x"}, "\x01\x04\x01x\x00"},
 		{&vcard{hashes: []string{"ab", "cd"}, xml: []byte("<vCard/>")}, "\x01\x02\x02ab\x02cd<vCard/>"},
-		{&place{cave, 12, "romeo", standing{Owner, Moderator}, true, card{[]byte(">"), 4}},
+		{&place{cave, 12, "romeo", standing{Owner, Moderator}, true, card{[]byte(">"), 4}, nil},
 			"\x01\x1bcave@conference.example.com\ti\x00\x00\x00\x00\x00\x00\x00\f\x05romeo\x04\x03\x01\x04\x01>"},
+		{&place{cave, 12, "romeo", standing{Owner, Moderator}, true, card{[]byte(">"), 4}, []question{{"x", xmpp.MustJID("a@b/c"), nil, cave, "1"}}},
+			"\x02\x1bcave@conference.example.com\ti\x00\x00\x00\x00\x00\x00\x00\f\x05romeo\x04\x03\x01\x04\x01>\x01\x01x\x05a@b/c\x1bcave@conference.example.com\x011"},
 	} {
 		if got := string(x.record.append(nil)); got != x.bytes {
 			t.Errorf("%T is written as %q, not %q", x.record, got, x.bytes)
@@ -70,7 +66,6 @@ func FuzzRecords(f *testing.F) {
 	f.Add((&stored{id: 1, config: DefaultConfig()}).append(nil))
 	f.Add((&affiliate{Affiliation: Owner, nick: "x"}).append(nil))
 	f.Add((&subject{text: "x", nick: "y"}).append(nil))
-	f.Add((&Trace{Address: xmpp.MustJID("a@b")}).append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if a, err := parseAffiliate(b); err == nil {
 			if again, err := parseAffiliate(a.append(nil)); err != nil || again != a {
@@ -86,11 +81,6 @@ func FuzzRecords(f *testing.F) {
 		if s, err := parseSubject(b); err == nil {
 			if again, err := parseSubject(s.append(nil)); err != nil || again != s {
 				t.Errorf("%+v is read as %+v, %v", s, again, err)
-			}
-		}
-		if x, err := parseTrace(b); err == nil {
-			if again, err := parseTrace(x.append(nil)); err != nil || again != x {
-				t.Errorf("%+v is read as %+v, %v", x, again, err)
 			}
 		}
 		_, _ = parseWho(b)

@@ -290,12 +290,8 @@ func (m *Rooms) ownerDestroy(d *feature.Dispatch, n *xmpp.Node) error {
 
 // end plans the end of a room that people made. Its history stays, under an id that no other room gets.
 func (r *room) end(why destruction, last func(*router.Batch)) act {
-	trace := Trace{Address: r.jid, Created: r.created, Destroyed: r.m.host.Now().UTC()}
 	return act{
 		write: func(tx store.Tx) error {
-			if err := tx.Put(space, keyOf('o', r.id), trace.append(nil)); err != nil {
-				return err
-			}
 			if err := tx.Delete(space, keyRoom(r.jid)); err != nil {
 				return err
 			}

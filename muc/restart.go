@@ -72,18 +72,32 @@ type place struct {
 	standing
 	led  bool
 	card card
+
+	questions []question // of sessions
 }
 
+// layoutAsked is a place with questions.
+const layoutAsked = 2
+
 func (p *place) append(dst []byte) []byte {
-	dst = record.AppendString(append(dst, layout), p.room.String())
+	kind := byte(layout)
+	if len(p.questions) > 0 {
+		kind = layoutAsked
+	}
+	dst = record.AppendString(append(dst, kind), p.room.String())
 	dst = record.AppendString(dst, keyOf('i', p.id))
 	dst = record.AppendString(dst, p.nick)
 	dst = record.AppendFlags(append(dst, byte(p.affiliation-Outcast), byte(p.role)), p.led)
-	return record.AppendString(append(dst, byte(p.card.rank)), p.card.middle)
+	dst = record.AppendString(append(dst, byte(p.card.rank)), p.card.middle)
+	if kind == layoutAsked {
+		dst = appendQuestions(dst, p.questions)
+	}
+	return dst
 }
 
 func readPlace(d *record.Reader) (p place, ok bool) {
-	if d.Byte() != layout {
+	kind := d.Byte()
+	if kind != layout && kind != layoutAsked {
 		return p, false
 	}
 	address, key := d.String(), d.Bytes()
@@ -93,6 +107,9 @@ func readPlace(d *record.Reader) (p place, ok bool) {
 	d.Flags(&p.led)
 	p.card.rank = int8(d.Byte())
 	p.card.middle = bytes.Clone(d.Bytes())
+	if kind == layoutAsked {
+		p.questions = readQuestions(d)
+	}
 	if d.Failed() || int(affiliation) >= len(affiliationNames) || p.role > Moderator || len(key) != 9 {
 		return p, false
 	}
@@ -111,7 +128,7 @@ func (m *Rooms) save(s *router.Session) (saved []byte) {
 	for _, r := range rooms {
 		r.mu.Lock()
 		if x := r.clients[s.JID()]; x != nil && x.line == receiver(s) {
-			p := place{r.jid, r.id, x.of.nick, x.of.standing, x.of.seats[0] == x, x.card}
+			p := place{r.jid, r.id, x.of.nick, x.of.standing, x.of.seats[0] == x, x.card, ofSessions(x.questions)}
 			saved = p.append(saved)
 		}
 		r.mu.Unlock()
@@ -248,7 +265,7 @@ func (r *room) reseat(s *router.Session, p *place) bool {
 	} else if o.user != user {
 		return false
 	}
-	x := &seat{jid: s.JID(), line: s, user: s.User(), to: toAttr(s.JID()), card: p.card, live: true}
+	x := &seat{jid: s.JID(), line: s, user: s.User(), to: toAttr(s.JID()), card: p.card, questions: p.questions, live: true}
 	r.m.enters(x, r)
 	r.seatAt(o, x)
 	if p.led {

@@ -72,6 +72,8 @@ type seat struct {
 	to   []byte // " to='…'"
 	card card
 
+	questions []question // that it is to answer
+
 	// A newcomer is not live until he has had history and subject. What comes meanwhile waits, and what is in the history
 	// up to the id after is not for him.
 	live    bool
@@ -235,6 +237,7 @@ func (r *room) vacate(out *router.Batch, s *seat) (last bool) {
 	}
 	r.seats = slices.DeleteFunc(r.seats, func(x *seat) bool { return x == s })
 	delete(r.clients, s.jid)
+	r.unanswered(out, s)
 	o := s.of
 	o.seats = slices.DeleteFunc(o.seats, func(x *seat) bool { return x == s })
 	r.m.leaves(s, r)

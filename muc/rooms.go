@@ -161,6 +161,9 @@ func (m *Rooms) Open(ctx context.Context) (err error) {
 	if m.secret, err = m.store.secret(ctx); err != nil {
 		return err
 	}
+	if err := m.store.dropTraces(ctx); err != nil {
+		return err
+	}
 	return m.store.rooms(ctx, func(j xmpp.JID, r *stored) { m.kept[j] = r })
 }
 
