@@ -64,6 +64,36 @@ func TestDamagedMessages(t *testing.T) {
 	}
 }
 
+// Who pages gets beyond what cannot be read, however short the pages are.
+func TestPagingOverDamagedMessages(t *testing.T) {
+	h := open(t, t.TempDir())
+	ids := h.keep(message(romeo, juliet, "1"), message(romeo, juliet, "2"), message(romeo, juliet, "3"), message(romeo, juliet, "4"))
+	for _, id := range ids[1:3] {
+		h.damage(id, []byte{99})
+	}
+	for size := 1; size <= 5; size++ {
+		for _, backward := range []bool{false, true} {
+			var got []uint64
+			q := Query{Owner: juliet, Max: size, Last: backward}
+			for range 2 * len(ids) {
+				page, r := h.page(q)
+				if got = append(got, page...); r.Complete {
+					break
+				}
+				if backward {
+					q.Before = r.First
+				} else {
+					q.After = r.Last
+				}
+			}
+			slices.Sort(got)
+			if want := []uint64{ids[0], ids[3]}; !slices.Equal(got, want) {
+				t.Errorf("pages of %d, backward %v: %v, not %v", size, backward, got, want)
+			}
+		}
+	}
+}
+
 // searches looks for all there is, in several ways.
 func (h *house) searches(want []uint64) {
 	h.t.Helper()

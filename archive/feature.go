@@ -92,7 +92,7 @@ func (a *Archive) Answer(ctx context.Context, r Request, d Delivery, send func([
 	d.QueryID = r.QueryID
 	buf := xmpp.GetBuffer()
 	defer xmpp.PutBuffer(buf)
-	result, err := a.Page(ctx, r.Query, func(it *Item) error {
+	return a.Page(ctx, r.Query, func(it *Item) error {
 		b, err := d.AppendResult((*buf)[:0], it)
 		*buf = b[:0]
 		if err != nil {
@@ -103,12 +103,6 @@ func (a *Archive) Answer(ctx context.Context, r Request, d Delivery, send func([
 		send(b)
 		return nil
 	})
-	if r.Last || r.Before != 0 {
-		// COMPAT(slixmpp 1.8): its iterator ends at a page that reaches the last message, also when it is paging
-		// back and that is the first page. It cannot tell if it is not told the index, which is optional.
-		result.Index = -1
-	}
-	return result, err
 }
 
 // noteRead moves the marker of what the owner got to the end of a page, if nothing between the marker and the page was
@@ -117,22 +111,17 @@ func (a *Archive) noteRead(q Query, r Result) bool {
 	if !q.With.IsZero() || q.IDs != nil || q.asks() || q.HasIndex || q.BeforeID != 0 || q.Before != 0 || !q.End.IsZero() {
 		return false
 	}
-	if r.Last == 0 {
-		return r.Complete // nothing is new
-	}
-	if q.Last {
-		// The newest page: whoever asks for that gets older ones by scrolling back.
-		a.Advance(q.Owner, r.Last)
-		return true
-	}
-	if !q.Start.IsZero() && q.AfterID == 0 && q.After == 0 {
+	newest := q.Last && r.Last != 0 // whoever asks for that gets older ones by scrolling back
+	if !newest && !q.Start.IsZero() {
 		marker, err := a.Marker(context.Background(), q.Owner)
 		if err != nil || TimeID(q.Start) > marker+1 {
 			return false
 		}
 	}
-	a.Advance(q.Owner, r.Last)
-	return r.Complete
+	if r.Last != 0 { // otherwise nothing is new
+		a.Advance(q.Owner, r.Last)
+	}
+	return newest || r.Complete
 }
 
 func (m *mam) metadata(q *feature.Query, dst []byte) ([]byte, error) {

@@ -234,6 +234,12 @@ func TestReadingMovesTheMarker(t *testing.T) {
 	ask(field("ids", ids[9]), "")
 	ask(field("end", "2024-01-01T00:00:03Z"), "<max>3</max>")
 	ask(field("start", "2024-01-01T00:00:03Z"), "<max>3</max>")
+	ask(field("start", "2024-01-01T00:00:03Z"), "<max>3</max><after>"+ids[5]+"</after>")
+	ask(field("start", "2034-01-01T00:00:03Z"), "")
+	ask(field("start", "2034-01-01T00:00:03Z"), "<before/>")
+	if juliet.Session.Has(caughtUp) {
+		t.Error("who reads nothing is said to have read all")
+	}
 	ask("", "<max>3</max><before>"+ids[9]+"</before>")
 	ask("", "<max>0</max>")
 	if m := marker(); m != zero {
@@ -252,7 +258,7 @@ func TestReadingMovesTheMarker(t *testing.T) {
 		t.Errorf("after the next page it is %s, want %s", m, ids[5])
 	}
 	ask("", "<max>2</max><before/>")
-	if m := marker(); m != ids[9] {
+	if m := marker(); m != ids[9] || !juliet.Session.Has(caughtUp) {
 		t.Errorf("after the last page it is %s, want %s", m, ids[9])
 	}
 }

@@ -39,10 +39,11 @@ type Query struct {
 
 // Result says where a page lies in what the query found.
 type Result struct {
-	First, Last uint64 // of the page, the oldest and the newest; 0: it is empty
+	First, Last uint64 // of the page, the oldest and the newest; 0: there is none
 	Index       int    // of First; -1: not known
 	Count       int    // of all that was found; -1: not known
 	Complete    bool   // nothing was left out in the direction of the query
+	Backward    bool   // which was to the oldest
 }
 
 const (
@@ -86,15 +87,19 @@ func (a *Archive) Page(ctx context.Context, q Query, fn func(*Item) error) (Resu
 		return Result{}, err
 	}
 	cut := left > 0
+	ids = ids[:len(ids)-left]
 	if backward {
+		slices.Reverse(ids)
 		slices.Reverse(items)
 		if cut && r.Index >= 0 {
 			r.Index += left
 		}
 	}
-	r.Complete = r.Complete && !cut
+	r.Complete, r.Backward = r.Complete && !cut, backward
 	if len(items) > 0 {
 		r.First, r.Last = items[0].ID, items[len(items)-1].ID
+	} else if len(ids) > 0 { // none of them can be read, and the next page is behind them
+		r.First, r.Last = ids[0], ids[len(ids)-1]
 	}
 	if q.Flip {
 		slices.Reverse(items)

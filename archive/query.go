@@ -201,6 +201,11 @@ func AppendFin(dst []byte, r Result) []byte {
 	}
 	dst = append(dst, '>')
 	set := form.RSMResult{Index: r.Index, Count: r.Count}
+	if r.Backward {
+		// COMPAT(slixmpp 1.8): its iterator ends at a page that reaches the last message, also when it is paging back and
+		// that is the first page. It cannot tell if it is not told the index, which is optional.
+		set.Index = -1
+	}
 	if r.First != 0 {
 		set.First, set.Last = FormatID(r.First), FormatID(r.Last)
 	}

@@ -127,6 +127,8 @@ func same(t *testing.T, got []byte, want string) {
 func TestAnswers(t *testing.T) {
 	same(t, AppendFin(nil, Result{First: 1, Last: 2, Index: 3, Count: 9}),
 		"<fin xmlns='urn:xmpp:mam:2'><set xmlns='http://jabber.org/protocol/rsm'><first index='3'>0000000000001</first><last>0000000000002</last><count>9</count></set></fin>")
+	same(t, AppendFin(nil, Result{First: 1, Last: 2, Index: 3, Count: 9, Backward: true}),
+		"<fin xmlns='urn:xmpp:mam:2'><set xmlns='http://jabber.org/protocol/rsm'><first>0000000000001</first><last>0000000000002</last><count>9</count></set></fin>")
 	same(t, AppendFin(nil, Result{Index: -1, Complete: true}),
 		"<fin xmlns='urn:xmpp:mam:2' complete='true'><set xmlns='http://jabber.org/protocol/rsm'><count>0</count></set></fin>")
 	same(t, AppendMetadata(nil, 0, 0), "<metadata xmlns='urn:xmpp:mam:2'/>")
