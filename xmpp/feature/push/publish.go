@@ -21,8 +21,15 @@ const (
 	// has answered, there is no other publication for the same client.
 	patience = 10 * time.Second
 
-	// maxFailures in a row end a registration although each may pass.
-	maxFailures = 20
+	// A service whose errors may pass is asked again by itself, first after
+	// firstRetry, then after twice as long each time, up to lastRetry.
+	firstRetry = time.Minute
+	lastRetry  = time.Hour
+
+	// maxTrouble is after how long without a success such errors end a registration.
+	// How many there were says nothing: one busy minute of a service that starts anew
+	// must not leave phones asleep until their users look at them.
+	maxTrouble = 7 * 24 * time.Hour
 
 	idPrefix = "push-"
 )
@@ -82,7 +89,7 @@ func (p *Push) next() (*registration, *xmpp.Stanza) {
 		switch {
 		case r.dead:
 			continue
-		case r.failures < 0:
+		case r.over:
 			return r, nil
 		case owner == nil || owner.Disabled:
 			continue
@@ -217,19 +224,46 @@ func (p *Push) answered(id string, kind xmpp.ErrorType, condition xmpp.Condition
 	delete(p.waiting, id)
 	r.asked = ""
 	switch {
-	case r.failures < 0:
+	case r.over:
 	case condition == "":
-		r.failures = 0
+		r.failing = time.Time{}
 	default:
 		p.Stats.Refused.Add(1)
-		if r.failures++; !passing(kind, condition) || r.failures >= maxFailures {
-			r.failures, r.again = -1, true
-		}
+		p.failed(r, passing(kind, condition))
 	}
 	if r.again {
 		p.enqueue(r)
 	}
 }
+
+// failed takes note of an error (§7.1). Call with p.mu held.
+func (p *Push) failed(r *registration, passes bool) {
+	now := p.host.Now()
+	if r.failing.IsZero() {
+		r.failing, r.pause = now, firstRetry
+	}
+	switch {
+	case !passes || now.Sub(r.failing) >= maxTrouble:
+		r.over, r.again = true, true
+	case !r.retrying:
+		r.retrying = true
+		p.host.Clock.AfterFunc(r.pause, func() { p.retry(r) })
+		r.pause = min(2*r.pause, lastRetry)
+	}
+}
+
+// retry publishes what was not taken, unless the client is here by now.
+func (p *Push) retry(r *registration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r.retrying = false
+	if !r.dead && !r.failing.IsZero() && r.count > 0 && !r.connected() {
+		p.enqueue(r)
+	}
+}
+
+// connected reports whether the client is here. Call with p.mu held.
+func (r *registration) connected() bool { return r.session != nil && r.session.Connected() }
 
 // passing reports whether an error may pass by itself.
 func passing(kind xmpp.ErrorType, c xmpp.Condition) bool {
@@ -261,7 +295,7 @@ func (p *Push) revoked(d *feature.Dispatch, n *xmpp.Node) bool {
 		found := false
 		for _, r := range p.owners[owner] {
 			if r.service == d.From && r.node == node {
-				found, r.failures = true, -1
+				found, r.over = true, true
 				p.enqueue(r)
 			}
 		}

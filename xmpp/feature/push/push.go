@@ -78,8 +78,11 @@ type registration struct {
 	asked    string          // the id of the publication that has no answer
 	again    bool            // more came since that
 	queued   bool
-	failures int  // without a success in between; -1: it is to be removed
-	dead     bool // it was
+	failing  time.Time     // since when there were errors only; zero: there were none
+	pause    time.Duration // before the next try by itself
+	retrying bool          // it is waited for
+	over     bool          // it is to be removed
+	dead     bool          // it was
 }
 
 // New makes the Push of a server.

@@ -293,16 +293,25 @@ func TestNoContent(t *testing.T) {
 	}
 }
 
-// A service that errs for good is not asked again, one whose error may pass is (§7.1).
+const (
+	stanzas = " xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
+	away    = "<error type='wait'><remote-server-timeout" + stanzas
+)
+
+// A service that errs for good is not asked again, one whose error may pass is,
+// however many there are (§7.1).
 func TestErrors(t *testing.T) {
-	const stanzas = " xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
 	folder := t.TempDir()
 	h := open(t, folder)
 	romeo, juliet := h.Connect(t, "romeo@example.com/phone"), h.Online(t, "juliet@example.com/balcony")
 	h.enabled(romeo, "n1")
 	h.Table.End(romeo.Session)
-	for range 19 {
-		h.service.says("<error type='wait'><policy-violation" + stanzas)
+	for i := range 100 {
+		h.service.says([]string{
+			away,
+			"<error type='wait'><policy-violation" + stanzas,
+			"<error type='cancel'><internal-server-error" + stanzas,
+		}[i%3])
 		juliet.Sends(body)
 		if n := len(h.settled()); n != 1 {
 			t.Fatalf("asked %d times", n)
@@ -310,27 +319,14 @@ func TestErrors(t *testing.T) {
 	}
 	h.service.says("")
 	juliet.Sends(body)
-	h.hears("n1 20")
+	h.hears("n1 101")
 	h.service.says("<error type='cancel'><item-not-found" + stanzas)
 	juliet.Sends(body)
-	h.hears("n1 21")
+	h.hears("n1 102")
 	h.service.says("")
 	juliet.Sends(body)
 	h.hears()
 	if n := h.Stats.Disabled.Load(); n != 1 {
-		t.Errorf("%d were disabled", n)
-	}
-
-	// Enabled once more, it fails too often.
-	romeo = h.Connect(t, "romeo@example.com/phone")
-	h.enabled(romeo, "n1")
-	h.Table.End(romeo.Session)
-	h.service.says("<error type='cancel'><internal-server-error" + stanzas)
-	for range 30 {
-		juliet.Sends(body)
-		h.settled()
-	}
-	if n := h.Stats.Disabled.Load(); n != 2 {
 		t.Errorf("%d were disabled", n)
 	}
 	h.State.Close()
@@ -339,6 +335,67 @@ func TestErrors(t *testing.T) {
 	juliet = h.Online(t, "juliet@example.com/balcony")
 	juliet.Sends(body)
 	h.hears()
+}
+
+// What a service did not take for the moment it is given again, though nothing
+// else comes, unless the client has been here meanwhile.
+func TestRetried(t *testing.T) {
+	h := open(t, t.TempDir())
+	romeo, juliet := h.managed("romeo@example.com/phone"), h.Online(t, "juliet@example.com/balcony")
+	h.enabled(romeo, "n1")
+	h.hibernates(romeo)
+	h.service.says(away)
+	juliet.Sends(body)
+	h.hears("n1 1")
+	h.Clock.Pass(time.Minute)
+	h.hears("n1 1")
+	h.Clock.Pass(time.Minute)
+	h.hears()
+	h.service.says("")
+	h.Clock.Pass(time.Minute)
+	h.hears("n1 1")
+	h.Clock.Pass(2 * time.Hour)
+	h.hears()
+
+	romeo = h.managed("romeo@example.com/phone")
+	h.enabled(romeo, "n1")
+	h.hibernates(romeo)
+	h.service.says(away)
+	juliet.Sends(body)
+	h.hears("n1 1")
+	if err := romeo.Resume(new(xmpptest.Conn), 0, func(uint32) []byte { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	h.Table.Resumed(romeo.Session)
+	h.Clock.Pass(2 * time.Hour)
+	h.hears()
+}
+
+// A service that has erred for a week is left alone, however seldom it was asked.
+func TestTrouble(t *testing.T) {
+	h := open(t, t.TempDir())
+	romeo, juliet := h.Connect(t, "romeo@example.com/phone"), h.Online(t, "juliet@example.com/balcony")
+	h.enabled(romeo, "n1")
+	h.Table.End(romeo.Session)
+	h.service.says(away)
+	juliet.Sends(body)
+	h.hears("n1 1")
+	asked := 0
+	for range 7 * 24 {
+		if n := h.Stats.Disabled.Load(); n != 0 {
+			t.Fatalf("%d were disabled", n)
+		}
+		h.Clock.Pass(time.Hour)
+		asked += len(h.settled())
+	}
+	if asked < 7*24 || asked > 7*24+10 {
+		t.Errorf("asked %d times in a week", asked)
+	}
+	h.Clock.Pass(2 * time.Hour)
+	h.settled()
+	if n, timers := h.Stats.Disabled.Load(), h.Clock.Timers(); n != 1 || timers > 0 {
+		t.Errorf("%d were disabled, %d timers are left", n, timers)
+	}
 }
 
 // While a service thinks, messages are counted and not published one by one; a

@@ -108,7 +108,7 @@ func (p *Push) count(s said, n int) {
 			continue
 		}
 		for _, r := range p.owners[id] {
-			if r.session == nil || !r.session.Connected() {
+			if !r.connected() {
 				r.count += n
 				p.enqueue(r)
 			}
@@ -123,7 +123,7 @@ func (p *Push) Message(user directory.ID, st *xmpp.Stanza) {
 	defer p.mu.Unlock()
 	known, worth := false, false
 	for _, r := range p.owners[user] {
-		if r.session != nil && r.session.Connected() {
+		if r.connected() {
 			continue
 		}
 		if !known {
