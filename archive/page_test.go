@@ -69,6 +69,7 @@ func model(all []kept, q Query) (ids []uint64, r Result) {
 		page = slices.DeleteFunc(page, func(id uint64) bool { return id >= q.Before })
 	}
 	backward := q.Last || q.Before != 0
+	r.Backward = backward
 	if q.HasIndex && !backward && q.After == 0 {
 		page = page[min(q.Index, len(page)):]
 	}
