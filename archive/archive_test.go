@@ -121,6 +121,15 @@ func (h *house) keep(batch ...*Message) []uint64 {
 	return ids
 }
 
+// entomb has clients see a tombstone in place of a message.
+func (h *house) entomb(id uint64, with Tombstone) {
+	h.t.Helper()
+	err := h.db.Update(h.t.Context(), func(tx store.Tx) error { return h.setTombstone(tx, id, with) })
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
 // page returns the ids of a page.
 func (h *house) page(q Query) ([]uint64, Result) {
 	h.t.Helper()
@@ -517,9 +526,7 @@ func TestSharedEdit(t *testing.T) {
 		{Owner: 302, With: jids[alice], Incoming: true, Edit: shared},
 	}
 	id := h.keep(m)[0]
-	if _, err := h.SetTombstone(t.Context(), id, Tombstone{ID: id, Inside: []byte("<retracted/>")}); err != nil {
-		t.Fatal(err)
-	}
+	h.entomb(id, Tombstone{ID: id, Inside: []byte("<retracted/>")})
 	h = h.reopen()
 	seen := func(e *xmpp.Edit, to xmpp.JID) xmpp.Edit { c := *e; c.To = to; return c }
 	want := []xmpp.Edit{{}, seen(shared, jids[juliet]), seen(shared, jids[alice]), seen(own, jids[romeo]), *shared}

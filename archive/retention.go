@@ -157,30 +157,3 @@ func (a *Archive) purge(tx store.Tx, o directory.ID, upto uint64) (n int, err er
 	}
 	return n, ends.trim(tx)
 }
-
-// SetTombstone has clients see a tombstone in place of a message. What was said stays in the archive for the auditor. ok
-// is false if there is no such message.
-func (a *Archive) SetTombstone(ctx context.Context, id uint64, t Tombstone) (ok bool, err error) {
-	err = a.db.Update(ctx, func(tx store.Tx) (err error) {
-		ok, err = a.setTombstone(tx, id, t)
-		return err
-	})
-	return ok, err
-}
-
-func (a *Archive) setTombstone(tx store.Tx, id uint64, t Tombstone) (ok bool, err error) {
-	key := appendID(nil, id)
-	v := tx.Get(spaceBody, key)
-	if v == nil {
-		return false, nil
-	}
-	var b body
-	if err := b.decode(v); err != nil {
-		return false, fmt.Errorf("%w: message %s", err, FormatID(id))
-	}
-	b.tomb = t.append(nil)
-	if err := a.noteChange(tx, id); err != nil {
-		return false, err
-	}
-	return true, tx.Put(spaceBody, key, b.append(nil))
-}

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"fmt"
 
 	"confab/xmpp"
 	"confab/xmpp/feature"
@@ -72,8 +73,29 @@ func (r *retraction) entomb(a *Archive, tx store.Tx) error {
 		inside = xmpp.AppendAttrBytes(inside, "id", r.d.Stanza.ID)
 	}
 	inside = append(append(append(inside, '>'), r.within...), "</retracted>"...)
-	_, err := a.setTombstone(tx, id, Tombstone{ID: r.m.ID, By: r.d.From.Bare(), Inside: inside})
-	return err
+	return a.setTombstone(tx, id, Tombstone{ID: r.m.ID, By: r.d.From.Bare(), Inside: inside})
+}
+
+// setTombstone has clients see a tombstone in place of a message, if it is there. One that was set stays: what is taken back
+// once more, or by another, was taken back then.
+func (a *Archive) setTombstone(tx store.Tx, id uint64, t Tombstone) error {
+	key := appendID(nil, id)
+	v := tx.Get(spaceBody, key)
+	if v == nil {
+		return nil
+	}
+	var b body
+	if err := b.decode(v); err != nil {
+		return fmt.Errorf("%w: message %s", err, FormatID(id))
+	}
+	if len(b.tomb) > 0 {
+		return nil
+	}
+	b.tomb = t.append(nil)
+	if err := a.noteChange(tx, id); err != nil {
+		return err
+	}
+	return tx.Put(spaceBody, key, b.append(nil))
 }
 
 // roomCopy returns the copy of a message that is the history of the room that it was said in, nil if it was none.
