@@ -140,11 +140,28 @@ func (a *app) prepare(ctx context.Context, l *config.Loaded) (first bool, err er
 	if !first {
 		return false, nil
 	}
-	s, err := server.Offline(ctx, l)
-	if err != nil {
-		return true, err
+	return true, a.firstData(ctx, l)
+}
+
+// firstData makes the databases with the first account in them. If that fails, for a full disk most likely, they are removed,
+// so that the next start is a first one again; unless somebody else made them at the same moment.
+func (a *app) firstData(ctx context.Context, l *config.Loaded) error {
+	var made []string
+	for _, path := range []string{l.StateDB(), l.ArchiveDB()} {
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			made = append(made, path, path+"-log0", path+"-log1")
+		}
 	}
-	return true, errors.Join(a.addAdmin(ctx, l, s.Admin()), s.Close())
+	s, err := server.Offline(ctx, l)
+	if err == nil {
+		err = errors.Join(a.addAdmin(ctx, l, s.Admin()), s.Close())
+	}
+	if err != nil && admin.CodeOf(err) != admin.Conflict {
+		for _, path := range made {
+			os.Remove(path) // or it was not made
+		}
+	}
+	return err
 }
 
 // addAdmin adds the first account, and says what to do next.

@@ -52,6 +52,23 @@ func TestFirstStartOnATakenPort(t *testing.T) {
 	}
 }
 
+// A first start that fails before there is an account is no start: the next one is the first.
+func TestFirstStartThatFails(t *testing.T) {
+	c := newCLI(t)
+	inTheWay := filepath.Join(c.dir, "archive.db")
+	if err := os.MkdirAll(inTheWay, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c.fails(exitFailed, "archive.db", "config", "init")
+	if err := os.Remove(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	c.ok("", "config", "init")
+	if got := c.ok("", "user", "list", "--json"); !strings.Contains(got, "admin@example.com") {
+		t.Errorf("users: %s", got)
+	}
+}
+
 func TestCommandsBeforeTheFirstRun(t *testing.T) {
 	c := newCLI(t)
 	c.fails(exitNotFound, "confab config init", "user", "list")

@@ -124,7 +124,11 @@ func WriteSelfSigned(s *Settings, now time.Time) error {
 	if err := writeNew(s.Path(s.TLS.Key[0]), pemBlock("PRIVATE KEY", keyDER), 0o600); err != nil {
 		return err
 	}
-	return writeNew(s.Path(s.TLS.Certificate[0]), pemBlock("CERTIFICATE", der), 0o644)
+	if err := writeNew(s.Path(s.TLS.Certificate[0]), pemBlock("CERTIFICATE", der), 0o644); err != nil {
+		os.Remove(s.Path(s.TLS.Key[0])) // a key alone would be taken for the administrator's
+		return err
+	}
+	return nil
 }
 
 func pemBlock(kind string, der []byte) []byte {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -300,6 +301,30 @@ func TestPrepare(t *testing.T) {
 	}
 	if made, err := again.Prepare(now); err != nil || made != (Prepared{}) {
 		t.Errorf("made %+v, %v", made, err)
+	}
+}
+
+// A key whose certificate cannot be written is not left: it would be taken for the administrator's own.
+func TestPrepareLeavesNoKeyAlone(t *testing.T) {
+	l, err := Source{Flags: map[string]string{"data": t.TempDir(), "domains": "example.com"}}.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := l.Path(l.TLS.Certificate[0])
+	if err := errors.Join(os.Mkdir(filepath.Dir(certificate), 0o700), os.Symlink("nowhere", certificate)); err != nil {
+		t.Fatal(err)
+	}
+	if made, err := l.Prepare(time.Now()); err == nil || made.Certificate {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	if err := os.Remove(certificate); err != nil {
+		t.Fatal(err)
+	}
+	if made, err := l.Prepare(time.Now()); err != nil || !made.Certificate {
+		t.Errorf("the next time: %+v, %v", made, err)
+	}
+	if _, err := LoadCertificates(l.Settings); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -129,10 +129,8 @@ func (src Source) readFile(l *Loaded, env map[string]string, problems *Error) er
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
 		return &Error{[]string{fmt.Sprintf("there is no settings file %s: write one with 'confab config sample >%s', or leave --config and CONFAB_CONFIG away", l.File, l.File)}}
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("the settings file cannot be read: %w: run the command as the user that owns the data folder, or as root", err)
 	case err != nil:
-		return fmt.Errorf("the settings file cannot be read: %w", err)
+		return fmt.Errorf("the settings file cannot be read: %w%s", err, advice(err))
 	}
 	l.Exists = true
 	given := l.Origin["data"]

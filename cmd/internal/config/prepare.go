@@ -35,7 +35,7 @@ func (l *Loaded) Prepare(now time.Time) (Prepared, error) {
 			return made, err
 		}
 		if err := writeNew(l.File, []byte(text.String()), 0o600); err != nil {
-			return made, fmt.Errorf("the settings file cannot be written: %w", err)
+			return made, fmt.Errorf("the settings file cannot be written: %w%s", err, advice(err))
 		}
 		l.Exists, made.File = true, true
 	}
@@ -44,10 +44,32 @@ func (l *Loaded) Prepare(now time.Time) (Prepared, error) {
 		return made, nil // the administrator's own
 	}
 	if err := WriteSelfSigned(l.Settings, now); err != nil {
-		return made, fmt.Errorf("the self-signed certificate cannot be written: %w", err)
+		return made, fmt.Errorf("the self-signed certificate cannot be written: %w%s", err, advice(err))
 	}
 	made.Certificate = true
 	return made, nil
+}
+
+// advice says what to do about a file that cannot be read or written.
+func advice(err error) string {
+	if errors.Is(err, os.ErrPermission) {
+		return ": run the command as the user that owns the data folder, or as root"
+	}
+	return ""
+}
+
+// CheckData tells why what a server keeps could not be written to the data folder, nil if it could. A folder that is not
+// there yet has to be one that the first start can make.
+func (s *Settings) CheckData() error {
+	dir := s.Data
+	for !exists(dir) && filepath.Dir(dir) != dir {
+		dir = filepath.Dir(dir)
+	}
+	f, err := os.CreateTemp(dir, ".confab-check-*")
+	if err != nil {
+		return fmt.Errorf("data: nothing can be written to %s: %w%s", dir, err, advice(err))
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 func exists(path string) bool {
@@ -55,7 +77,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// writeNew writes a file that must not exist yet, and its folder.
+// writeNew writes a file that must not exist yet, and its folder. There is none if that fails.
 func writeNew(path string, data []byte, mode os.FileMode) error {
 	folder := filepath.Dir(path)
 	if !exists(folder) {
@@ -68,5 +90,8 @@ func writeNew(path string, data []byte, mode os.FileMode) error {
 		return err
 	}
 	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close(), Adopt(path))
+	if err = errors.Join(err, f.Sync(), f.Close(), Adopt(path)); err != nil {
+		os.Remove(path)
+	}
+	return err
 }

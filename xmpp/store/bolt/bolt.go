@@ -22,6 +22,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -185,7 +186,7 @@ func open(path string, o Options) (*bbolt.DB, error) {
 		NoStatistics:    true,
 	}
 	b, err := bbolt.Open(path, 0o600, bo)
-	if err != nil && bo.InitialMmapSize != 0 && !errors.Is(err, berrors.ErrTimeout) && !errors.Is(err, os.ErrPermission) {
+	if errors.Is(err, syscall.ENOMEM) && bo.InitialMmapSize != 0 {
 		// A limit on address space (ulimit -v) is no reason not to start.
 		bo.InitialMmapSize = 0
 		b, err = bbolt.Open(path, 0o600, bo)
