@@ -142,6 +142,9 @@ Every command works while the server runs and while it does not.
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w; '%s --help' shows all flags", err, c.CommandPath())
+	})
 	root.PersistentFlags().StringVar(&a.data, "data", "", "data `folder` (CONFAB_DATA, default "+config.DefaultData+")")
 	root.PersistentFlags().StringVar(&a.file, "config", "", "settings `file` (CONFAB_CONFIG, default confab.toml in the data folder)")
 	root.AddCommand(

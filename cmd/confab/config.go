@@ -120,9 +120,9 @@ func (a *app) configCheck() *cobra.Command {
 	return settingFlags(&cobra.Command{
 		Use:   "check",
 		Short: "Examine settings, certificates and ports",
-		Long: `Examine the settings, the certificates that they name, the data folder, and, while
-no server runs, whether the ports are free. The exit code is 0 if confab would
-start; warnings tell what clients would object to.`,
+		Long: `Examine the settings, the certificates that they name, whether the data folder can
+be written to, and, while no server runs, whether the ports are free. The exit
+code is 0 if confab would start; warnings tell what clients would object to.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			l, err := a.source(c).Load()
@@ -139,6 +139,9 @@ start; warnings tell what clients would object to.`,
 			}
 			if info, err := os.Stat(l.Data); err == nil && info.Mode().Perm()&0o077 != 0 {
 				warnings = append(warnings, fmt.Sprintf("%s can be read by other users of this machine: chmod 700 %s", l.Data, l.Data))
+			}
+			if err := l.CheckData(); err != nil {
+				problems.Problems = append(problems.Problems, err.Error())
 			}
 			certs, err := config.LoadCertificates(l.Settings)
 			switch {
@@ -173,15 +176,11 @@ start; warnings tell what clients would object to.`,
 
 // tryPorts opens and closes the listeners.
 func tryPorts(l *config.Loaded) (problems []string) {
-	for name, addresses := range map[string][]string{
-		"listen.starttls": l.Listen.StartTLS, "listen.tls": l.Listen.TLS,
-		"listen.https": l.Listen.HTTPS, "listen.http": l.Listen.HTTP, "listen.component": l.ComponentListen(),
-		"listen.proxy": l.Listen.Proxy, "listen.metrics": l.Listen.Metrics,
-	} {
-		for _, address := range addresses {
+	for _, l := range server.Listeners(l) {
+		for _, address := range l.Addresses {
 			listener, err := net.Listen("tcp", address)
 			if err != nil {
-				problems = append(problems, server.ListenError(name, err).Error())
+				problems = append(problems, server.ListenError(l.Setting, err).Error())
 				continue
 			}
 			listener.Close()

@@ -18,7 +18,7 @@ func TestUsageErrors(t *testing.T) {
 		{"there is no command 'confab srve'; 'confab --help' shows all; do you mean 'serve'?", []string{"srve"}},
 		{"'confab user' needs one of: add, ", []string{"user"}},
 		{"there is no command 'confab user ad'", []string{"user", "ad"}},
-		{"unknown flag", []string{"serve", "--port", "1"}},
+		{"unknown flag: --port; 'confab serve --help' shows all flags", []string{"serve", "--port", "1"}},
 		{"an argument is missing; write 'confab user show USER [flags]', as 'confab user show --help' explains", []string{"user", "show"}},
 		{"these arguments do not fit: alice, Alice, Archer; write 'confab user add USER", []string{"user", "add", "alice", "Alice", "Archer"}},
 		{"these arguments do not fit: x; write 'confab status", []string{"status", "x"}},
@@ -86,6 +86,19 @@ func TestConfigCheck(t *testing.T) {
 	}
 	c.fails(exitUsage, "listen.tls: ", "config", "check", "--listen-tls", "192.0.2.1:5223")
 	c.fails(exitUsage, "none.pem", "config", "check", "--tls-certificate", "none.pem")
+	if r := newCLI(t).run("", "config", "check"); r.code != exitOK {
+		t.Errorf("before the first start: %+v", r)
+	}
+}
+
+// What keeps a server from starting, check tells: here a folder in which nothing can be made, though all may write to it.
+func TestConfigCheckOfTheDataFolder(t *testing.T) {
+	settings := newCLI(t).file("confab.toml", "domains = ['example.com']\n")
+	for _, folder := range []string{settings, filepath.Join(settings, "below"), "/proc/confab"} {
+		c := newCLI(t)
+		c.fails(exitUsage, "data: nothing can be written to ", "config", "check", "--data", folder, "--config", settings)
+		c.fails(exitFailed, "", "serve", "--data", folder, "--config", settings)
+	}
 }
 
 // Every command explains itself, and has a page.

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -261,19 +262,32 @@ func (s *Server) handled(token string) (uint32, bool) {
 	return h, ok
 }
 
+// Listener is a setting that names addresses to listen on.
+type Listener struct {
+	Setting   string
+	Addresses []string
+}
+
+// Listeners are what settings have a server listen on.
+func Listeners(set *config.Loaded) []Listener {
+	return []Listener{
+		{"listen.starttls", set.Listen.StartTLS}, {"listen.tls", set.Listen.TLS},
+		{"listen.https", set.Listen.HTTPS}, {"listen.http", set.Listen.HTTP}, {"listen.component", set.ComponentListen()},
+		{"listen.proxy", set.Listen.Proxy}, {"listen.metrics", set.Listen.Metrics},
+	}
+}
+
 // listen opens all listeners, so that a port that is taken is told at once.
 func (s *Server) listen() error {
 	set := s.settings.Load()
-	for _, l := range []struct {
-		name      string
-		addresses []string
-	}{{"starttls", set.Listen.StartTLS}, {"tls", set.Listen.TLS}, {"https", set.Listen.HTTPS}, {"http", set.Listen.HTTP}, {"component", set.ComponentListen()}, {"proxy", set.Listen.Proxy}, {"metrics", set.Listen.Metrics}} {
-		for _, a := range l.addresses {
+	for _, l := range Listeners(set) {
+		name := strings.TrimPrefix(l.Setting, "listen.")
+		for _, a := range l.Addresses {
 			n, err := net.Listen("tcp", a)
 			if err != nil {
-				return ListenError("listen."+l.name, err)
+				return ListenError(l.Setting, err)
 			}
-			s.listeners[l.name] = append(s.listeners[l.name], n)
+			s.listeners[name] = append(s.listeners[name], n)
 		}
 	}
 	var err error
