@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 	"time"
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
+	"confab/xmpp/store/storetest"
 )
 
 // told is a message as the model has it.
@@ -61,6 +63,15 @@ func (m *history) keepSome() {
 		}
 	}
 	m.keep(batch...)
+	m.kept(batch)
+	m.clock.Pass(choose(m.random, 0, time.Microsecond, time.Hour))
+	if m.random.IntN(40) == 0 {
+		m.clock.Jump(choose[time.Duration](m.random, -1, 1) * 365 * 24 * time.Hour)
+	}
+}
+
+// kept notes what was kept.
+func (m *history) kept(batch []*Message) {
 	for _, k := range batch {
 		t := &told{id: k.ID, typ: k.Type, stanza: k.Stanza, rows: map[directory.ID]Row{}}
 		for _, row := range k.Rows {
@@ -70,13 +81,68 @@ func (m *history) keepSome() {
 		}
 		m.all = append(m.all, t)
 	}
-	m.clock.Pass(choose(m.random, 0, time.Microsecond, time.Hour))
 }
 
+// openAgain opens the history anew, or what there is of it after a crash.
 func (m *history) openAgain() {
 	now := m.clock.Now()
-	m.house = m.reopen()
-	m.clock.Pass(now.Sub(m.clock.Now()))
+	if m.random.IntN(2) == 0 {
+		m.house = m.reopen()
+	} else {
+		dir := m.t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS(m.dir)); err != nil {
+			m.t.Fatal(err)
+		}
+		m.index.Close()
+		m.house = open(m.t, dir)
+	}
+	m.clock.Jump(now.Sub(m.clock.Now()))
+}
+
+// cutShort has the disk be full in the middle of something, and perhaps the server crash then, before there is room again.
+func (m *history) cutShort() {
+	ctx := m.t.Context()
+	m.failing.FailAfter(m.random.IntN(4), storetest.ErrFull)
+	again := func() {
+		m.failing.Fail(nil)
+		m.check()
+		if m.random.IntN(2) == 0 {
+			m.openAgain()
+			m.check()
+		}
+	}
+	switch m.random.IntN(4) {
+	case 0:
+		batch := []*Message{m.message(), m.message()}
+		err := m.Keep(ctx, batch, Also{})
+		if again(); err == nil {
+			m.kept(batch)
+		}
+	case 1:
+		_, _ = m.settle(ctx)
+		again()
+	case 2:
+		o := choose(m.random, modelOwners...)
+		_, err := m.Purge(ctx, o)
+		if again(); err != nil {
+			if _, err = m.Purge(ctx, o); err != nil {
+				m.t.Error(err)
+			}
+		}
+		m.forget(o)
+	default:
+		m.clock.Pass(10 * 24 * time.Hour)
+		old := len(m.all) - len(m.since(TimeID(m.clock.Now().Add(-MinRetention))))
+		n, err := m.Retain(ctx, MinRetention)
+		again()
+		if err != nil {
+			var more int
+			if more, err = m.Retain(ctx, MinRetention); err != nil || n+more != old {
+				m.t.Errorf("removed %d and %d, %v; want %d", n, more, err, old)
+			}
+		}
+		m.all = m.all[old:]
+	}
 }
 
 func (m *history) retain() {
@@ -105,6 +171,10 @@ func (m *history) purge(o directory.ID) {
 	if n, err := m.Purge(m.t.Context(), o); n != want || err != nil {
 		m.t.Errorf("removed %d of %d, %v; want %d", n, o, err, want)
 	}
+	m.forget(o)
+}
+
+func (m *history) forget(o directory.ID) {
 	for _, t := range m.all {
 		delete(t.rows, o)
 	}
@@ -134,7 +204,7 @@ func (m *history) of(o directory.ID, with xmpp.JID, from uint64) (found []*told)
 }
 
 func (m *history) step() {
-	switch m.random.IntN(20) {
+	switch m.random.IntN(22) {
 	case 0, 1:
 		if _, err := m.settle(m.t.Context()); err != nil {
 			m.t.Fatal(err)
@@ -152,6 +222,8 @@ func (m *history) step() {
 		m.purge(choose(m.random, modelOwners...))
 	case 8:
 		m.retract()
+	case 9, 10:
+		m.cutShort()
 	default:
 		m.keepSome()
 	}

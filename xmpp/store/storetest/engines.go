@@ -113,24 +113,31 @@ var ErrFull = errors.New("storetest: no space left on device")
 type Failing struct {
 	store.DB
 
-	mu  sync.Mutex
-	err error
+	mu   sync.Mutex
+	left int // Updates until then
+	err  error
 }
 
 // Fail makes a Failing of an engine. It works until Fail is called.
 func Fail(db store.DB) *Failing { return &Failing{DB: db} }
 
 // Fail lets every Update that is called from now on return err; nil ends that.
-func (f *Failing) Fail(err error) {
+func (f *Failing) Fail(err error) { f.FailAfter(0, err) }
+
+// FailAfter is Fail from the Update on that comes after n others.
+func (f *Failing) FailAfter(n int, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.err = err
+	f.left, f.err = n, err
 }
 
 // Update implements store.DB.
 func (f *Failing) Update(ctx context.Context, fn func(store.Tx) error) error {
 	f.mu.Lock()
 	failure := f.err
+	if f.left--; f.left >= 0 {
+		failure = nil
+	}
 	f.mu.Unlock()
 	if failure == nil {
 		return f.DB.Update(ctx, fn)
