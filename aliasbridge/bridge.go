@@ -77,6 +77,7 @@ type Bridge struct {
 	timer  bool
 	shown  map[directory.ID]*shown
 	lists  map[directory.ID]*directory.Reach // of rooms, as they were when their occupants were last told
+	listed map[string]uint64                 // the directory's generation then, by domain
 }
 
 // New makes the Bridge of a server. Connect makes it follow the directory.
@@ -91,7 +92,7 @@ func New(h *feature.Host, a *archive.Archive, o Options) *Bridge {
 	b := &Bridge{
 		host: h, dir: h.Directory, archive: a, opts: o, books: map[string]*book{},
 		online: map[directory.ID]status{}, dirty: map[directory.ID]bool{},
-		shown: map[directory.ID]*shown{}, lists: map[directory.ID]*directory.Reach{},
+		shown: map[directory.ID]*shown{}, lists: map[directory.ID]*directory.Reach{}, listed: map[string]uint64{},
 	}
 	for _, m := range b.dir.Domains() {
 		b.books[m.Name()] = newBook(b, m)

@@ -39,33 +39,51 @@ func (b *Bridge) aliasesChanged(changes []directory.AliasChange) {
 	}
 }
 
+// audience is who of a domain hears of aliases.
+type audience []listener
+
+type listener struct {
+	account *router.Account
+	user    *directory.User
+}
+
+func (b *Bridge) audience(domain string) (all audience) {
+	for _, account := range b.host.Router.Domain(domain).Accounts() {
+		if u := b.dir.ByID(account.User); u != nil {
+			all = append(all, listener{account, u})
+		}
+	}
+	return all
+}
+
 // hide shows aliases as offline that are gone, at their old addresses, or not seen any more.
 func (b *Bridge) hide(domain string) {
 	var out router.Batch
 	defer out.Flush()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	all := b.audience(domain)
 	for id, s := range b.shown {
 		if s.view.alias.Domain != domain {
 			continue
 		}
 		a := b.dir.AliasByID(id)
 		if a == nil || a.Kind != directory.ContactAlias {
-			b.replace(&out, s, nil)
+			b.replace(&out, all, s, nil)
 			continue
 		}
-		now := b.look(a)
+		now := b.look(a, s.view)
+		if now == s.view || now.like(s.view) {
+			continue
+		}
 		if now.alias.JID != s.view.alias.JID {
-			b.replace(&out, s, nil)
-			continue
-		}
-		if now.like(s.view) {
+			b.replace(&out, all, s, nil)
 			continue
 		}
 		// Those who lose sight of it hear that now; the others are told by reveal.
-		for _, account := range b.host.Router.Domain(domain).Accounts() {
-			if viewer := b.dir.ByID(account.User); viewer != nil && s.to(viewer) != gone && !now.sees(viewer) {
-				b.send(&out, account, s, gone)
+		for _, l := range all {
+			if s.to(l.user) != gone && !now.sees(l.user) {
+				b.send(&out, l.account, s, gone)
 			}
 		}
 	}
@@ -77,25 +95,29 @@ func (b *Bridge) reveal(domain string) {
 	defer out.Flush()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	everybody := b.audience(domain)
 	all, _ := b.dir.Domain(domain).Aliases()
 	for _, a := range all {
 		if a.Kind != directory.ContactAlias {
 			continue
 		}
-		old, next := b.shown[a.ID], newShown(b, a)
+		old := b.shown[a.ID]
+		if old != nil && old.view.alias == a && old.reach == b.dir.Reach(a.ID) {
+			continue
+		}
+		next := newShown(b, a)
 		if old == nil {
-			b.replace(&out, nil, next)
+			b.replace(&out, everybody, nil, next)
 			continue
 		}
 		b.shown[a.ID] = next
-		for _, account := range b.host.Router.Domain(domain).Accounts() {
-			viewer := b.dir.ByID(account.User)
-			if viewer == nil || !next.view.sees(viewer) {
+		for _, l := range everybody {
+			if !next.view.sees(l.user) {
 				continue
 			}
-			is := next.to(viewer)
-			if is != old.to(viewer) || is != gone && a.Avatar != old.view.alias.Avatar {
-				b.send(&out, account, next, is)
+			is := next.to(l.user)
+			if is != old.to(l.user) || is != gone && a.Avatar != old.view.alias.Avatar {
+				b.send(&out, l.account, next, is)
 			}
 		}
 	}
@@ -125,6 +147,12 @@ func (b *Bridge) updateRooms(domain string) {
 	type step struct{ old, now *directory.Reach }
 	var steps, rest []step
 	b.mu.Lock()
+	generation := b.dir.Generation()
+	if b.listed[domain] == generation { // one of many changes that were made at once
+		b.mu.Unlock()
+		return
+	}
+	b.listed[domain] = generation
 	for id, old := range b.lists {
 		if old.Alias.Domain != domain {
 			continue

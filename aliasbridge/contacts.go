@@ -74,17 +74,21 @@ func newBook(b *Bridge, m *directory.Domain) *book {
 	k := &book{domain: m, views: map[directory.ID]*view{}}
 	all, revision := m.Aliases()
 	for _, a := range all {
-		k.views[a.ID] = b.look(a)
+		k.views[a.ID] = b.look(a, nil)
 	}
 	k.since = revision
 	k.revision.Store(revision)
 	return k
 }
 
-func (b *Bridge) look(a *directory.Alias) *view {
+// look looks at an alias; it is the view from before, which may be nil, if that is the same.
+func (b *Bridge) look(a *directory.Alias, before *view) *view {
 	v := &view{alias: a}
 	if a.Settings.Get("visible") == directory.VisibleMembers {
 		v.reach = b.dir.Reach(a.ID)
+	}
+	if before != nil && *before == *v {
+		return before
 	}
 	return v
 }
@@ -95,7 +99,7 @@ func (k *book) difference(b *Bridge) (changes []roster.Change) {
 	all, revision := k.domain.Aliases()
 	next := make(map[directory.ID]*view, len(all))
 	revise := func(old, now *view) {
-		if old.like(now) {
+		if old == now || old.like(now) {
 			return
 		}
 		ch := roster.Change{}
@@ -113,7 +117,7 @@ func (k *book) difference(b *Bridge) (changes []roster.Change) {
 		}
 	}
 	for _, a := range all {
-		next[a.ID] = b.look(a)
+		next[a.ID] = b.look(a, k.views[a.ID])
 		revise(k.views[a.ID], next[a.ID])
 	}
 	k.views = next
@@ -168,7 +172,7 @@ func (c contacts) Contacts(viewer *directory.User) iter.Seq[roster.Contact] {
 		}
 		all, _ := m.Aliases()
 		for _, a := range all {
-			if contact, ok := c.b.contactIn(c.b.look(a))(viewer); ok && !yield(contact) {
+			if contact, ok := c.b.contactIn(c.b.look(a, nil))(viewer); ok && !yield(contact) {
 				return
 			}
 		}
@@ -180,7 +184,7 @@ func (c contacts) Contact(viewer *directory.User, contact xmpp.JID) (roster.Cont
 	if a == nil {
 		return roster.Contact{}, false
 	}
-	return c.b.contactIn(c.b.look(a))(viewer)
+	return c.b.contactIn(c.b.look(a, nil))(viewer)
 }
 
 func (c contacts) Changes(domain string, since uint64) ([]roster.Change, bool) {

@@ -69,24 +69,33 @@ func (t *tally) status() status {
 // shown is what viewers know of an alias's presence.
 type shown struct {
 	view  *view
-	jid   xmpp.JID // with the resource
+	reach *directory.Reach // as of which it was counted
+	jid   xmpp.JID         // with the resource
 	mode  string
 	told  map[directory.ID]status // of members who are online
 	count tally
 }
 
 func newShown(b *Bridge, a *directory.Alias) *shown {
-	s := &shown{view: b.look(a), mode: a.Settings.Get("presence"), told: map[directory.ID]status{}}
+	s := &shown{view: b.look(a, nil), reach: b.dir.Reach(a.ID), mode: a.Settings.Get("presence"), told: map[directory.ID]status{}}
 	s.jid, _ = a.JID.WithResource(membersResource)
-	r := b.dir.Reach(a.ID)
-	if r == nil {
+	if s.reach == nil {
 		return s
 	}
-	for id, st := range b.online {
-		if b.counts(r, id) {
+	count := func(id directory.ID) {
+		if st := b.online[id]; st != gone && b.counts(s.reach, id) {
 			s.told[id] = st
 			s.count[st]++
 		}
+	}
+	if len(s.reach.Users) > len(b.online) {
+		for id := range b.online {
+			count(id)
+		}
+		return s
+	}
+	for i := range s.reach.Users {
+		count(s.reach.Users[i].User.ID)
 	}
 	return s
 }
@@ -187,10 +196,11 @@ func (b *Bridge) tell() {
 	dirty := b.dirty
 	b.dirty, b.timer = map[directory.ID]bool{}, false
 	for _, m := range b.dir.Domains() {
+		viewers := b.audience(m.Name())
 		all, _ := m.Aliases()
 		for _, a := range all {
 			if s := b.shown[a.ID]; s != nil && (s.mode == directory.PresenceAggregate || s.view.reach != nil) {
-				b.refresh(&out, s, dirty)
+				b.refresh(&out, viewers, s, dirty)
 			}
 		}
 	}
@@ -198,22 +208,25 @@ func (b *Bridge) tell() {
 
 // refresh counts those anew who changed, and tells who is shown something else. With a user who is enabled or deleted it can
 // be other people who see an alias, too.
-func (b *Bridge) refresh(out *router.Batch, s *shown, dirty map[directory.ID]bool) {
+func (b *Bridge) refresh(out *router.Batch, all audience, s *shown, dirty map[directory.ID]bool) {
 	r := b.dir.Reach(s.view.alias.ID)
 	if r == nil {
 		return
 	}
+	if r != s.reach {
+		b.replace(out, all, s, newShown(b, s.view.alias))
+		return
+	}
 	next := *s
-	next.view = b.look(s.view.alias)
 	recounted := false
-	for id := range dirty {
+	recount := func(id directory.ID) {
 		now := gone
 		if b.counts(r, id) {
 			now = b.online[id]
 		}
 		was := s.told[id]
 		if was == now {
-			continue
+			return
 		}
 		if !recounted {
 			next.told, recounted = maps.Clone(s.told), true
@@ -226,13 +239,24 @@ func (b *Bridge) refresh(out *router.Batch, s *shown, dirty map[directory.ID]boo
 			next.told[id] = now
 		}
 	}
-	if recounted || !next.view.like(s.view) {
-		b.replace(out, s, &next)
+	if len(dirty) <= len(r.Users) {
+		for id := range dirty {
+			recount(id)
+		}
+	} else { // all of a domain come, and most aliases are of few of them
+		for i := range r.Users {
+			if id := r.Users[i].User.ID; dirty[id] {
+				recount(id)
+			}
+		}
+	}
+	if recounted {
+		b.replace(out, all, s, &next)
 	}
 }
 
 // replace puts what viewers are shown of an alias in the place of what they were shown; either may be missing.
-func (b *Bridge) replace(out *router.Batch, old, now *shown) {
+func (b *Bridge) replace(out *router.Batch, all audience, old, now *shown) {
 	s := old
 	if now != nil {
 		s = now
@@ -240,13 +264,9 @@ func (b *Bridge) replace(out *router.Batch, old, now *shown) {
 	} else {
 		delete(b.shown, old.view.alias.ID)
 	}
-	for _, account := range b.host.Router.Domain(s.view.alias.Domain).Accounts() {
-		viewer := b.dir.ByID(account.User)
-		if viewer == nil {
-			continue
-		}
-		if is := now.to(viewer); is != old.to(viewer) {
-			b.send(out, account, s, is)
+	for _, l := range all {
+		if is := now.to(l.user); is != old.to(l.user) {
+			b.send(out, l.account, s, is)
 		}
 	}
 }

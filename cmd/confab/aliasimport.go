@@ -32,7 +32,11 @@ csv      a first line names the columns: address, name, members, moderators, kin
          are written as post=members. 'confab alias export' writes such a file.
 
 If one alias cannot be imported, nothing is; --dry-run tells what would happen and which names
-clash, --skip leaves out what cannot be imported.`,
+clash, --skip leaves out what cannot be imported.
+
+With --update, aliases that exist already become what the file says: they have its members and
+no others. What the file does not tell stays: cells that are empty, columns that are missing,
+and who moderates if the file has no moderators.`,
 		Example: `  confab alias import /etc/aliases --dry-run
   confab alias import /etc/postfix/virtual --update --skip`,
 		Args: cobra.ExactArgs(1),
@@ -49,7 +53,7 @@ clash, --skip leaves out what cannot be imported.`,
 				switch {
 				case a.json:
 					return a.printJSON(l)
-				case p.DryRun || l.Action == admin.ActionRefuse || len(l.Notes) > 0:
+				case p.DryRun && l.Action != admin.ActionKeep || l.Action == admin.ActionRefuse || len(l.Notes) > 0:
 					row(w, fmt.Sprintf("line %d", l.Line), plain(l.Address), l.Action, plain(strings.Join(l.Notes, "; ")))
 				}
 				return nil
@@ -62,16 +66,16 @@ clash, --skip leaves out what cannot be imported.`,
 			case a.json:
 				return a.printJSON(n)
 			case p.DryRun:
-				a.note("nothing was changed; without --dry-run, %d aliases would be added, %d updated, %d refused", n.Added, n.Updated, n.Refused)
+				a.note("nothing was changed; aliases that would be added: %d, changed: %d, as they are: %d, refused: %d", n.Added, n.Updated, n.Kept, n.Refused)
 			default:
-				a.note("%d aliases added, %d updated, %d left out", n.Added, n.Updated, n.Refused)
+				a.note("aliases added: %d, changed: %d, as they were: %d, left out: %d", n.Added, n.Updated, n.Kept, n.Refused)
 			}
 			return nil
 		},
 	}
 	c.Flags().StringVar(&format, "format", "", "`postfix|csv`; default: csv if the file is called so, else postfix")
 	c.Flags().BoolVar(&p.DryRun, "dry-run", false, "only say what would happen")
-	c.Flags().BoolVar(&p.Update, "update", false, "give aliases that exist already the members that the file says")
+	c.Flags().BoolVar(&p.Update, "update", false, "change aliases that exist already into what the file says")
 	c.Flags().BoolVar(&p.Skip, "skip", false, "leave out what cannot be imported")
 	return a.jsonFlag(c)
 }
@@ -149,7 +153,7 @@ func parsePostfixLine(line string) (a admin.ImportAlias, ok bool) {
 	} else if !strings.Contains(name, "@") && strings.Contains(name, ".") && !strings.ContainsAny(rest, "@,") {
 		return a, false // virtual(5): "example.com anything"
 	}
-	a.Address = name
+	a.Address, a.Members = name, []string{}
 	switch {
 	case name == "":
 		a.Problem = "there is no name before the targets"
@@ -270,6 +274,7 @@ func setCell(a *admin.ImportAlias, column, cell string) {
 	case "description":
 		a.Description = cell
 	case "members":
+		a.Members = []string{}
 		for _, w := range words {
 			if w == everyoneWord {
 				a.Everyone = true
@@ -278,7 +283,7 @@ func setCell(a *admin.ImportAlias, column, cell string) {
 			}
 		}
 	case "moderators":
-		a.Moderators = words
+		a.Moderators = append([]string{}, words...)
 	case "kind":
 		switch strings.ToLower(cell) {
 		case "", "contact":

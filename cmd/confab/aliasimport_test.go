@@ -151,3 +151,77 @@ func TestAliasesOfNames(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// With --update, an alias becomes what the file says, and what the file does not tell stays.
+func TestAliasImportUpdate(t *testing.T) {
+	bothWays(t, func(t *testing.T, c *cli) {
+		for _, u := range []string{"alice", "bob", "carol"} {
+			c.ok("", "user", "add", u, "--no-password")
+		}
+		show := func(alias string) (v admin.AliasDetail) {
+			t.Helper()
+			v = lines[admin.AliasDetail](t, c.ok("", "alias", "show", alias, "--json"))[0]
+			v.Address = ""
+			for _, m := range v.Members {
+				local, _, _ := strings.Cut(m.Address, "@")
+				if v.Address += " " + local; m.Moderator {
+					v.Address += "!"
+				}
+			}
+			return v
+		}
+		is := func(alias, members string) {
+			t.Helper()
+			if got := show(alias); got.Address != " "+members {
+				t.Errorf("%s: members%s, want %s", alias, got.Address, members)
+			}
+		}
+		imports := func(name, text, want string) {
+			t.Helper()
+			r := c.run("", "alias", "import", c.file(name, text), "--update")
+			if r.code != exitOK || !strings.Contains(r.err, want) {
+				t.Errorf("%+v, want %q", r, want)
+			}
+		}
+		c.ok("", "alias", "create", "team", "alice", "bob", "--room", "--name", "The team", "--moderator", "alice")
+		c.ok("", "alias", "create", "all", "--all-users")
+
+		// A mail server's file has no moderators. An alias in its own list is a mailbox there.
+		const text = "team: alice, bob, carol\nself: self, bob\n"
+		imports("aliases", text, "aliases added: 1, changed: 1, as they were: 0, left out: 0")
+		imports("aliases", text, "aliases added: 0, changed: 0, as they were: 2, left out: 0")
+		is("team", "alice! bob carol")
+		is("self", "bob")
+
+		imports("names.csv", "address,name,description\nteam,,What we do\nall,Everybody,\nself,,\n", "changed: 2, as they were: 1")
+		if v := show("team"); v.Name != "The team" || v.Description != "What we do" {
+			t.Errorf("%+v", v)
+		}
+		is("team", "alice! bob carol")
+		if v := show("all"); !v.Everyone || v.Name != "Everybody" {
+			t.Errorf("%+v", v)
+		}
+		imports("moderators.csv", "address,moderators\nteam,bob\n", "changed: 1")
+		is("team", "alice bob! carol")
+		imports("nobody.csv", "address,members,moderators\nteam,carol,\nself,all-users,\n", "changed: 2")
+		is("team", "carol")
+		if v := show("self"); !v.Everyone {
+			t.Errorf("%+v", v)
+		}
+
+		// What is refused of those that exist is told beforehand, and nothing is done.
+		const bad = "address,members,moderators,settings,kind\nnew,bob,,,\nteam,alice,,post=nobody,\nself,alice,,,room\n"
+		if r := c.run("", "alias", "import", c.file("bad.csv", bad), "--update", "--dry-run"); r.code != exitOK ||
+			!strings.Contains(r.out, "refuse  post is one of") || !strings.Contains(r.out, "stays a contact: 'confab alias convert self'") {
+			t.Errorf("%+v", r)
+		}
+		c.fails(exitUsage, "1 of 3 aliases cannot be imported", "alias", "import", c.file("bad.csv", bad), "--update")
+		is("team", "carol")
+		c.fails(exitNotFound, "there is no alias new", "alias", "show", "new")
+		c.ok("", "alias", "import", c.file("bad.csv", bad), "--update", "--skip")
+		is("new", "bob")
+
+		// What is exported changes nothing.
+		imports("all.csv", c.ok("", "alias", "export"), "aliases added: 0, changed: 0, as they were: 4, left out: 0")
+	})
+}

@@ -42,7 +42,7 @@ func (a *app) announceCommand() *cobra.Command {
 			if a.json {
 				return a.printJSON(n)
 			}
-			a.printf("told %d users\n", n.Users)
+			a.printf("users told: %d\n", n.Users)
 			return nil
 		},
 	}

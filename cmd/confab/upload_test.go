@@ -135,7 +135,7 @@ func TestFiles(t *testing.T) {
 
 	// Her history goes; bob still has one of the messages.
 	printed, err := w.Operate("", "user", "delete", "alice", "--purge", "--yes")
-	if err != nil || !strings.Contains(printed, "2 messages and 2 files purged") {
+	if err != nil || !strings.Contains(printed, "messages purged: 2, files: 2") {
 		t.Errorf("%v: %s", err, printed)
 	}
 	for name, want := range map[string]string{"sent.png": content, "own.png": "404 Not Found", "unsent.png": "404 Not Found"} {

@@ -207,7 +207,7 @@ user of the same address does not inherit anything.
 			}
 			a.printf("%s: deleted\n", deleted.Address)
 			if p.Purge {
-				a.printf("%d messages and %d files purged\n", deleted.Purged, deleted.Files)
+				a.printf("messages purged: %d, files: %d\n", deleted.Purged, deleted.Files)
 			}
 			return nil
 		},

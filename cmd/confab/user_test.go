@@ -84,7 +84,7 @@ func TestUserImport(t *testing.T) {
 			"Alice Archer,alice@example.com,Sales;Board,secret\n"+
 			"\"Baker, Bob\",bob,,\n")
 		r := c.run("", "user", "import", file, "--dry-run")
-		if r.code != exitOK || !strings.Contains(r.err, "2 users would be added") {
+		if r.code != exitOK || !strings.Contains(r.err, "would be added: 2") {
 			t.Errorf("dry run: %+v", r)
 		}
 		if got := lines[admin.User](t, c.ok("", "user", "list", "--json")); len(got) != 1 {
@@ -121,7 +121,7 @@ func TestUserImport(t *testing.T) {
 
 func TestUserImportFromStandardInput(t *testing.T) {
 	c := initialized(t)
-	if got := c.run("dave,Dave\n", "user", "import", "-"); got.code != exitOK || got.err != "1 users added, 0 updated\n" {
+	if got := c.run("dave,Dave\n", "user", "import", "-"); got.code != exitOK || got.err != "users added: 1, updated: 0\n" {
 		t.Errorf("%+v", got)
 	}
 }
@@ -290,4 +290,30 @@ func TestSessionsOfNobody(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	c.fails(exitNotFound, "confab user sessions", "user", "kick", "admin/phone")
+}
+
+// Users who exist are checked before anything is imported, as new ones are.
+func TestUserImportUpdate(t *testing.T) {
+	bothWays(t, func(t *testing.T, c *cli) {
+		c.ok("", "user", "add", "alice", "--no-password")
+		c.ok("", "user", "add", "bob", "--no-password", "--group", "Sales")
+		bad := c.file("bad.csv", "address,name\ncarol,Carol\nalice,Alice\nbob,"+strings.Repeat("x", 2000)+"\n")
+		for _, flag := range []string{"--update", "--dry-run"} {
+			c.fails(exitUsage, "line 4: the display name of bob@example.com is longer", "user", "import", bad, "--update", flag)
+		}
+		if got := c.ok("", "user", "list"); strings.Contains(got, "Alice") || strings.Contains(got, "carol") {
+			t.Errorf("imported:\n%s", got)
+		}
+		list := c.file("staff.csv", "address,name,groups\ncarol,Carol,\nalice,Alice,\nbob,,Board;Sales\n")
+		for range 2 {
+			if r := c.run("", "user", "import", list, "--update"); r.code != exitOK {
+				t.Fatalf("%+v", r)
+			}
+		}
+		for _, u := range lines[admin.User](t, c.ok("", "user", "list", "--json")) {
+			if local, _, _ := strings.Cut(u.Address, "@"); local == "alice" && u.Name != "Alice" || local == "bob" && strings.Join(u.Groups, " ") != "Board Sales" {
+				t.Errorf("%+v", u)
+			}
+		}
+	})
 }

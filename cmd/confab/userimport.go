@@ -74,10 +74,10 @@ checked before any is added.`,
 				return a.printJSON(result)
 			}
 			if p.DryRun {
-				a.note("nothing was changed; without --dry-run, %d users would be added, %d updated", result.Added, result.Updated)
+				a.note("nothing was changed; users that would be added: %d, updated: %d", result.Added, result.Updated)
 				return nil
 			}
-			a.note("%d users added, %d updated", result.Added, result.Updated)
+			a.note("users added: %d, updated: %d", result.Added, result.Updated)
 			return nil
 		},
 	}

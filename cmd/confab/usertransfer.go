@@ -80,7 +80,7 @@ and rooms. Whoever has the file can find out weak passwords: keep it safe.`,
 			if err := w.Flush(); err != nil {
 				return err
 			}
-			a.note("%d users exported", n.Users)
+			a.note("users exported: %d", n.Users)
 			return nil
 		},
 	}
@@ -133,10 +133,10 @@ func (a *app) importXML(c *cobra.Command, name string, p admin.UserImportParams)
 		return a.printJSON(found)
 	}
 	if p.DryRun {
-		a.note("nothing was changed; without --dry-run, %d users would be added, %d updated", found.Added, found.Updated)
+		a.note("nothing was changed; users that would be added: %d, updated: %d", found.Added, found.Updated)
 		return nil
 	}
-	a.note("%d users added, %d updated", found.Added, found.Updated)
+	a.note("users added: %d, updated: %d", found.Added, found.Updated)
 	return nil
 }
 

@@ -25,7 +25,7 @@ func TestUsersThereAndBack(t *testing.T) {
 	must(first, "user", "import", "../internal/server/testdata/transfer/prosody.xml")
 	must(first, "user", "import", "../internal/server/testdata/transfer/ejabberd.xml")
 	must(first, "user", "set", "romeo@example.com", "--name", "Romeo <&> Montague", "--group", "Montagues", "--hidden")
-	if said := must(first, "user", "export", one); !strings.Contains(said, "3 users exported") {
+	if said := must(first, "user", "export", one); !strings.Contains(said, "users exported: 3") {
 		t.Error(said)
 	}
 	if info, err := os.Stat(one); err != nil || info.Mode().Perm() != 0o600 {

@@ -189,9 +189,10 @@ func TestAliasCap(t *testing.T) {
 		t.Errorf("grown from inside: %v", err)
 	}
 	var refused []int
-	drafts := h.CheckAliases([]NewAlias{n, newAlias("x", "romeo"), newAlias("y", "nobody")}, func(i int, err error) { refused = append(refused, i) })
-	if !slices.Equal(refused, []int{0, 2}) || drafts[0] != nil || drafts[1] == nil || drafts[2] != nil {
-		t.Errorf("refused %v, drafts %v", refused, drafts)
+	list := AliasBatch{Add: []NewAlias{n, newAlias("x", "romeo"), newAlias("y", "nobody")}}
+	drafts, err := h.CheckAliases(t.Context(), list, func(i int, err error) { refused = append(refused, i) })
+	if err != nil || !slices.Equal(refused, []int{0, 2}) || drafts[0] != nil || drafts[1] == nil || drafts[2] != nil {
+		t.Errorf("refused %v, drafts %v, %v", refused, drafts, err)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -45,92 +44,6 @@ type NewAlias struct {
 type NewMember struct {
 	Address   string
 	Moderator bool
-}
-
-// AddAliases adds aliases in one transaction: all of them or, with an error, none. They may be members of one another.
-func (d *Directory) AddAliases(ctx context.Context, list ...NewAlias) error {
-	return d.makeAliases(ctx, func() ([]AliasChange, error) {
-		return d.draft(list, func(_ int, err error) error { return err })
-	})
-}
-
-// CheckAliases tells what AddAliases would refuse, without adding anything: refused is called with the place in the list
-// and the reason. It returns the aliases as they would be, nil for those that are refused.
-func (d *Directory) CheckAliases(list []NewAlias, refused func(i int, err error)) []*Alias {
-	drafts := make([]*Alias, len(list))
-	bad := make(map[int]bool)
-	changes, _ := d.draft(list, func(i int, err error) error {
-		bad[i] = true
-		refused(i, err)
-		return nil
-	})
-	for i := range list {
-		if !bad[i] {
-			drafts[i], changes = changes[0].New, changes[1:]
-		}
-	}
-	return drafts
-}
-
-// draft makes the aliases of a list. Without an error from refused, those that are refused are left out.
-func (d *Directory) draft(list []NewAlias, refused func(i int, err error) error) ([]AliasChange, error) {
-	taken := make(map[xmpp.JID]*Alias, len(list))
-	drafts := make([]*Alias, len(list))
-	id, now := d.nextID, d.now()
-	for i := range list {
-		n := &list[i]
-		a := &Alias{
-			ID: id, Domain: n.Domain, Local: n.Local, Name: n.Name, Description: n.Description, Kind: n.Kind,
-			Everyone: n.Everyone, Settings: n.Settings, Created: now,
-		}
-		err := d.admitAlias(a)
-		if err == nil && taken[a.JID] != nil {
-			err = refuse(ErrExists, "%s is in the list twice", a.JID)
-		}
-		if err != nil {
-			if err := refused(i, err); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		drafts[i], taken[a.JID] = a, a
-		id++
-	}
-	var changes []AliasChange
-	for i, a := range drafts {
-		if a == nil {
-			continue
-		}
-		for _, n := range list[i].Members {
-			m, err := d.member(a.Domain, n, taken)
-			if errors.Is(err, ErrNotFound) && list[i].Lenient {
-				m.Kind, err = ExternalMember, nil
-			}
-			if err != nil {
-				if err := refused(i, err); err != nil {
-					return nil, err
-				}
-				a = nil
-				break
-			}
-			m.Since = now
-			a.put(m)
-		}
-		if a != nil {
-			changes = append(changes, AliasChange{New: a})
-		}
-	}
-	for i := 0; i < len(changes); i++ {
-		if err := d.overflow(changes, changes[i].New); err != nil {
-			at := slices.Index(drafts, changes[i].New)
-			if err := refused(at, err); err != nil {
-				return nil, err
-			}
-			changes = slices.Delete(changes, i, i+1)
-			i--
-		}
-	}
-	return changes, d.overflows(changes)
 }
 
 // put adds an entry, or takes over who moderates if it is there already.
@@ -197,64 +110,15 @@ func (d *Directory) member(domain string, n NewMember, fresh map[xmpp.JID]*Alias
 	return m, refuse(ErrNotFound, "there is no user and no alias %s", j)
 }
 
-// Membership is a change of an alias's entries. Replace comes first, Moderators last.
-type Membership struct {
-	Replace    *[]NewMember // all entries; those that stay have been there since when they were
-	Add        []NewMember
-	Remove     []string
-	Moderators *[]string // who moderates, and nobody else
-	Lenient    bool      // as in NewAlias
-}
-
-// UpdateAlias changes what fn changes in the copy that it is given, but for the members, and these as m says. A new Local
-// changes the name: the address is another one, the alias stays the same.
-func (d *Directory) UpdateAlias(ctx context.Context, id ID, m Membership, fn func(*Alias) error) error {
-	return d.makeAliases(ctx, func() ([]AliasChange, error) {
-		old := d.AliasByID(id)
-		if old == nil {
-			return nil, refuse(ErrNotFound, "there is no alias with the id %d", id)
-		}
-		a := *old
-		if fn != nil {
-			if err := fn(&a); err != nil {
-				return nil, err
-			}
-		}
-		a.ID, a.Domain, a.Created, a.Deleted = old.ID, old.Domain, old.Created, old.Deleted
-		a.Former, a.Renamed = old.Former, old.Renamed
-		a.Members = d.alive(old.Members)
-		if err := d.admitAlias(&a); err != nil {
-			return nil, err
-		}
-		if err := d.change(&a, m); err != nil {
-			return nil, err
-		}
-		if a.Local != old.Local {
-			a.Former, a.Renamed = old.Local, d.now()
-		}
-		if a.same(old) { // most of a list that is imported every night
-			return nil, nil
-		}
-		changes := []AliasChange{{Old: old, New: &a}}
-		return changes, d.overflows(changes)
-	})
-}
-
-// same reports whether a is as old is.
-func (a *Alias) same(old *Alias) bool {
-	x, y := *a, *old
-	x.Members, y.Members = nil, nil
-	return slices.Equal(a.Members, old.Members) && reflect.DeepEqual(x, y)
-}
-
 // change carries out what is to become of the entries.
-func (d *Directory) change(a *Alias, c Membership) error {
+func (d *Directory) change(a *Alias, c Membership, fresh map[xmpp.JID]*Alias) error {
 	if c.Replace != nil {
 		before := a.Members
 		a.Members = nil
-		if err := d.enter(a, *c.Replace, before, c.Lenient); err != nil {
+		if err := d.enter(a, *c.Replace, c.Lenient, fresh); err != nil {
 			return err
 		}
+		a.stay(before, c.Moderate)
 	}
 	for _, text := range c.Remove {
 		m, err := d.member(a.Domain, NewMember{Address: text}, nil)
@@ -269,7 +133,7 @@ func (d *Directory) change(a *Alias, c Membership) error {
 		}
 		a.Members = slices.Delete(a.Members, i, i+1)
 	}
-	if err := d.enter(a, c.Add, nil, c.Lenient); err != nil {
+	if err := d.enter(a, c.Add, c.Lenient, fresh); err != nil {
 		return err
 	}
 	if len(a.Members) > maxEntries {
@@ -300,10 +164,10 @@ func (d *Directory) change(a *Alias, c Membership) error {
 	return nil
 }
 
-// enter adds entries; one that was there before has been there since then.
-func (d *Directory) enter(a *Alias, list []NewMember, before []Member, lenient bool) error {
+// enter adds entries; fresh are aliases that are about to be.
+func (d *Directory) enter(a *Alias, list []NewMember, lenient bool, fresh map[xmpp.JID]*Alias) error {
 	for _, n := range list {
-		m, err := d.member(a.Domain, n, nil)
+		m, err := d.member(a.Domain, n, fresh)
 		if errors.Is(err, ErrNotFound) && lenient {
 			m.Kind, err = ExternalMember, nil
 		}
@@ -311,15 +175,35 @@ func (d *Directory) enter(a *Alias, list []NewMember, before []Member, lenient b
 			return err
 		}
 		if m.Kind == AliasMember && m.ID == a.ID {
+			if lenient {
+				continue // in a mail server's list it means a mailbox
+			}
 			return refuse(ErrName, "%s cannot be a member of itself", a.JID)
 		}
 		m.Since = d.now()
-		if i := slices.IndexFunc(before, func(have Member) bool { return have.same(&m) }); i >= 0 {
-			m.Since = before[i].Since
-		}
 		a.put(m)
 	}
 	return nil
+}
+
+// stay has the entries that were there before be there since then, and moderate as they did if nothing else is said.
+func (a *Alias) stay(before []Member, moderate bool) {
+	type key struct {
+		kind    MemberKind
+		id      ID
+		address string
+	}
+	was := make(map[key]*Member, len(before))
+	for i := range before {
+		m := &before[i]
+		was[key{m.Kind, m.ID, m.Address}] = m
+	}
+	for i := range a.Members {
+		m := &a.Members[i]
+		if old := was[key{m.Kind, m.ID, m.Address}]; old != nil {
+			m.Since, m.Moderator = old.Since, m.Moderator || moderate && old.Moderator
+		}
+	}
 }
 
 // alive returns the entries without those of users and aliases that were deleted.
@@ -407,6 +291,7 @@ func (d *Directory) commitAliases(ctx context.Context, plan func() ([]AliasChang
 	var puts []pair
 	records := make([]*Alias, len(changes))
 	next := make(map[*Domain]*aliasSnapshot)
+	touched := touches{}
 	id := d.nextID
 	now := uint64(max(d.now().UnixMicro(), 1))
 	for i, c := range changes {
@@ -427,12 +312,11 @@ func (d *Directory) commitAliases(ctx context.Context, plan func() ([]AliasChang
 		}
 		puts = append(puts, pair{keyAlias(a.ID), value})
 		m := d.domains[a.Domain]
+		touched.alias(c.Old, a)
 		if next[m] == nil {
-			s := m.aliases.Load()
-			next[m] = &aliasSnapshot{max(now, s.revision+AliasStep), slices.Clone(s.all)}
+			next[m] = m.aliases.Load().with(changes, m.Name(), now)
 			puts = append(puts, pair{keyAliasRevision(a.Domain), binary.BigEndian.AppendUint64(nil, next[m].revision)})
 		}
-		next[m].replace(c.Old, c.New)
 	}
 	puts = append(puts, pair{keyNext, binary.BigEndian.AppendUint64(nil, uint64(id))})
 	committed := false
@@ -462,18 +346,29 @@ func (d *Directory) commitAliases(ctx context.Context, plan func() ([]AliasChang
 	for m, s := range next {
 		m.aliases.Store(s)
 	}
-	d.generation.Add(1)
+	d.outdate(&touched)
 	return changes, err
 }
 
-func (s *aliasSnapshot) replace(old, a *Alias) {
-	if old != nil {
-		s.all = slices.DeleteFunc(s.all, func(x *Alias) bool { return x.ID == old.ID })
+// with returns the aliases of a domain after changes, those of other domains left out.
+func (s *aliasSnapshot) with(changes []AliasChange, domain string, now uint64) *aliasSnapshot {
+	gone := make(map[ID]bool, len(changes))
+	next := &aliasSnapshot{revision: max(now, s.revision+AliasStep)}
+	for _, c := range changes {
+		if c.Old != nil && c.Old.Domain == domain {
+			gone[c.Old.ID] = true
+		}
+		if c.New != nil && c.New.Domain == domain {
+			next.all = append(next.all, c.New)
+		}
 	}
-	if a != nil {
-		i, _ := slices.BinarySearchFunc(s.all, a.Local, func(x *Alias, local string) int { return strings.Compare(x.Local, local) })
-		s.all = slices.Insert(s.all, i, a)
+	for _, a := range s.all {
+		if !gone[a.ID] {
+			next.all = append(next.all, a)
+		}
 	}
+	slices.SortFunc(next.all, func(a, b *Alias) int { return strings.Compare(a.Local, b.Local) })
+	return next
 }
 
 // indexAlias makes a findable in the place of old, which may be nil.

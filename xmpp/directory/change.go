@@ -107,30 +107,73 @@ func (n *NewUser) user() *User {
 	}
 }
 
+// UserUpdate is a change of one user.
+type UserUpdate struct {
+	ID  ID
+	Set func(*User) // changes the copy that it is given
+}
+
 // Update changes what fn changes in the copy that it is given. A new Local
 // changes the name: the address is another one, the user stays the same.
 func (d *Directory) Update(ctx context.Context, id ID, fn func(*User)) error {
+	return d.UpdateAll(ctx, UserUpdate{id, fn})
+}
+
+// UpdateAll changes users, each of them once, in one transaction: all of them
+// or, with an error, none. Who is changed into what he is costs nothing.
+func (d *Directory) UpdateAll(ctx context.Context, list ...UserUpdate) error {
 	return d.make(ctx, func() ([]edit, error) {
-		old := d.ByID(id)
-		if old == nil {
-			return nil, refuse(ErrNotFound, "there is no user with the id %d", id)
-		}
-		u := *old
-		u.Groups = slices.Clone(u.Groups)
-		fn(&u)
-		u.ID, u.Domain, u.Created, u.Deleted = old.ID, old.Domain, old.Created, old.Deleted
-		u.Former, u.Renamed = old.Former, old.Renamed
-		if err := d.admit(&u); err != nil {
-			return nil, err
-		}
-		if u.Local != old.Local {
-			if err := d.kept(u.JID); err != nil {
+		var edits []edit
+		taken := make(map[xmpp.JID]bool)
+		for i := range list {
+			e, err := d.revise(&list[i], taken)
+			if err != nil {
 				return nil, err
 			}
-			u.Former, u.Renamed = old.Local, d.now()
+			if e.visible() || e.Old.Admin != e.New.Admin {
+				edits = append(edits, e)
+			}
 		}
-		return []edit{{Change: Change{Old: old, New: &u}, record: &u}}, nil
+		return edits, nil
 	})
+}
+
+// CheckUpdates tells what UpdateAll would refuse, without changing anybody:
+// refused is called with the place in the list and the reason.
+func (d *Directory) CheckUpdates(list []UserUpdate, refused func(i int, err error)) {
+	taken := make(map[xmpp.JID]bool)
+	for i := range list {
+		if _, err := d.revise(&list[i], taken); err != nil {
+			refused(i, err)
+		}
+	}
+}
+
+// revise finds what becomes of a user; taken are the addresses that those before
+// him get.
+func (d *Directory) revise(up *UserUpdate, taken map[xmpp.JID]bool) (edit, error) {
+	old := d.ByID(up.ID)
+	if old == nil {
+		return edit{}, refuse(ErrNotFound, "there is no user with the id %d", up.ID)
+	}
+	u := *old
+	u.Groups = slices.Clone(u.Groups)
+	up.Set(&u)
+	u.ID, u.Domain, u.Created, u.Deleted = old.ID, old.Domain, old.Created, old.Deleted
+	u.Former, u.Renamed = old.Former, old.Renamed
+	if err := d.admit(&u); err != nil {
+		return edit{}, err
+	}
+	if u.Local != old.Local {
+		if err := d.kept(u.JID); err != nil {
+			return edit{}, err
+		}
+		if taken[u.JID] {
+			return edit{}, refuse(ErrExists, "%s is in the list twice", u.JID)
+		}
+		u.Former, u.Renamed, taken[u.JID] = old.Local, d.now(), true
+	}
+	return edit{Change: Change{Old: old, New: &u}, record: &u}, nil
 }
 
 // Delete deletes a user. A tombstone stays, see Tombstone; the name is free.

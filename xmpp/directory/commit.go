@@ -71,14 +71,16 @@ func (d *Directory) commit(ctx context.Context, plan func() ([]edit, error)) ([]
 	if !committed {
 		return nil, err
 	}
+	touched := touches{}
 	for i := range edits {
 		d.index(edits[i].Old, edits[i].record)
 		d.nextID = max(d.nextID, edits[i].record.ID+1)
+		touched.user(edits[i].Old, edits[i].record)
 	}
 	for m, s := range next {
 		m.state.Store(s)
 	}
-	d.generation.Add(1)
+	d.outdate(&touched)
 	return edits, err
 }
 

@@ -3,6 +3,7 @@ package directory
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"confab/xmpp"
@@ -15,9 +16,10 @@ type Reach struct {
 	Foreign []ReachedForeign
 	Skipped []Skipped
 
-	at       map[ID]int // in Users
-	inside   map[ID]bool
-	revision uint64 // of the directory
+	at         map[ID]int // in Users
+	inside     map[ID]bool
+	everyone   bool          // an alias inside is of all users
+	generation atomic.Uint64 // of the directory, as of which it holds
 }
 
 // Reached is a user whom an alias reaches.
@@ -58,21 +60,92 @@ func (r *Reach) Len() int { return len(r.Users) + len(r.Foreign) }
 // Has reports whether the members of another alias are among those who are reached.
 func (r *Reach) Has(alias ID) bool { return r.inside[alias] }
 
-// Reach returns whom an alias reaches now, nil if there is no such alias. The result is not to be changed.
+// Reach returns whom an alias reaches now, nil if there is no such alias. The result is not to be changed; it is the same
+// one as long as nothing changed that it follows from.
 func (d *Directory) Reach(id ID) *Reach {
-	revision := d.generation.Load()
-	if v, ok := d.aliases.reach.Load(id); ok && v.(*Reach).revision == revision {
+	generation := d.generation.Load()
+	if v, ok := d.aliases.reach.Load(id); ok && v.(*Reach).generation.Load() == generation {
 		return v.(*Reach)
 	}
 	a := d.AliasByID(id)
 	if a == nil {
-		d.aliases.reach.Delete(id)
 		return nil
 	}
-	r := d.expand(a, d.AliasByID)
-	r.revision = revision
+	r := d.expand(a, nil)
+	r.generation.Store(generation)
 	d.aliases.reach.Store(id, r)
 	return r
+}
+
+// Generation tells states of the directory apart: every transaction moves it.
+func (d *Directory) Generation() uint64 { return d.generation.Load() }
+
+// touches is what a transaction changes, as far as anybody's reach follows from it.
+type touches struct {
+	ids       map[ID]bool
+	addresses map[string]bool // that lead somewhere else before and after
+	users     bool
+}
+
+func (t *touches) add(id ID, addresses ...xmpp.JID) {
+	if t.ids == nil {
+		t.ids, t.addresses = map[ID]bool{}, map[string]bool{}
+	}
+	t.ids[id] = true
+	for _, j := range addresses {
+		t.addresses[j.String()] = true
+	}
+}
+
+// alias adds a change of an alias; old may be nil, now may be a tombstone.
+func (t *touches) alias(old, now *Alias) {
+	t.add(now.ID, now.JID)
+	if old != nil {
+		t.add(old.ID, old.JID)
+	}
+}
+
+// user is alias for a user.
+func (t *touches) user(old, now *User) {
+	t.users = true
+	t.add(now.ID, now.JID)
+	if old != nil {
+		t.add(old.ID, old.JID)
+	}
+}
+
+// follows reports whether what is touched can make another reach of r.
+func (r *Reach) follows(t *touches) bool {
+	return t.users && r.everyone || meet(r.inside, t.ids) || meet(r.at, t.ids) ||
+		slices.ContainsFunc(r.Skipped, func(s Skipped) bool { return t.addresses[s.Address] })
+}
+
+// meet reports whether two maps have a key in common.
+func meet[V, W any](a map[ID]V, b map[ID]W) bool {
+	if len(a) > len(b) {
+		return meet(b, a)
+	}
+	for id := range a {
+		if _, ok := b[id]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// outdate begins a new generation, in which reaches do not hold that follow from what is touched. That is in force already:
+// whoever read some of it too early has found something that is touched.
+func (d *Directory) outdate(t *touches) {
+	generation := d.generation.Load()
+	d.aliases.reach.Range(func(id, v any) bool {
+		if r := v.(*Reach); r.generation.Load() == generation && !r.follows(t) {
+			r.generation.Store(generation + 1)
+		} else {
+			d.aliases.reach.Delete(id)
+		}
+		return true
+	})
+	d.generation.Store(generation + 1)
 }
 
 // standing is how somebody or an alias comes into the reach of another; the better one counts.
@@ -103,21 +176,22 @@ func (s standing) merge(o standing) standing {
 
 // expansion is an alias on its way to becoming a Reach.
 type expansion struct {
-	d       *Directory
-	lookup  func(ID) *Alias
-	visited map[ID]standing
-	users   map[ID]standing
-	foreign map[string]standing
-	skipped map[Skipped]bool
-	order   []Skipped
+	d        *Directory
+	next     *nextAliases
+	visited  map[ID]standing
+	users    map[ID]standing
+	foreign  map[string]standing
+	skipped  map[Skipped]bool
+	order    []Skipped
+	everyone bool
 }
 
 // expand walks through an alias and the aliases in it. Each is walked through again only if a better standing leads to
-// it, so loops end.
-func (d *Directory) expand(a *Alias, lookup func(ID) *Alias) *Reach {
-	x := &expansion{d: d, lookup: lookup, visited: map[ID]standing{}, users: map[ID]standing{}, foreign: map[string]standing{}, skipped: map[Skipped]bool{}}
+// it, so loops end. next is what is about to be; it may be nil.
+func (d *Directory) expand(a *Alias, next *nextAliases) *Reach {
+	x := &expansion{d: d, next: next, visited: map[ID]standing{}, users: map[ID]standing{}, foreign: map[string]standing{}, skipped: map[Skipped]bool{}}
 	x.walk(a, standing{})
-	r := &Reach{Alias: a, Skipped: x.order, at: make(map[ID]int, len(x.users)), inside: make(map[ID]bool, len(x.visited))}
+	r := &Reach{Alias: a, Skipped: x.order, everyone: x.everyone, at: make(map[ID]int, len(x.users)), inside: make(map[ID]bool, len(x.visited))}
 	for id := range x.visited {
 		r.inside[id] = true
 	}
@@ -148,6 +222,7 @@ func (x *expansion) walk(a *Alias, in standing) {
 	}
 	x.visited[a.ID] = in
 	if a.Everyone {
+		x.everyone = true
 		for _, u := range x.d.domains[a.Domain].Snapshot().Users {
 			x.user(u, x.entry(Member{Since: u.Created}, in), in.through)
 		}
@@ -158,7 +233,7 @@ func (x *expansion) walk(a *Alias, in standing) {
 		case UserMember:
 			x.user(x.d.ByID(m.ID), s, in.through)
 		case AliasMember:
-			if inner := x.lookup(m.ID); inner != nil {
+			if inner := x.next.byID(x.d, m.ID); inner != nil {
 				s.through = inner
 				x.walk(inner, s)
 			}
@@ -207,7 +282,7 @@ func (x *expansion) external(domain string, m Member, s standing, through *Alias
 		x.user(u, s, through)
 		return
 	}
-	if inner := x.d.Alias(j); inner != nil {
+	if inner := x.next.byJID(x.d, j); inner != nil {
 		s.through = inner
 		x.walk(inner, s)
 		return
@@ -222,17 +297,64 @@ func (x *expansion) skip(s Skipped) {
 	}
 }
 
-// overflows reports the first alias that changes would make reach more people than it may, and more than now.
-func (d *Directory) overflows(changes []AliasChange) error {
-	changed := make(map[*Domain]bool)
+// nextAliases is what a transaction is about to make of aliases.
+type nextAliases struct {
+	ids  map[ID]*Alias // nil: deleted
+	jids map[xmpp.JID]*Alias
+}
+
+func newNextAliases(changes []AliasChange) *nextAliases {
+	n := &nextAliases{map[ID]*Alias{}, map[xmpp.JID]*Alias{}}
 	for _, c := range changes {
-		if c.New != nil {
-			changed[d.domains[c.New.Domain]] = true
+		if c.Old != nil {
+			n.ids[c.Old.ID] = nil
+			n.jids[c.Old.JID] = nil
 		}
 	}
-	for m := range changed {
+	for _, c := range changes {
+		if c.New != nil {
+			n.ids[c.New.ID] = c.New
+			n.jids[c.New.JID] = c.New
+		}
+	}
+	return n
+}
+
+func (n *nextAliases) byID(d *Directory, id ID) *Alias {
+	if n != nil {
+		if a, ok := n.ids[id]; ok {
+			return a
+		}
+	}
+	return d.AliasByID(id)
+}
+
+func (n *nextAliases) byJID(d *Directory, j xmpp.JID) *Alias {
+	if n != nil {
+		if a, ok := n.jids[j]; ok {
+			return a
+		}
+	}
+	return d.Alias(j)
+}
+
+// overflows reports the first alias that changes of others would make reach more people than it may, and more than now.
+func (d *Directory) overflows(changes []AliasChange) error {
+	next := newNextAliases(changes)
+	touched := &touches{}
+	domains := make(map[*Domain]bool)
+	for _, c := range changes {
+		if c.New != nil {
+			touched.alias(c.Old, c.New)
+			domains[d.domains[c.New.Domain]] = true
+		}
+	}
+	for m := range domains {
 		for _, a := range m.aliases.Load().all {
-			if err := d.overflow(changes, a); err != nil {
+			if r := d.Reach(a.ID); r == nil || touched.ids[a.ID] || !r.follows(touched) {
+				continue
+			}
+			if err := d.overflow(next, a); err != nil {
 				return err
 			}
 		}
@@ -240,23 +362,12 @@ func (d *Directory) overflows(changes []AliasChange) error {
 	return nil
 }
 
-// overflow is overflows for one alias.
-func (d *Directory) overflow(changes []AliasChange, a *Alias) error {
-	lookup := func(id ID) *Alias {
-		for _, c := range changes {
-			if c.New != nil && c.New.ID == id {
-				return c.New
-			}
-			if c.Old != nil && c.Old.ID == id {
-				return nil
-			}
-		}
-		return d.AliasByID(id)
-	}
-	if a = lookup(a.ID); a == nil || a.Everyone {
+// overflow is overflows for one alias, as it will be.
+func (d *Directory) overflow(next *nextAliases, a *Alias) error {
+	if a.Everyone {
 		return nil
 	}
-	n := d.expand(a, lookup).Len()
+	n := d.expand(a, next).Len()
 	if n <= a.Settings.Fanout() {
 		return nil
 	}

@@ -1,8 +1,9 @@
 package admin
 
 import (
+	"cmp"
 	"errors"
-	"maps"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -13,7 +14,7 @@ import (
 type AliasImportParams struct {
 	Aliases []ImportAlias `json:"aliases"`
 	DryRun  bool          `json:"dry_run,omitempty"`
-	Update  bool          `json:"update,omitempty"` // give those that exist the members that the list says
+	Update  bool          `json:"update,omitempty"` // change those that exist into what the list says
 	Skip    bool          `json:"skip,omitempty"`   // leave out what cannot be imported, and import the others
 }
 
@@ -21,7 +22,8 @@ func (p AliasImportParams) audited() any {
 	return map[string]any{"aliases": len(p.Aliases), "dry_run": p.DryRun, "update": p.Update, "skip": p.Skip}
 }
 
-// ImportAlias is an alias of a list.
+// ImportAlias is an alias of a list. Of one that exists, what is empty stays, and so do the members, or who of them
+// moderates, if that is not said at all.
 type ImportAlias struct {
 	Line        int               `json:"line"` // in the administrator's file
 	Address     string            `json:"address"`
@@ -29,8 +31,8 @@ type ImportAlias struct {
 	Description string            `json:"description,omitempty"`
 	Room        bool              `json:"room,omitempty"`
 	Everyone    bool              `json:"all_users,omitempty"`
-	Members     []string          `json:"members"`
-	Moderators  []string          `json:"moderators,omitempty"`
+	Members     []string          `json:"members,omitzero"`
+	Moderators  []string          `json:"moderators,omitzero"`
 	Settings    map[string]string `json:"settings,omitempty"`
 	Notes       []string          `json:"notes,omitempty"` // what of the line is left out
 	Problem     string            `json:"problem,omitempty"`
@@ -40,7 +42,7 @@ type ImportAlias struct {
 type AliasLine struct {
 	Line    int      `json:"line"`
 	Address string   `json:"address"`
-	Action  string   `json:"action"` // add, update, refuse
+	Action  string   `json:"action"` // add, update, keep, refuse
 	Reaches int      `json:"reaches"`
 	Notes   []string `json:"notes,omitempty"`
 }
@@ -49,6 +51,7 @@ type AliasLine struct {
 const (
 	ActionAdd    = "add"
 	ActionUpdate = "update"
+	ActionKeep   = "keep"
 	ActionRefuse = "refuse"
 )
 
@@ -56,16 +59,24 @@ const (
 type AliasImported struct {
 	Added   int `json:"added"`
 	Updated int `json:"updated"`
+	Kept    int `json:"kept"` // as they were
 	Refused int `json:"refused"`
 }
 
 // aliasImport is a list on its way in.
 type aliasImport struct {
-	fresh  []directory.NewAlias
-	places []int // of fresh, in the list
-	old    map[int]*directory.Alias
-	lines  []AliasLine
-	code   Code
+	batch         directory.AliasBatch
+	adds, changes []int // places of the batch's in the list
+	lines         []AliasLine
+	code          Code
+}
+
+// place is where in the list the one is that has a place in the batch.
+func (i *aliasImport) place(at int) int {
+	if at < len(i.adds) {
+		return i.adds[at]
+	}
+	return i.changes[at-len(i.adds)]
 }
 
 func (i *aliasImport) refuse(at int, err error) {
@@ -76,11 +87,18 @@ func (i *aliasImport) refuse(at int, err error) {
 	}
 }
 
-// AliasImport adds many aliases, which may be members of one another. It streams what becomes of each. If one is refused,
-// nothing is done, unless those are to be left out.
+func (i *aliasImport) note(at int, notes ...string) {
+	i.lines[at].Notes = append(i.lines[at].Notes, notes...)
+}
+
+// AliasImport adds many aliases, which may be members of one another, and changes others, all in one transaction. It streams
+// what becomes of each. If one is refused, nothing is done, unless those are to be left out.
 var AliasImport = define(Operation{Name: "alias import", Audited: true}, func(c *call[AliasLine], p AliasImportParams) (AliasImported, error) {
-	in := c.sortAliases(p)
 	var n AliasImported
+	in, err := c.sortAliases(p)
+	if err != nil {
+		return n, err
+	}
 	for i := range in.lines {
 		l := &in.lines[i]
 		switch l.Action {
@@ -88,6 +106,8 @@ var AliasImport = define(Operation{Name: "alias import", Audited: true}, func(c 
 			n.Added++
 		case ActionUpdate:
 			n.Updated++
+		case ActionKeep:
+			n.Kept++
 		default:
 			n.Refused++
 		}
@@ -101,34 +121,19 @@ var AliasImport = define(Operation{Name: "alias import", Audited: true}, func(c 
 	if n.Refused > 0 && !p.Skip {
 		return n, failf(in.code, "%d of %d aliases cannot be imported; --dry-run tells which, --skip leaves them out; nothing was imported", n.Refused, len(p.Aliases))
 	}
-	if err := c.Directory.AddAliases(c, in.fresh...); err != nil {
-		return n, err
+	if err := c.Directory.ChangeAliases(c, in.batch); err != nil {
+		return n, failf(CodeOf(err), "%v; nothing was imported", err)
 	}
-	c.progress(n.Added, n.Added+n.Updated)
-	done := n.Added
-	for _, i := range slices.Sorted(maps.Keys(in.old)) {
-		x := in.old[i]
-		list := entries(p.Aliases[i].Members, p.Aliases[i].Moderators)
-		err := c.Directory.UpdateAlias(c, x.ID, directory.Membership{Replace: &list, Lenient: true}, func(x *directory.Alias) error {
-			if p.Aliases[i].Name != "" {
-				x.Name = p.Aliases[i].Name
-			}
-			return settings(&x.Settings, p.Aliases[i].Settings, nil)
-		})
-		if err != nil {
-			return n, failf(Failed, "line %d: %v; the aliases before it were imported", p.Aliases[i].Line, err)
-		}
-		done++
-		c.progress(done, n.Added+n.Updated)
-	}
+	c.progress(n.Added+n.Updated, n.Added+n.Updated)
 	return n, nil
 })
 
 // sortAliases finds out what would become of each alias of a list.
-func (c *call[I]) sortAliases(p AliasImportParams) *aliasImport {
-	in := &aliasImport{lines: make([]AliasLine, len(p.Aliases)), old: map[int]*directory.Alias{}, code: Usage}
-	seen := make(map[directory.ID]bool) // of old
-	for i, a := range p.Aliases {
+func (c *call[I]) sortAliases(p AliasImportParams) (*aliasImport, error) {
+	in := &aliasImport{lines: make([]AliasLine, len(p.Aliases)), code: Usage}
+	seen := make(map[directory.ID]bool) // of those that exist
+	for i := range p.Aliases {
+		a := &p.Aliases[i]
 		in.lines[i] = AliasLine{Line: a.Line, Address: a.Address, Action: ActionAdd, Notes: slices.Clone(a.Notes)}
 		if a.Problem != "" {
 			in.refuse(i, failf(Usage, "%s", a.Problem))
@@ -146,7 +151,10 @@ func (c *call[I]) sortAliases(p AliasImportParams) *aliasImport {
 					in.refuse(i, failf(Conflict, "%s is in the list twice", x.JID))
 					continue
 				}
-				seen[x.ID], in.old[i] = true, x
+				if seen[x.ID] = true; a.Room && x.Kind != directory.RoomAlias {
+					in.note(i, fmt.Sprintf("stays a contact: 'confab alias convert %s' makes it a room", x.Local))
+				}
+				in.batch.Update, in.changes = append(in.batch.Update, a.update(x)), append(in.changes, i)
 				continue
 			}
 		}
@@ -160,21 +168,55 @@ func (c *call[I]) sortAliases(p AliasImportParams) *aliasImport {
 			continue
 		}
 		n.Lenient = true
-		in.fresh, in.places = append(in.fresh, n), append(in.places, i)
+		in.batch.Add, in.adds = append(in.batch.Add, n), append(in.adds, i)
 	}
-	drafts := c.Directory.CheckAliases(in.fresh, func(i int, err error) { in.refuse(in.places[i], err) })
-	var keep []directory.NewAlias
-	for i, x := range drafts {
+	return in, c.checkAliases(in)
+}
+
+// update is what a list says of an alias that exists.
+func (a *ImportAlias) update(x *directory.Alias) directory.AliasUpdate {
+	u := directory.AliasUpdate{ID: x.ID, Set: func(x *directory.Alias) error {
+		x.Name, x.Description = cmp.Or(a.Name, x.Name), cmp.Or(a.Description, x.Description)
+		x.Everyone = x.Everyone || a.Everyone
+		return settings(&x.Settings, a.Settings, nil)
+	}}
+	u.Lenient, u.Moderate = true, a.Moderators == nil
+	if a.Members != nil {
+		list := entries(a.Members, a.Moderators)
+		u.Replace = &list
+	} else if a.Moderators != nil {
+		u.Moderators = &a.Moderators
+	}
+	return u
+}
+
+// checkAliases leaves those out that the directory refuses. The error is a reason that concerns none of the list.
+func (c *call[I]) checkAliases(in *aliasImport) error {
+	drafts, err := c.Directory.CheckAliases(c, in.batch, func(at int, err error) { in.refuse(in.place(at), err) })
+	if err != nil {
+		return failf(CodeOf(err), "%v; nothing was imported", err)
+	}
+	var keep directory.AliasBatch
+	for at, x := range drafts {
 		if x == nil {
 			continue
 		}
-		keep = append(keep, in.fresh[i])
-		l := &in.lines[in.places[i]]
-		l.Address = x.JID.String()
-		l.Reaches, l.Notes = reaches(x), append(l.Notes, c.remarks(x)...)
+		place := in.place(at)
+		l := &in.lines[place]
+		l.Address, l.Reaches = x.JID.String(), reaches(x)
+		switch {
+		case at < len(in.adds):
+			keep.Add = append(keep.Add, in.batch.Add[at])
+		case x == c.Directory.AliasByID(x.ID):
+			l.Action = ActionKeep
+			continue
+		default:
+			keep.Update = append(keep.Update, in.batch.Update[at-len(in.adds)])
+		}
+		in.note(place, c.remarks(x)...)
 	}
-	in.fresh = keep
-	return in
+	in.batch = keep
+	return nil
 }
 
 // reaches counts the entries that somebody may be behind.

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -55,17 +56,20 @@ var UserImport = define(Operation{Name: "user import", Audited: true}, func(c *c
 	if result.Added, err = c.addImported(fresh, total, p.Generate); err == nil {
 		c.progress(result.Added, total)
 	}
+	if err == nil {
+		err = c.updateImported(old)
+	}
 	for _, u := range old {
 		if err != nil {
 			break
 		}
-		if err = c.updateImported(u, p.Generate); err == nil {
+		if err = c.setImported(u, p.Generate); err == nil {
 			result.Updated++
 			c.progress(result.Added+result.Updated, total)
 		}
 	}
 	if err != nil && result != (Imported{}) {
-		err = failf(Failed, "%v; before that, %d users were added and %d updated: run it again with --update for the rest", err, result.Added, result.Updated)
+		err = failf(Failed, "%v; before that, users added: %d, updated: %d; run it again with --update for the rest", err, result.Added, result.Updated)
 	}
 	return result, err
 })
@@ -82,7 +86,8 @@ type importing struct {
 func (c *call[I]) sortImport(p UserImportParams) (fresh, old []*importing, err error) {
 	problems := make(map[int]error) // by place in the list
 	var users []directory.NewUser
-	var places []int
+	var updates []directory.UserUpdate
+	var places, changed []int // of users and of updates
 	seen := make(map[directory.ID]bool)
 	for i, u := range p.Users {
 		local, domain, err := c.splitNew(u.Address)
@@ -95,7 +100,8 @@ func (c *call[I]) sortImport(p UserImportParams) (fresh, old []*importing, err e
 				problems[i] = failf(Conflict, "%s is in the list twice", existing.JID)
 			}
 			seen[existing.ID] = true
-			old = append(old, &importing{ImportUser: u, existing: existing})
+			x := &importing{ImportUser: u, existing: existing}
+			old, updates, changed = append(old, x), append(updates, x.update()), append(changed, i)
 			continue
 		}
 		n := directory.NewUser{Domain: domain, Local: local, Name: u.Name, Groups: u.Groups}
@@ -107,6 +113,7 @@ func (c *call[I]) sortImport(p UserImportParams) (fresh, old []*importing, err e
 		conflict = conflict || errors.Is(err, directory.ErrExists)
 		problems[places[i]] = err
 	})
+	c.Directory.CheckUpdates(updates, func(i int, err error) { problems[changed[i]] = err })
 	if len(problems) > 0 {
 		return nil, nil, importError(p.Users, problems, conflict)
 	}
@@ -192,23 +199,36 @@ func (c *call[I]) tellPassword(n directory.NewUser, password string) error {
 	return c.out.item(shown)
 }
 
-// updateImported brings a user who exists to what a list says. What the list
-// leaves empty stays, but for a password that there never was.
-func (c *call[I]) updateImported(u *importing, generate bool) error {
-	now := u.existing
-	if u.Name != "" && u.Name != now.Name || len(u.Groups) > 0 && !slices.Equal(u.Groups, now.Groups) {
-		err := c.Directory.Update(c, now.ID, func(d *directory.User) {
-			if u.Name != "" {
-				d.Name = u.Name
-			}
-			if len(u.Groups) > 0 {
-				d.Groups = u.Groups
-			}
-		})
-		if err != nil {
-			return fmt.Errorf("line %d: %w", u.Line, err)
+// update is what a list says of a user who exists. What it leaves empty stays.
+func (u *importing) update() directory.UserUpdate {
+	return directory.UserUpdate{ID: u.existing.ID, Set: func(d *directory.User) {
+		d.Name = cmp.Or(u.Name, d.Name)
+		if len(u.Groups) > 0 {
+			d.Groups = u.Groups
+		}
+	}}
+}
+
+// updatesAtOnce is how many users are changed in one transaction.
+const updatesAtOnce = 2000
+
+// updateImported brings users who exist to what a list says.
+func (c *call[I]) updateImported(old []*importing) error {
+	for chunk := range slices.Chunk(old, updatesAtOnce) {
+		updates := make([]directory.UserUpdate, len(chunk))
+		for i, u := range chunk {
+			updates[i] = u.update()
+		}
+		if err := c.Directory.UpdateAll(c, updates...); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// setImported gives a user who exists the password that a list says, or one if there never was any.
+func (c *call[I]) setImported(u *importing, generate bool) error {
+	now := u.existing
 	password := u.Password
 	if password == "" && generate {
 		has, err := c.Auth.HasPassword(c, now.ID)

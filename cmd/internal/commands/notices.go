@@ -15,7 +15,7 @@ import (
 func announce(c *call) (feature.Outcome, error) {
 	text, _ := c.Answer().Lines("announcement")
 	_, n, err := do(c, admin.Announce, admin.NoticeParams{Text: text})
-	return done(fmt.Sprintf("told %d users", n.Users)), err
+	return done(fmt.Sprintf("users told: %d", n.Users)), err
 }
 
 // askNotice asks for the text of a notice; now is the one that stands.
