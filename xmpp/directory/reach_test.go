@@ -108,7 +108,9 @@ func TestAliasBatch(t *testing.T) {
 	north, south := h.create("north", "romeo!"), h.create("south", "romeo")
 	told := 0
 	h.OnAliasChange(func(c []AliasChange) { told++ })
-	replace := func(names ...string) Membership { return Membership{Replace: &newAliasOf(names).Members, Moderate: true} }
+	replace := func(names ...string) Membership {
+		return Membership{Replace: &newAliasOf(names).Members, Moderate: true}
+	}
 	b := AliasBatch{
 		Add:    []NewAlias{newAlias("west", "south", "east"), newAlias("east", "nurse")},
 		Update: []AliasUpdate{{north.ID, replace("romeo", "west"), nil}, {south.ID, replace("romeo", "nobody"), nil}},
