@@ -30,6 +30,25 @@ const maxSenders = 4096
 func (b *Budgets) Take(who xmpp.JID, n int, r Rate, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	k := b.refilled(who, r, now)
+	if k.left < float64(min(n, r.Burst)) {
+		return false
+	}
+	k.left -= float64(n)
+	return true
+}
+
+// Spend takes n copies that were made already: how many there would be was not
+// known before. Less than nothing may be left then, and Take of none reports false
+// until that is made up for.
+func (b *Budgets) Spend(who xmpp.JID, n int, r Rate, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refilled(who, r, now).left -= float64(n)
+}
+
+// refilled returns the budget of a sender as it is now. Call with b.mu held.
+func (b *Budgets) refilled(who xmpp.JID, r Rate, now time.Time) *budget {
 	if b.of == nil || len(b.of) >= maxSenders && b.of[who] == nil {
 		b.of = map[xmpp.JID]*budget{}
 	}
@@ -40,11 +59,7 @@ func (b *Budgets) Take(who xmpp.JID, n int, r Rate, now time.Time) bool {
 	}
 	k.left = min(float64(r.Burst), k.left+now.Sub(k.at).Seconds()*float64(r.PerSecond))
 	k.at = now
-	if k.left < float64(min(n, r.Burst)) {
-		return false
-	}
-	k.left -= float64(n)
-	return true
+	return k
 }
 
 // ErrTooMuch refuses what a sender's budget has nothing left for.

@@ -24,6 +24,13 @@ func TestBudgets(t *testing.T) {
 	now = now.Add(time.Hour)
 	take(5000, true) // no message is too large for ever
 	take(1, false)
+	now = now.Add(time.Hour)
+	b.Spend(who, 150, r, now)
+	take(0, false)
+	now = now.Add(4 * time.Second)
+	take(0, false)
+	now = now.Add(2 * time.Second)
+	take(0, true)
 	if !b.Take(xmpp.MustJID("juliet@example.com"), 100, r, now) {
 		t.Error("one sender's use counts for another")
 	}

@@ -100,6 +100,9 @@ func (p *PEP) setVCard(q *feature.Query, dst []byte) ([]byte, error) {
 	if q.Where != feature.Self || q.User == nil { // §3.2
 		return nil, xmpp.NewError(xmpp.Forbidden, "")
 	}
+	if err := p.Afford(q.From); err != nil {
+		return nil, err
+	}
 	card := q.Payload.Node()
 	picture, kind, err := takePicture(card)
 	if err != nil {

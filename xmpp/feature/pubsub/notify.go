@@ -9,6 +9,7 @@ import (
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
+	"confab/xmpp/feature"
 	"confab/xmpp/form"
 	"confab/xmpp/router"
 )
@@ -51,13 +52,14 @@ func (p *PubSub) tell(h *home, o *outcome) {
 		return
 	}
 	var out router.Batch
+	spent := 0
 	for i := range o.events {
 		ev := &o.events[i]
 		switch {
 		case ev.Kind == Changed:
 			p.tellOfSubscription(&out, &at, ev)
 		case !ev.quiet && !ev.shape.Config.Mute:
-			p.send(&out, &at, ev)
+			spent += p.send(&out, &at, ev)
 		}
 		if ev.was != nil && at.user != nil {
 			p.admit(&out, &at, ev)
@@ -72,6 +74,21 @@ func (p *PubSub) tell(h *home, o *outcome) {
 		p.hooks.Told(&out, at.user, o.events)
 	}
 	out.Flush()
+	author := o.author
+	if author.IsZero() {
+		author = at.jid
+	}
+	if spent > 0 {
+		p.budgets.Spend(author, spent, p.opts.Rate, p.host.Now())
+	}
+}
+
+// Afford reports, as an error, that somebody has had too much told of lately.
+func (p *PubSub) Afford(who xmpp.JID) error {
+	if p.budgets.Take(who.Bare(), 0, p.opts.Rate, p.host.Now()) {
+		return nil
+	}
+	return feature.ErrTooMuch
 }
 
 // admit sends the last item of a node to those whom another access model lets in
@@ -92,11 +109,11 @@ type receiver struct {
 	to []byte // ` to='…'`
 }
 
-// send tells of one event.
-func (p *PubSub) send(out *router.Batch, at *site, ev *Event) {
+// send tells of one event, and returns how many KiB that was.
+func (p *PubSub) send(out *router.Batch, at *site, ev *Event) int {
 	receivers := p.receivers(at, ev)
 	if len(receivers) == 0 {
-		return
+		return 0
 	}
 	message := at.appendEvent(nil, ev)
 	buf := xmpp.GetBuffer()
@@ -105,6 +122,7 @@ func (p *PubSub) send(out *router.Batch, at *site, ev *Event) {
 		*buf = appendTo((*buf)[:0], message, r.to)
 		r.session.Send(out, *buf)
 	}
+	return len(receivers) * (1 + len(message)>>10)
 }
 
 // receivers are the clients that are told of what happens in a node: those that

@@ -124,6 +124,7 @@ func (p *PubSub) configure(q *feature.Query, r *Request, dst []byte) ([]byte, er
 		return nil, xmpp.NewError(xmpp.BadRequest, "a form was expected")
 	}
 	return dst, p.change(context.Background(), r.at.home, func(t *Transaction) error {
+		t.author = q.From.Bare()
 		if err := t.configure(name, f); err != nil {
 			return err
 		}
@@ -144,6 +145,7 @@ func (p *PubSub) delete(q *feature.Query, r *Request, dst []byte) ([]byte, error
 		}
 	}
 	return dst, p.change(context.Background(), r.at.home, func(t *Transaction) error {
+		t.author = q.From.Bare()
 		if err := t.remove(name, uri); err != nil {
 			return err
 		}
@@ -157,7 +159,10 @@ func (p *PubSub) purge(q *feature.Query, r *Request, dst []byte) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	return dst, p.change(context.Background(), r.at.home, func(t *Transaction) error { return t.purge(name) })
+	return dst, p.change(context.Background(), r.at.home, func(t *Transaction) error {
+		t.author = q.From.Bare()
+		return t.purge(name)
+	})
 }
 
 // wish is one entry of a list of changes.

@@ -51,6 +51,9 @@ type Options struct {
 	Blocks func(user directory.ID, from xmpp.JID) bool
 	// Limits says what a user may have at the service; nil: nobody may have nodes there.
 	Limits func(u *directory.User) Limits
+	// Rate bounds what one sender has many be told of, in KiB of notifications, each
+	// of which counts as one at least; zero: 200,000 at once and 5,000 a second.
+	Rate feature.Rate
 }
 
 // Limits is what a user may have at the service of the domain.
@@ -89,6 +92,7 @@ type PubSub struct {
 
 	hooks     Hooks
 	sweeper   sweeper
+	budgets   feature.Budgets
 	observers []func(Event)
 }
 
@@ -96,6 +100,9 @@ var serial atomic.Uint64 // of notifications
 
 // New makes the nodes of a server.
 func New(h *feature.Host, o Options) *PubSub {
+	if o.Rate == (feature.Rate{}) {
+		o.Rate = feature.Rate{Burst: 200_000, PerSecond: 5000} // fifty things that a thousand people with two devices hear of
+	}
 	p := &PubSub{host: h, opts: o}
 	p.homes, p.services, p.audiences = map[directory.ID]*home{}, map[string]*home{}, map[string]*audience{}
 	p.people.nodes = map[string]map[place]int{}

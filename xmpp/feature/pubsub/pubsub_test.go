@@ -26,7 +26,9 @@ type stage struct {
 
 func open(t testing.TB) *stage { return openIn(t, t.TempDir()) }
 
-func openIn(t testing.TB, folder string) *stage {
+func openIn(t testing.TB, folder string) *stage { return openRated(t, folder, feature.Rate{}) }
+
+func openRated(t testing.TB, folder string, rate feature.Rate) *stage {
 	t.Helper()
 	s := &stage{}
 	s.House = featuretest.Open(t, folder, func(h *feature.Host) []feature.Feature {
@@ -34,7 +36,7 @@ func openIn(t testing.TB, folder string) *stage {
 			u := h.Directory.ByID(owner)
 			return u != nil && u.Domain == contact.Domain()
 		}
-		s.nodes = pubsub.New(h, pubsub.Options{MaySee: maySee, Limits: func(*directory.User) pubsub.Limits {
+		s.nodes = pubsub.New(h, pubsub.Options{MaySee: maySee, Rate: rate, Limits: func(*directory.User) pubsub.Limits {
 			return pubsub.Limits{Nodes: 2000, Bytes: 64 << 20}
 		}})
 		presence := feature.Feature{Name: "presence", Presence: func(d *feature.Dispatch) (bool, error) {

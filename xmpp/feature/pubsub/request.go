@@ -76,6 +76,11 @@ func (p *PubSub) handle(actions map[string]action) feature.Handler {
 		if do == nil {
 			return nil, xmpp.NewError(xmpp.FeatureNotImplemented, "")
 		}
+		if q.Stanza.Type == xmpp.TypeSet {
+			if err := p.Afford(q.From); err != nil {
+				return nil, err
+			}
+		}
 		return do(p, q, r, dst)
 	}
 }
@@ -139,6 +144,7 @@ func (p *PubSub) publish(q *feature.Query, r *Request, dst []byte) ([]byte, erro
 			case n.nodeRecord != nil && (s == nil || s.creator != n.Creator):
 				return errMade
 			}
+			t.author = q.From.Bare()
 			if n, err = t.prepare(name, options, creator); err != nil {
 				return err
 			}
@@ -258,6 +264,7 @@ func (p *PubSub) retract(q *feature.Query, r *Request, dst []byte) ([]byte, erro
 	}
 	notify := r.About.Attr("notify") == "true" || r.About.Attr("notify") == "1"
 	return dst, p.change(context.Background(), r.at.home, func(t *Transaction) error {
+		t.author = q.From.Bare()
 		for _, id := range ids {
 			it, err := t.Item(name, id)
 			if err != nil {

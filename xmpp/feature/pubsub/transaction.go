@@ -47,6 +47,7 @@ type outcome struct {
 	states []state
 	events []Event
 	then   []func()
+	author xmpp.JID // on whose budget it is; zero: the account's own user, nobody at a service
 }
 
 // Tx is the transaction of the store.
