@@ -6,13 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/store"
 	"confab/xmpp/store/bolt"
+	"confab/xmpp/store/record"
+	"confab/xmpp/store/storetest"
+	"confab/xmpp/xmpptest"
 )
 
 // tell writes down what owners have.
@@ -98,6 +104,75 @@ func TestConvert(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.check()
+}
+
+// writeOld writes messages as earlier versions kept them, from romeo to juliet, n of them.
+func writeOld(t *testing.T, db store.DB, n int) {
+	t.Helper()
+	err := db.Update(t.Context(), func(tx store.Tx) (err error) {
+		for i := range n {
+			id := uint64(1_600_000_000_000_000 + i)
+			b := record.AppendUint([]byte{oldBodyFormat, byte(xmpp.TypeChat)}, uint64(HasBody))
+			b = record.AppendString(b, []byte{byte(romeo), byte(juliet)})
+			b = record.AppendString(b, "")
+			b = fmt.Appendf(b, "<message from='romeo@example.com/orchard' to='juliet@example.com' id='%d'><body>%s</body></message>", i, strings.Repeat("x", i%5000))
+			err = errors.Join(err, tx.Put(spaceBody, appendID(nil, id), b))
+			for o, with := range map[directory.ID]string{romeo: "juliet@example.com", juliet: "romeo@example.com"} {
+				ordinal := record.AppendUint(nil, uint64(i+1))
+				row := record.AppendString(append(bytes.Clone(ordinal), 0), with)
+				err = errors.Join(err, tx.Put(spaceOldRow, appendID(appendPlace(nil, place{owner: o}), id), row),
+					tx.Put(spaceOldRow, appendID(appendPlace(nil, place{o, with}), id), ordinal))
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A history is converted in several transactions, behind each of which the server may crash, or the disk be full.
+func TestConvertCutShort(t *testing.T) {
+	const n = 3*convertAtOnce + 10
+	dir := t.TempDir()
+	db, err := bolt.Open(filepath.Join(dir, "archive.db"), bolt.Options{NoSync: true, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	writeOld(t, db, n)
+	whole := func(h *house) {
+		t.Helper()
+		for o, with := range map[directory.ID]directory.ID{romeo: juliet, juliet: romeo} {
+			ids, r := h.page(Query{Owner: o, With: jids[with], Last: true, Max: 5})
+			if r.Count != n || len(ids) != 5 || ids[4] != 1_600_000_000_000_000+n-1 {
+				t.Errorf("%d has %v, %+v", o, ids, r)
+			}
+		}
+		if left := records(h, spaceOldRow); left != 0 {
+			t.Errorf("%d old rows are left", left)
+		}
+		h.check()
+	}
+	full := storetest.Fail(&crashing{DB: db, look: func() {
+		crashed := t.TempDir()
+		if err := os.CopyFS(crashed, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		whole(open(t, crashed))
+	}})
+	o := Options{Clock: new(xmpptest.Clock), Log: slog.New(slog.DiscardHandler)}
+	attempts := 0
+	for err = storetest.ErrFull; err != nil; attempts++ {
+		full.FailAfter(1, storetest.ErrFull)
+		_, err = Open(t.Context(), full, o)
+		if err != nil && !errors.Is(err, storetest.ErrFull) || attempts == n {
+			t.Fatal(attempts, err)
+		}
+	}
+	if attempts < 4 {
+		t.Errorf("it took %d attempts only", attempts)
+	}
 }
 
 // An earlier message that cannot be read is one that cannot be read, and no more.
