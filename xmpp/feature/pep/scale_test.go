@@ -190,7 +190,7 @@ func TestManyBookmarks(t *testing.T) {
 	romeo.Conn.Left()
 	romeo.Sends(publish(xmpp.NSBookmark2, "room10000@rooms.example", "<conference xmlns='urn:xmpp:bookmarks:1'/>"))
 	gone, came := "<retract id='room0@rooms.example'/>", "<item id='room10000@rooms.example'"
-	if got := strings.Join(romeo.Conn.Left(), ""); strings.Index(got, gone) < 0 || strings.Index(got, came) < strings.Index(got, gone) {
+	if got := strings.Join(romeo.Conn.Left(), ""); !strings.Contains(got, gone) || strings.Index(got, came) < strings.Index(got, gone) {
 		t.Error(got)
 	}
 	after, seen := "", 0
