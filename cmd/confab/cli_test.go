@@ -22,6 +22,7 @@ type cli struct {
 	*testing.T
 	dir string
 	env []string
+	log *syncBuffer // of the server that was started last
 }
 
 func newCLI(t *testing.T) *cli {
@@ -81,10 +82,11 @@ func (c *cli) fails(code int, words string, args ...string) {
 func (c *cli) serve() (stop func()) {
 	c.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	var out syncBuffer
+	out := new(syncBuffer)
+	c.log = out
 	done := make(chan int, 1)
 	go func() {
-		a := &app{in: strings.NewReader(""), out: &out, err: &out, env: c.env}
+		a := &app{in: strings.NewReader(""), out: out, err: out, env: c.env}
 		done <- a.run(ctx, []string{"serve"})
 	}()
 	stop = sync.OnceFunc(func() {

@@ -57,15 +57,15 @@ func (a *app) serve(ctx context.Context, src config.Source) error {
 		return err
 	}
 	log, level := newLog(a.err, l)
-	for _, text := range l.Warnings {
-		log.Warn(text)
-	}
 	s, err := server.New(ctx, l, server.Options{Log: log, Level: level, Version: readBuild().Version, Reload: src.Load, Restarts: canRestart})
 	if err != nil {
 		return err
 	}
 	defer reloadOnHangup(ctx, s, log)()
 	log.Info("serving", "version", readBuild().Version, "domains", l.Domains, "data", l.Data, "listening", s.Listening())
+	for _, text := range s.Admin().Live.Warnings() {
+		log.Warn(text)
+	}
 	go server.TendMemory(ctx)
 	if err := s.Run(ctx); err != nil || !s.Restarting() {
 		return err

@@ -83,6 +83,7 @@ func TestCommandsBeforeTheFirstRun(t *testing.T) {
 func TestStatusReloadStop(t *testing.T) {
 	c := initialized(t)
 	c.serve()
+	c.await("a warning in the log", func() bool { return strings.Contains(c.log.String(), "self-signed") })
 	s := lines[admin.Status](t, c.ok("", "status", "--json"))[0]
 	if s.PID != os.Getpid() || len(s.Domains) != 1 || s.Domains[0].Users != 1 || len(s.Listening["tls"]) != 1 {
 		t.Errorf("status: %+v", s)

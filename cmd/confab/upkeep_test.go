@@ -36,3 +36,15 @@ func TestOldInvitationsAreRemoved(t *testing.T) {
 		t.Errorf("%d invitations are kept that are good for nothing", n)
 	}
 }
+
+// A certificate that ends while the server runs is told of every day.
+func TestWarningsComeEveryDay(t *testing.T) {
+	w := promised(t, nil) // its certificate is self-signed
+	before := w.logged.Load()
+	for day := range int64(3) {
+		if n := w.logged.Load() - before; n != day {
+			t.Errorf("%d warnings after %d days", n, day)
+		}
+		w.Advance(24 * time.Hour)
+	}
+}

@@ -442,6 +442,20 @@ func (s *Server) close() error {
 func (s *Server) housekeeping() {
 	const every = 24 * time.Hour
 	s.opts.Clock.AfterFunc(time.Minute, func() { s.clean(every) })
+	s.opts.Clock.AfterFunc(every, func() { s.remind(every) })
+}
+
+// remind tells the log what the administrator should know, as a start and a reload do: a certificate ends while all runs.
+func (s *Server) remind(every time.Duration) {
+	select {
+	case <-s.stop:
+		return
+	default:
+	}
+	for _, text := range s.warnings() {
+		s.opts.Log.Warn(text)
+	}
+	s.opts.Clock.AfterFunc(every, func() { s.remind(every) })
 }
 
 func (s *Server) clean(every time.Duration) {
