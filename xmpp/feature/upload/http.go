@@ -131,7 +131,7 @@ func (u *Uploads) receive(w http.ResponseWriter, r *http.Request, s *slot) (err 
 			os.Remove(half.Name())
 		}
 	}()
-	body := &arriving{body: r.Body, deadline: http.NewResponseController(w).SetReadDeadline}
+	body := &arriving{body: r.Body, control: http.NewResponseController(w)}
 	n, err := io.Copy(half, body)
 	if body.broken != nil || err == nil && n != s.size {
 		return &refusal{http.StatusBadRequest, "the upload broke off"}
@@ -159,13 +159,15 @@ func (u *Uploads) receive(w http.ResponseWriter, r *http.Request, s *slot) (err 
 
 // arriving is the body of an upload. Each piece has its own time.
 type arriving struct {
-	body     io.Reader
-	deadline func(time.Time) error
-	broken   error // by the peer, not by our disk
+	body    io.Reader
+	control *http.ResponseController
+	broken  error // by the peer, not by our disk
 }
 
 func (a *arriving) Read(p []byte) (int, error) {
-	a.deadline(time.Now().Add(patience))
+	until := time.Now().Add(patience)
+	a.control.SetReadDeadline(until)
+	a.control.SetWriteDeadline(until) // HTTP/2 ends a request whose answer is late, even while it is still coming
 	n, err := a.body.Read(p)
 	if err != nil && err != io.EOF {
 		a.broken = err

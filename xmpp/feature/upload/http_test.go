@@ -265,6 +265,49 @@ func (h *house) halfway(p *featuretest.Person, size int) (path string, conn net.
 	return path, conn
 }
 
+// timed is an answer that knows until when a request may come, and be answered.
+type timed struct {
+	*httptest.ResponseRecorder
+	read, write time.Time
+}
+
+func (w *timed) SetReadDeadline(t time.Time) error  { w.read = t; return nil }
+func (w *timed) SetWriteDeadline(t time.Time) error { w.write = t; return nil }
+
+// pieces is a body that comes in pieces, each after the time that was given for the last.
+type pieces struct {
+	*timed
+	list  []string
+	fault string
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if p.read.IsZero() || p.write.Before(p.read) {
+		p.fault = fmt.Sprintf("what comes until %v is to be answered until %v", p.read, p.write)
+	}
+	p.read, p.write = time.Time{}, time.Time{}
+	if len(p.list) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, p.list[0])
+	p.list = p.list[1:]
+	return n, nil
+}
+
+// An upload may take as long as something comes: over HTTP/2 the time for the answer runs from the beginning of the request.
+func TestLongUpload(t *testing.T) {
+	h := open(t)
+	path := h.slot(h.Online(t, "romeo@example.com/orchard"), "filename='a' size='9'")
+	w := &timed{ResponseRecorder: httptest.NewRecorder()}
+	body := &pieces{timed: w, list: []string{"abc", "def", "ghi"}}
+	r := httptest.NewRequest("PUT", path, body)
+	r.ContentLength = 9
+	h.mux.ServeHTTP(w, r)
+	if w.Code != 201 || body.fault != "" {
+		t.Errorf("%d, %s", w.Code, body.fault)
+	}
+}
+
 func TestHalfUpload(t *testing.T) {
 	h := open(t)
 	romeo := h.Online(t, "romeo@example.com/orchard")
