@@ -1,6 +1,7 @@
 package xmpp
 
 import (
+	"fmt"
 	"testing"
 )
 
@@ -127,6 +128,36 @@ func TestApplyHeaderNamespaceIsEscaped(t *testing.T) {
 	}
 	if !st.Children[0].Is("urn:\"'<&", "x") {
 		t.Errorf("space %q", st.Children[0].Space)
+	}
+}
+
+// TestApplyMostNamespaces: what was taken from a stream can be read again, however many prefixes the header and the stanza bind.
+func TestApplyMostNamespaces(t *testing.T) {
+	header := "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'"
+	inside := ""
+	for i := range maxHeaderBinds - 2 {
+		header += fmt.Sprintf(" xmlns:h%d='urn:h'", i)
+		inside += fmt.Sprintf("<h%d:x/>", i)
+	}
+	end := ""
+	for i := range maxBinds {
+		if i%32 == 0 {
+			inside, end = inside+"<x", "</x>"+end
+		}
+		if inside += fmt.Sprintf(" xmlns:b%d='urn:b'", i); i%32 == 31 {
+			inside += ">"
+		}
+	}
+	x := new(Lexer)
+	if _, _, err := x.Header([]byte(header + ">")); err != nil {
+		t.Fatal(err)
+	}
+	var st Stanza
+	if _, err := x.Next([]byte("<message>"+inside+end+"</message>"), &st); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Parse(Apply(nil, &st, &Edit{})); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -268,7 +268,11 @@ func (x *Lexer) declare(b []byte, prefix span, a *attr) error {
 		// No URI has blanks in it (Namespaces in XML §2.2), and parsers differ in what they make of line breaks.
 		return errDeclaration
 	}
-	if len(x.binds) >= maxBinds {
+	limit := maxBinds
+	if x.stored { // with those of the header that it needed, which Apply has put on the stanza
+		limit += maxHeaderBinds
+	}
+	if len(x.binds) >= limit {
 		return errTooManyBinds
 	}
 	x.binds = append(x.binds, binding{prefix: prefix, uri: a.value, esc: a.esc})
