@@ -139,7 +139,7 @@ func (s *Server) take(nc net.Conn) {
 	if tc, ok := nc.(*net.TCPConn); ok {
 		tc.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4})
 	}
-	l := &link{Conn: stream.New(nc, s.opts.Stream), srv: s}
+	l := &link{Conn: stream.New(nc, s.opts.Stream), srv: s, left: make(chan struct{})}
 	if !s.door.Enter(l) {
 		s.known()
 		l.Abort()

@@ -2,6 +2,7 @@ package component_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
@@ -10,7 +11,9 @@ import (
 	"log/slog"
 	"net"
 	"regexp"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +26,8 @@ import (
 )
 
 const secret = "kept from everybody"
+
+const places = 8 // for connections that have not shown who they are
 
 type house struct {
 	*featuretest.House
@@ -38,7 +43,7 @@ func open(t testing.TB, o stream.Options, more ...feature.Feature) *house {
 	h.House = featuretest.New(t, func(host *feature.Host) []feature.Feature {
 		h.Server = component.New(host, component.Options{
 			Components: []component.Component{{Name: "irc.example.com", Home: "example.com", Secret: secret}},
-			Stream:     &o, Clock: host.Clock, Log: slog.New(slog.NewTextHandler(&h.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Waiting: 3,
+			Stream:     &o, Clock: host.Clock, Log: slog.New(slog.NewTextHandler(&h.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Waiting: places,
 		})
 		return append([]feature.Feature{featuretest.Keep(), h.Server.Feature(), ping.New()}, more...)
 	})
@@ -111,7 +116,9 @@ func (h *house) program(t testing.TB) *program {
 	sum := sha1.Sum([]byte(streamID.FindStringSubmatch(header)[1] + secret))
 	p.says("<handshake>" + hex.EncodeToString(sum[:]) + "</handshake>")
 	p.hears("<handshake/>")
-	featuretest.Eventually(t, "the component", func() bool { return len(h.Connected()) == 1 })
+	if names := h.Connected(); len(names) != 1 { // so there is no need to wait for it
+		t.Errorf("connected: %q", names)
+	}
 	return p
 }
 
@@ -213,6 +220,65 @@ func TestConnectsAnew(t *testing.T) {
 	}
 }
 
+// What is remembered of requests that are not answered is bounded, whatever they are called by.
+func TestLongID(t *testing.T) {
+	h := open(t, stream.Options{})
+	romeo := h.Online(t, "romeo@example.com/orchard")
+	p := h.program(t)
+	for _, id := range []string{strings.Repeat("x", 100_000), "short"} {
+		romeo.Sends("<iq type='get' id='" + id + "' to='irc.example.com'><ping xmlns='urn:xmpp:ping'/></iq>")
+		p.hears("</iq>")
+	}
+	p.Close()
+	heard := ""
+	featuretest.Eventually(t, "the end of what was asked", func() bool {
+		heard += strings.Join(romeo.Conn.Left(), "")
+		return strings.Contains(heard, "id='short'")
+	})
+	featuretest.Eventually(t, "the end", func() bool { return h.Server.Stats.Connected.Load() == 0 })
+	if heard += strings.Join(romeo.Conn.Left(), ""); strings.Contains(heard, "xxx") {
+		t.Error("a hundred thousand bytes were remembered")
+	}
+}
+
+// What the end of a connection has others hear comes before what the component says on the next.
+func TestConnectsAnewAtOnce(t *testing.T) {
+	ending, end := make(chan bool, 2), make(chan bool)
+	release := sync.OnceFunc(func() { close(end) })
+	defer release()
+	var shown featuretest.Log
+	h := open(t, stream.Options{}, feature.Feature{
+		Name: "slow",
+		PeerGone: func(feature.Peer, string) {
+			ending <- true
+			<-end
+		},
+		Presence: func(d *feature.Dispatch) (handled bool, err error) {
+			fmt.Fprintf(&shown, "[%v]", d.Stanza.Type)
+			return true, nil
+		},
+	})
+	const presence = "<presence from='mercutio@irc.example.com' to='romeo@example.com/orchard'/>"
+	old := h.program(t)
+	old.says(presence)
+	featuretest.Eventually(t, "his presence", func() bool { return shown.String() == "[]" })
+	old.Close()
+	<-ending
+	fresh := h.dial(t)
+	fresh.says(opening)
+	sum := sha1.Sum([]byte(streamID.FindStringSubmatch(fresh.hears("'irc.example.com'>"))[1] + secret))
+	fresh.says("<handshake>" + hex.EncodeToString(sum[:]) + "</handshake>" + presence)
+	featuretest.Eventually(t, "the next connection", func() bool {
+		stacks := make([]byte, 1<<20)
+		return shown.String() == "[][]" || bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("component.(*outlet).join("))
+	})
+	release()
+	featuretest.Eventually(t, "all three", func() bool { return strings.Count(shown.String(), "[") == 3 })
+	if got := shown.String(); got != "[][unavailable][]" {
+		t.Errorf("he seems to be away in the end: %s", got)
+	}
+}
+
 // A component that reads nothing is closed, and keeps nobody waiting.
 func TestSlowComponent(t *testing.T) {
 	h := open(t, stream.Options{OutLimit: 64 << 10})
@@ -256,23 +322,70 @@ func TestSecret(t *testing.T) {
 func TestWaiting(t *testing.T) {
 	h := open(t, stream.Options{})
 	var idle []*program
-	for range 3 {
+	for range places {
 		p := h.dial(t)
 		p.says(opening)
 		p.hears("'irc.example.com'>")
 		idle = append(idle, p)
 	}
 	if b, err := io.ReadAll(h.dial(t)); len(b) > 0 {
-		t.Errorf("the fourth heard %q, %v", b, err)
+		t.Errorf("one more heard %q, %v", b, err)
 	}
 	h.Clock.Pass(11 * time.Second)
 	for _, p := range idle {
 		if got := p.hears("</stream:stream>"); !strings.Contains(got, "<connection-timeout ") {
 			t.Errorf("heard %s", got)
 		}
+	}
+	for _, p := range idle {
 		p.Close()
 	}
-	h.program(t)
+	featuretest.Eventually(t, "a place", func() bool { return h.hasPlace(t) })
+}
+
+func (h *house) hasPlace(t testing.TB) bool {
+	p := h.dial(t)
+	defer p.Close()
+	io.WriteString(p, opening) // or it is closed already
+	_, err := p.r.ReadByte()
+	return err == nil
+}
+
+// lasting are connections that wait for their peer's end for as long as it takes.
+type lasting struct{ net.Listener }
+
+func (l lasting) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return undying{c}, err
+}
+
+type undying struct{ net.Conn }
+
+func (undying) SetReadDeadline(time.Time) error { return nil }
+
+// Who was told to go and does not has a place still: what strangers cost is bounded.
+func TestLingering(t *testing.T) {
+	h := open(t, stream.Options{})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go h.Serve(lasting{l})
+	h.addr = l.Addr().String()
+	var idle []*program
+	for range places {
+		p := h.dial(t)
+		p.says(strings.Replace(opening, "irc", "nobody", 1))
+		p.hears("</stream:stream>")
+		idle = append(idle, p)
+	}
+	if h.hasPlace(t) {
+		t.Error("one more was let in")
+	}
+	for _, p := range idle {
+		p.Close()
+	}
+	featuretest.Eventually(t, "a place", func() bool { return h.hasPlace(t) })
 }
 
 // FuzzComponent lets a component say anything once it is known. Nothing of it

@@ -9,7 +9,6 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
-	"time"
 
 	"confab/xmpp"
 	"confab/xmpp/feature"
@@ -20,7 +19,8 @@ import (
 type link struct {
 	*stream.Conn
 	srv    *Server
-	outlet *outlet // nil: it has not shown who it is
+	outlet *outlet       // nil: it has not shown who it is
+	left   chan struct{} // closed when it has left the outlet
 	batch  *feature.Batch
 	ring   [maxBatch]held
 	next   int
@@ -49,13 +49,11 @@ func (l *link) run() {
 			s.opts.Log.Error("the stream of a component panicked", "panic", p, "stack", string(debug.Stack()))
 			l.Close(&xmpp.StreamError{Condition: xmpp.StreamInternalServerError})
 		}
-		if l.outlet != nil {
-			l.outlet.leave(l)
-		}
 	}()
 	err := l.negotiate()
-	known()
 	if err == nil {
+		known()
+		defer l.outlet.leave(l)
 		s.opts.Log.Info("a component has connected", "component", l.outlet.Name, "remote", l.RemoteAddr().String())
 		err = l.serve()
 	}
@@ -111,12 +109,10 @@ func (l *link) negotiate() error {
 		return &xmpp.StreamError{Condition: xmpp.StreamConnectionTimeout}
 	}
 	l.srv.Stats.Handshakes.Add(1)
-	l.SetReadDeadline(time.Time{})
 	l.LoggedIn()
-	l.Send([]byte("<handshake/>"))
 	l.batch = l.srv.host.Table.NewPeerBatch(o, h.Lang)
-	l.outlet = o
 	o.join(l)
+	l.outlet = o
 	return nil
 }
 
@@ -177,6 +173,10 @@ func (l *link) serve() error {
 			table.Commit(l.batch)
 			l.next = 0
 		}
+		if l.Closing() {
+			table.Commit(l.batch)
+			return errDone
+		}
 	}
 }
 
@@ -204,9 +204,7 @@ func (l *link) handle(st *xmpp.Stanza) error {
 		}
 		return nil
 	}
-	if !l.outlet.note(l, &h.Stanza) {
-		return errDone
-	}
+	l.outlet.note(&h.Stanza)
 	l.srv.host.Table.Handle(l.batch, &h.Stanza)
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 const (
 	maxAsked = 10_000  // requests to one component that have no answer
+	maxID    = 1024    // bytes of what such a request is called; who calls it by more waits in vain when the component goes
 	maxShown = 100_000 // presences that one component shows
 )
 
@@ -20,6 +21,7 @@ type outlet struct {
 
 	mu   sync.Mutex
 	link *link // nil: away
+	last *link // that came last; nil: none
 	memory
 }
 
@@ -62,25 +64,21 @@ func (o *outlet) Send(out *router.Batch, stanza []byte) bool {
 	if o.link == nil || o.link.Closing() {
 		return false
 	}
-	if request != nil && len(o.asked) < maxAsked {
+	if request != nil && len(o.asked) < maxAsked && len(request.ID) <= maxID {
 		if o.asked == nil {
 			o.asked = map[question]struct{}{}
 		}
 		o.asked[question{request.From, request.To, string(request.ID)}] = struct{}{}
 	}
-	out.Append(o.link, stanza)
 	o.srv.Stats.Sent.Add(1)
+	out.Append(o.link, stanza)
 	return true
 }
 
 // note remembers what a stanza of the component begins and forgets what it ends.
-// It reports false if the component speaks on another connection by now.
-func (o *outlet) note(l *link, st *xmpp.Stanza) bool {
+func (o *outlet) note(st *xmpp.Stanza) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.link != l {
-		return false
-	}
 	switch {
 	case st.Kind == xmpp.KindIQ && (st.Type == xmpp.TypeResult || st.Type == xmpp.TypeError):
 		delete(o.asked, question{st.To, st.From, string(st.ID)})
@@ -93,34 +91,37 @@ func (o *outlet) note(l *link, st *xmpp.Stanza) bool {
 	case st.Type == xmpp.TypeUnavailable, st.Type == xmpp.TypeError:
 		delete(o.shown, sight{st.From, st.To})
 	}
-	return true
 }
 
-// join makes l the connection of the component.
+// join makes l the connection of the component, and tells it so, as soon as the
+// one before has left: what its end has others hear does not come behind what
+// the component says now.
 func (o *outlet) join(l *link) {
 	o.mu.Lock()
-	old, m := o.link, o.memory
-	o.link, o.memory = l, memory{}
+	before := o.last
+	o.last = l
 	o.mu.Unlock()
-	o.srv.Stats.Connected.Add(1)
-	if old != nil {
-		old.Close(&xmpp.StreamError{Condition: xmpp.StreamConflict, Text: "this component has connected anew"})
-		o.gone(&m)
+	if before != nil {
+		before.Close(&xmpp.StreamError{Condition: xmpp.StreamConflict, Text: "this component has connected anew"})
+		before.Interrupt()
+		<-before.left
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.link = l
+	o.srv.Stats.Connected.Add(1)
+	l.Send([]byte("<handshake/>"))
 }
 
-// leave ends the component's presence with its connection, if it has no other one.
+// leave ends the component's presence with its connection.
 func (o *outlet) leave(l *link) {
+	defer close(l.left)
 	o.mu.Lock()
-	current, m := o.link == l, o.memory
-	if current {
-		o.link, o.memory = nil, memory{}
-	}
+	m := o.memory
+	o.link, o.memory = nil, memory{}
 	o.mu.Unlock()
 	o.srv.Stats.Connected.Add(-1)
-	if current {
-		o.gone(&m)
-	}
+	o.gone(&m)
 }
 
 // gone tells everybody for whom it makes a difference that the component is not
