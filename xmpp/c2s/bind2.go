@@ -31,13 +31,16 @@ func (c *client) bind2(r *request, ok *success, failed []byte) (done bool, err e
 	if refused == nil {
 		err = c.srv.opts.Table.Catchup(c.user, func(history []byte) {
 			s, replaced, refused = c.srv.opts.Router.Bind(c.user, full, c, func(s *router.Session) []byte {
-				c.loggedIn()
-				s.SetInfo(c.info)
+				c.begin(s)
 				bound := append([]byte("<bound xmlns='"+xmpp.NSBind2+"'>"), history...)
 				bound = append(c.turn(s, r.bind, bound), "</bound>"...)
 				return append(ok.with(full, failed, bound), c.laterFeatures(s)...)
 			})
 		})
+	}
+	if err != nil && c.session != nil { // a feature panicked while it was bound
+		c.srv.end(c.session)
+		return false, &xmpp.StreamError{Condition: xmpp.StreamInternalServerError}
 	}
 	if err = errors.Join(err, refused); err != nil {
 		c.user, c.info.Agent, c.info.Software, c.info.Device = nil, "", "", ""
@@ -120,12 +123,11 @@ func (c *client) replace(s *router.Session) {
 	c.srv.end(s)
 }
 
-// bound takes over a session that was just bound.
+// bound tells the others of a session that was just bound.
 func (c *client) bound(s, replaced *router.Session) error {
 	if replaced != nil { // RFC 6120 §7.7.2.2, the first of its choices
 		c.replace(replaced)
 	}
-	c.begin(s)
 	c.srv.opts.Table.Bound(s)
 	// Who was disabled while this was going on was looked for among the sessions
 	// either before this one was there, or after.

@@ -221,10 +221,10 @@ var errDone = errors.New("done")
 func (c *client) run(begin func(*client) error) {
 	s := c.srv
 	defer s.door.Leave(c)
+	c.allow(s.opts.LoginTimeout)
+	defer c.loggedIn() // who does not log in counts as waiting to the end
 	defer c.Finish()
 	defer c.letGo()
-	c.allow(s.opts.LoginTimeout)
-	defer c.loggedIn() // the connection no longer counts as waiting
 	defer func() {
 		if p := recover(); p != nil {
 			s.opts.Log.Error("a stream panicked", "panic", p, "stack", string(debug.Stack()))

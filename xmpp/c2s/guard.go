@@ -92,6 +92,13 @@ func (c *client) allow(d time.Duration) {
 	}
 }
 
+// remaining is how much time is left for the login.
+func (c *client) remaining() time.Duration {
+	c.door.mu.Lock()
+	defer c.door.mu.Unlock()
+	return c.door.until.Sub(c.srv.opts.Clock.Now())
+}
+
 // late ends the wait for a login. A timer that came too late to be stopped ends
 // nothing.
 func (c *client) late() {
@@ -103,8 +110,7 @@ func (c *client) late() {
 }
 
 // loggedIn ends the counting of the connection among those at the door. Behind
-// it, no timer of the login touches the connection, so it comes before the client
-// can hear that it has a session.
+// it, no timer of the login touches the connection.
 func (c *client) loggedIn() {
 	c.door.mu.Lock()
 	defer c.door.mu.Unlock()

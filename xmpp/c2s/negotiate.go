@@ -20,9 +20,9 @@ func (c *client) negotiate(begin func(*client) error) error {
 	if err != nil {
 		return err
 	}
-	c.LoggedIn()
 	c.binding = auth.Binding{} // not to be kept as long as the connection
 	if again {
+		c.LoggedIn()
 		c.Restart()
 		if err := c.open(); err != nil {
 			return err
@@ -226,8 +226,8 @@ func (c *client) bindResource(st *xmpp.Stanza, p *xmpp.Element) (done bool, err 
 	}
 	b := append([]byte(nil), "<bind xmlns='"+xmpp.NSBind+"'><jid>"...)
 	b = append(xmpp.AppendText(b, full.String()), "</jid></bind>"...)
-	s, replaced, err := c.srv.opts.Router.Bind(c.user, full, c, func(*router.Session) []byte {
-		c.loggedIn()
+	s, replaced, err := c.srv.opts.Router.Bind(c.user, full, c, func(s *router.Session) []byte {
+		c.begin(s)
 		return xmpp.AppendResult(nil, st, b)
 	})
 	if err != nil {
@@ -238,10 +238,11 @@ func (c *client) bindResource(st *xmpp.Stanza, p *xmpp.Element) (done bool, err 
 	return true, c.bound(s, replaced)
 }
 
-// begin makes the connection that of a session.
+// begin makes the connection that of a session, before its client can hear that
+// it is.
 func (c *client) begin(s *router.Session) {
+	c.loggedIn()
 	s.SetInfo(c.info)
 	c.session, c.batch = s, c.srv.opts.Table.NewBatch(s, c.lang)
 	c.srv.Stats.Logins.Add(1)
-	c.SetReadDeadline(noDeadline)
 }

@@ -35,12 +35,15 @@ func (c *client) resume(n *xmpp.Node, header func(s *router.Session, resumed []b
 	}
 	var s *router.Session
 	for again := true; again; again = err == router.ErrNotResumable && s.Conn() != nil { // somebody else was quicker
-		c.srv.await(token, c.user.ID)
+		if !c.await(token) {
+			// Whatever was told the client now would be wrong in a moment. The session goes on waiting for it.
+			return nil, &xmpp.StreamError{Condition: xmpp.StreamInternalServerError, Text: "what you sent last is still being stored; try again later"}
+		}
 		if s = c.srv.opts.Router.Resumable(token); s == nil || s.User() != c.user.ID {
 			return smFailed("item-not-found", c.handledBefore(token)), nil
 		}
 		err = s.Resume(c, uint32(h), func(handled uint32) []byte {
-			c.loggedIn()
+			c.begin(s)
 			b := append([]byte(nil), "<resumed xmlns='"+xmpp.NSSM+"' h='"...)
 			b = append(strconv.AppendUint(b, uint64(handled), 10), '\'')
 			b = xmpp.AppendAttr(b, "previd", token)
@@ -54,7 +57,6 @@ func (c *client) resume(n *xmpp.Node, header func(s *router.Session, resumed []b
 	default:
 		return smFailed("item-not-found", c.handledBefore(token)), nil
 	}
-	c.begin(s)
 	c.srv.opts.Table.Resumed(s)
 	return nil, nil
 }
@@ -76,23 +78,33 @@ func (c *client) handledBefore(token string) string {
 	return strconv.FormatUint(uint64(h), 10)
 }
 
-// await gets the reader out of the way that a user's session has, or had until
-// it was ended: its connection may not know yet that it is gone, and before it
-// has stored what it has read its count of handled stanzas is not final.
-func (s *Server) await(token string, user directory.ID) {
+// await gets the reader out of the way that a session of the user has, or had
+// until it was ended: its connection may not know yet that it is gone, and before
+// it has stored what it has read its count of handled stanzas is not final. It
+// reports false if that takes longer than a login may, or than the client waits.
+func (c *client) await(token string) bool {
 	var old *client
-	if x := s.opts.Router.Resumable(token); x != nil {
+	if x := c.srv.opts.Router.Resumable(token); x != nil {
 		old, _ = x.Conn().(*client)
 	}
 	if old == nil {
-		old = s.parting.reader(token)
+		old = c.srv.parting.reader(token)
 	}
-	if old == nil || old.user.ID != user {
-		return
+	if old == nil || old.user.ID != c.user.ID {
+		return true
 	}
 	old.Close(&xmpp.StreamError{Condition: xmpp.StreamConflict, Text: "resumed on another connection"})
 	old.Interrupt()
-	<-old.left
+	late := make(chan struct{})
+	timer := c.srv.opts.Clock.AfterFunc(c.remaining(), func() { close(late) })
+	defer timer.Stop()
+	select {
+	case <-old.left:
+		return true
+	case <-late:
+	case <-c.Done():
+	}
+	return false
 }
 
 // end ends a session for good and remembers what it has handled.

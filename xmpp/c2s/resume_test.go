@@ -88,7 +88,7 @@ func TestTwoResumeAtOnce(t *testing.T) {
 	}
 	featuretest.Eventually(t, "both to wait for the reader", func() bool {
 		stacks := make([]byte, 1<<20)
-		return bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte("c2s.(*Server).await(")) == 2
+		return bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte("c2s.(*client).await(")) == 2
 	})
 	d.Held.Release()
 	for _, g := range both {
@@ -96,6 +96,31 @@ func TestTwoResumeAtOnce(t *testing.T) {
 		if answer := g.hear("</success>"); !strings.HasPrefix(answer, "<resumed ") {
 			t.Errorf("heard %s", answer)
 		}
+	}
+}
+
+// Who comes back while the store hangs is told to try again, and then goes on with the session.
+func TestResumeWhileTheStoreHangs(t *testing.T) {
+	d := open(t)
+	token := storing(t, d, "<message to='juliet@example.com' type='chat'><body>1</body></message>")
+	resume := func() *guest {
+		g := d.login(t, "<resume xmlns='urn:xmpp:sm:3' h='0' previd='"+token+"'/>")
+		t.Cleanup(func() { g.Close() })
+		return g
+	}
+	early := resume()
+	featuretest.Eventually(t, "a client that waits", func() bool {
+		stacks := make([]byte, 1<<20)
+		return bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("c2s.(*client).await("))
+	})
+	d.Clock.Pass(d.opts.LoginTimeout)
+	if answer := early.hear("</stream:stream>"); !strings.Contains(answer, "<internal-server-error ") || strings.Contains(answer, "<success") {
+		t.Errorf("heard %s", answer)
+	}
+	late := resume()
+	d.Held.Release()
+	if answer := late.hear("</success>"); !strings.Contains(answer, "<resumed ") || !strings.Contains(answer, " h='1'") {
+		t.Errorf("heard %s", answer)
 	}
 }
 

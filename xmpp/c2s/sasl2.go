@@ -205,6 +205,7 @@ func (s *success) with(j xmpp.JID, inline ...[]byte) []byte {
 // session or else binds an address (XEP-0386 §3.2). done is false if the attempt
 // failed after all.
 func (c *client) welcome(r *request, s *success) (done bool, err error) {
+	c.LoggedIn() // before the client hears of it: with BOSH what it says next may be here at once
 	var failed []byte
 	if r.resume != nil {
 		failed, err = c.resume(r.resume, func(old *router.Session, resumed []byte) []byte {

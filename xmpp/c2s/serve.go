@@ -9,8 +9,6 @@ import (
 	"confab/xmpp/router"
 )
 
-var noDeadline time.Time
-
 // maxBatch bounds the messages of a client that wait for one commit.
 const maxBatch = 64
 

@@ -230,35 +230,44 @@ func (s *Session) Close(err *xmpp.StreamError) {
 // Bind makes a session (RFC 6120 §7). A session of the same resource, or one that
 // nobody is connected to if there is no room, is handed back as replaced: it has left the table already, and the caller ends its
 // stream with <conflict/> (§7.7.2.2). The client hears what greet returns, which
-// tells it its address, before anything that is sent there. greet gets the
-// session before anybody else knows it, with the account locked; it may be nil.
+// tells it its address, before anything that is sent there, and when the session is
+// in the table. greet gets the session before anybody else knows it, with the
+// account locked; it may be nil.
 func (r *Router) Bind(user *directory.User, full xmpp.JID, c Conn, greet func(*Session) []byte) (s, replaced *Session, err error) {
 	d := r.Domain(full.Domain())
 	s = &Session{jid: full, user: user.ID, router: r, conn: c, bound: r.opts.Clock.Now()}
-	for {
-		a := d.join(user, full)
-		a.mu.Lock()
-		if a.gone {
-			a.mu.Unlock()
-			continue
-		}
-		s.account = a
-		if replaced, err = a.room(full, r.opts.MaxResources); err != nil {
-			a.mu.Unlock()
-			return nil, nil, err
-		}
-		if replaced != nil {
-			a.remove(replaced)
-			r.Stats.Sessions.Add(-1)
-		}
-		if greet != nil && c.Append(greet(s)) {
-			c.Flush()
-		}
-		a.sessions = append(a.sessions, s)
-		a.mu.Unlock()
-		r.Stats.Sessions.Add(1)
-		return s, replaced, nil
+	for again := true; again; {
+		replaced, again, err = d.join(user, full).enter(s, greet)
 	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, replaced, nil
+}
+
+// enter makes s a session of the account, unless that has gone meanwhile.
+func (a *Account) enter(s *Session, greet func(*Session) []byte) (replaced *Session, gone bool, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.gone {
+		return nil, true, nil
+	}
+	if replaced, err = a.room(s.jid, s.router.opts.MaxResources); err != nil {
+		return nil, false, err
+	}
+	s.account = a
+	var hello []byte
+	if greet != nil {
+		hello = greet(s)
+	}
+	if replaced == nil || !a.remove(replaced) {
+		s.router.Stats.Sessions.Add(1)
+	}
+	a.sessions = append(a.sessions, s)
+	if greet != nil && s.conn.Append(hello) {
+		s.conn.Flush()
+	}
+	return replaced, false, nil
 }
 
 // MayBind says what Bind would refuse at this moment.

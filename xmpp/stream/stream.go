@@ -159,16 +159,6 @@ func (x *Conn) Restart() {
 	x.mu.Unlock()
 }
 
-// SetReadDeadline bounds the reads from now on; the zero time: not at all. Behind
-// an Interrupt it changes nothing.
-func (x *Conn) SetReadDeadline(t time.Time) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if !x.interrupted {
-		x.raw.SetReadDeadline(t)
-	}
-}
-
 // RemoteAddr is the address of the peer.
 func (x *Conn) RemoteAddr() net.Addr { return x.raw.RemoteAddr() }
 

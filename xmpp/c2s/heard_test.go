@@ -1,0 +1,138 @@
+package c2s
+
+import (
+	"bytes"
+	"encoding/base64"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"confab/xmpp"
+	"confab/xmpp/feature/featuretest"
+)
+
+// frames is a framed connection whose client looks at the server when it hears something.
+type frames struct {
+	net.Conn // nil: not needed
+	in       chan string
+	heard    func(frame string)
+	ended    chan struct{}
+	loggedIn atomic.Bool
+}
+
+func (f *frames) NextFrame() (io.Reader, error) {
+	select {
+	case frame := <-f.in:
+		return strings.NewReader(frame), nil
+	case <-f.ended:
+		return nil, io.EOF
+	}
+}
+
+func (f *frames) Write(b []byte) (int, error)      { f.heard(string(b)); return len(b), nil }
+func (f *frames) Read([]byte) (int, error)         { return 0, io.EOF }
+func (f *frames) Close() error                     { return nil }
+func (f *frames) Ready() int                       { return 0 }
+func (f *frames) LoggedIn()                        { f.loggedIn.Store(true) }
+func (f *frames) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1} }
+func (f *frames) SetReadDeadline(time.Time) error  { return nil }
+func (f *frames) SetWriteDeadline(time.Time) error { return nil }
+
+// What a client can hear is so already: it may ask about it, or rely on it, at once and elsewhere.
+func TestHeardIsSo(t *testing.T) {
+	romeo := xmpp.MustJID("romeo@example.com")
+	plain := base64.StdEncoding.EncodeToString([]byte("\x00romeo\x00pw"))
+	const opening = "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='example.com' version='1.0'/>"
+	sasl2 := func(more string) []string {
+		return []string{opening, "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>" + plain + "</initial-response>" + more + "</authenticate>"}
+	}
+	for name, test := range map[string]struct {
+		says  func(token string) []string
+		hears string
+	}{
+		"bind": {func(string) []string {
+			return []string{opening, "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>" + plain + "</auth>", opening,
+				"<iq xmlns='jabber:client' type='set' id='1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>"}
+		}, "<jid>"},
+		"bind 2":   {func(string) []string { return sasl2("<bind xmlns='urn:xmpp:bind:0'/>") }, "<bound"},
+		"resuming": {func(token string) []string { return sasl2("<resume xmlns='urn:xmpp:sm:3' h='0' previd='" + token + "'/>") }, "<resumed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := open(t)
+			g := d.login(t, bindManaged)
+			defer g.Close()
+			g.hear("<enabled")
+			says := test.says(between(g.hear("/>"), " id='", "'"))
+			logins, sessions := d.Stats.Logins.Load(), d.Router.Stats.Sessions.Load()
+			if test.hears != "<resumed" {
+				sessions++
+			}
+			heard := make(chan bool, 1)
+			f := &frames{in: make(chan string, len(says)), ended: make(chan struct{})}
+			f.heard = func(frame string) {
+				if !strings.Contains(frame, test.hears) {
+					return
+				}
+				if !f.loggedIn.Load() {
+					t.Error("the bounds are those before login")
+				}
+				if n := d.Stats.Logins.Load(); n != logins+1 {
+					t.Errorf("%d logins are counted", n)
+				}
+				if n := d.Router.Stats.Sessions.Load(); n != sessions {
+					t.Errorf("%d sessions are counted", n)
+				}
+				known := false
+				for _, s := range d.Router.Account(romeo).Sessions(nil) {
+					known = known || s.Info().Transport == "frames"
+				}
+				if !known {
+					t.Error("it is not known how the session is connected")
+				}
+				heard <- true
+			}
+			for _, s := range says {
+				f.in <- s
+			}
+			if !d.Take(Arrival{Conn: f, Peer: netip.MustParseAddr("192.0.2.1"), Transport: "frames"}) {
+				t.Fatal("there is no place")
+			}
+			<-heard
+			close(f.ended)
+		})
+	}
+}
+
+// stranger is a connection that waits for the end of its peer for as long as it takes.
+type stranger struct{ net.Conn }
+
+func (stranger) SetReadDeadline(time.Time) error { return nil }
+
+// Who was told to go and does not still counts: what strangers cost is bounded.
+func TestLingering(t *testing.T) {
+	d := open(t)
+	here, there := net.Pipe()
+	defer there.Close()
+	c := &client{srv: d.Server}
+	c.info.Transport = "tcp"
+	if !d.admit(c, stranger{here}, (*client).arrived) {
+		t.Fatal("there is no place")
+	}
+	go io.WriteString(there, "<stream:stream xmlns='x' xmlns:stream='http://etherx.jabber.org/streams' version='1.0' to='example.com'>")
+	var all bytes.Buffer
+	for !strings.HasSuffix(all.String(), "</stream:stream>") {
+		if _, err := io.CopyN(&all, there, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-c.left // the reader has done its work
+	if d.waiting.Enter(c.peer, 1) {
+		t.Fatal("it does not count any more")
+	}
+	there.Close()
+	featuretest.Eventually(t, "the end", func() bool { return d.waiting.Enter(c.peer, 1) })
+}
