@@ -187,8 +187,9 @@ func TestDemo(t *testing.T) {
 	if err != nil || len(folders) != 1 {
 		t.Fatalf("folders %q, %v", folders, err)
 	}
-	c.ok("", "--data", folders[0], "--config", filepath.Join(folders[0], "confab.toml"), "status")
-	cancel()
+	there := []string{"--data", folders[0], "--config", filepath.Join(folders[0], "confab.toml")}
+	c.ok("", append(there, "status")...)
+	c.ok("", append(there, "stop")...)
 	if code := <-done; code != exitOK {
 		t.Errorf("exit code %d\n%s", code, errOut.String())
 	}

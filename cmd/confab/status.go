@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -183,7 +184,11 @@ func (a *app) awaitEnd(c *cobra.Command) error {
 		return err
 	}
 	for {
-		if free, err := admin.Free(l.Settings); free || err != nil {
+		free, err := admin.Free(l.Settings)
+		if free || errors.Is(err, os.ErrNotExist) { // a demo takes its data along
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		select {

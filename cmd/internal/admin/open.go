@@ -101,15 +101,11 @@ func Connect(ctx context.Context, s *config.Settings, open func() (DoorCloser, e
 	return nil, failf(Conflict, "%v, but no server answers on %s: stop that process, or wait until it is done", held, s.ControlSocket())
 }
 
-// Free reports whether nobody holds the databases.
+// Free reports whether nobody holds the databases. If there are none, it is an error of os.ErrNotExist.
 func Free(s *config.Settings) (bool, error) {
-	stores, err := OpenStores(s, StoreOptions{})
-	var held *heldError
-	if errors.As(err, &held) {
-		return false, nil
-	}
-	if err != nil {
+	free, err := bolt.Free(s.StateDB())
+	if !free {
 		return false, err
 	}
-	return true, stores.Close()
+	return bolt.Free(s.ArchiveDB())
 }

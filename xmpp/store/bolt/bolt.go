@@ -174,6 +174,18 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// Free reports whether nobody has the file at path open. It makes none.
+func Free(path string) (bool, error) {
+	b, err := bbolt.Open(path, 0, &bbolt.Options{ReadOnly: true, Timeout: time.Millisecond})
+	if errors.Is(err, berrors.ErrTimeout) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, b.Close()
+}
+
 // open opens the file. The list of free pages is written with each commit: it is short in a file that mostly grows, what
 // leaving it out saved could not be measured, and without it opening has to read the whole file.
 func open(path string, o Options) (*bbolt.DB, error) {

@@ -437,3 +437,23 @@ func fillDisk(path string) int {
 	_, _ = io.WriteString(os.Stdout, fmt.Sprintln(written))
 	return 0
 }
+
+func TestFree(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	if _, err := bolt.Free(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("before there is a file: %v", err)
+	}
+	db, err := bolt.Open(path, bolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if free, err := bolt.Free(path); free || err != nil {
+		t.Errorf("while it is open: %v, %v", free, err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if free, err := bolt.Free(path); !free || err != nil {
+		t.Errorf("when it is closed: %v, %v", free, err)
+	}
+}
