@@ -68,6 +68,9 @@ func (m *Rooms) arrive(d *feature.Dispatch) error {
 	if e.line == nil {
 		return xmpp.NewError(xmpp.RemoteServerNotFound, "")
 	}
+	if e.muc {
+		drain(d, 0) // the presence of many comes in one piece, which may be large only where nothing waits
+	}
 	address := d.To.Bare()
 	for {
 		r, err := m.hold(address)
@@ -95,9 +98,17 @@ func (m *Rooms) arrive(d *feature.Dispatch) error {
 		}
 		s, err := m.admit(r, e, d.To)
 		if s != nil && err == nil {
+			drain(d, maxPast)
 			m.welcome(r, s, &e.history)
 		}
 		return err
+	}
+}
+
+// drain waits until no more than some bytes wait for the sender of a stanza. A client may be slow and ask for much.
+func drain(d *feature.Dispatch, bytes int) {
+	if d.Session != nil {
+		d.Session.Drain(bytes)
 	}
 }
 

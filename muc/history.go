@@ -21,6 +21,9 @@ func (m *Rooms) welcome(r *room, s *seat, h *history) {
 	if r.clients[s.jid] != s {
 		return
 	}
+	if s.live {
+		past = run{}
+	}
 	s.line.SendRun(out, past.bytes, past.ends)
 	s.line.Send(out, r.subjectFor(s))
 	s.line.SendRun(out, s.waiting, s.ends)

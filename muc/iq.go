@@ -169,6 +169,7 @@ func (m *Rooms) query(d *feature.Dispatch, n *xmpp.Node) ([]byte, error) {
 			return archive.AppendFin(nil, archive.Result{Index: -1, Complete: true}), nil
 		}
 	}
+	drain(d, 64<<10)
 	to := archive.Delivery{From: v.room.jid, To: d.From, QueryID: q.QueryID}
 	var out router.Batch
 	defer out.Flush()

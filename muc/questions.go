@@ -44,9 +44,7 @@ func (m *Rooms) ask(d *feature.Dispatch) error {
 	if err != nil {
 		return err
 	}
-	if d.Session != nil {
-		d.Session.Drain(64 << 10)
-	}
+	drain(d, 64<<10)
 	m.reply(d, payload)
 	return nil
 }

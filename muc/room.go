@@ -199,8 +199,15 @@ func (r *room) occupantID(person xmpp.JID) string {
 // sees reports whether an occupant may know the real addresses of others (§7.2.3, §7.2.4).
 func (r *room) sees(o *occupant) bool { return r.config.NonAnonymous || o.role == Moderator }
 
+// maxWaiting bounds the bytes that come for a newcomer who is slow to take what he gets first. Then he has no history.
+const maxWaiting = 1 << 20
+
 // send sends a seat a stanza in its turn.
 func (s *seat) send(out *router.Batch, stanza []byte) {
+	if !s.live && len(s.waiting)+len(stanza) > maxWaiting {
+		s.line.SendRun(out, s.waiting, s.ends)
+		s.live, s.waiting, s.ends = true, nil, nil
+	}
 	if s.live {
 		s.line.Send(out, stanza)
 		return
