@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -186,7 +187,7 @@ func (o *opened) verify(files, unclean bool) error {
 	if s.State.Archive == "" {
 		// The library skips what it cannot read, and has nothing.
 		if files {
-			return errors.New("search: there are files, but no index of them")
+			return errors.Join(errors.New("search: there are files, but no index of them"), openAll(o.dir))
 		}
 		return nil
 	}
@@ -271,9 +272,27 @@ func guard(fn func() error) (err error) {
 	return fn()
 }
 
-func isFull(err error) bool {
-	// The library makes texts of errors.
-	return errors.Is(err, syscall.ENOSPC) || err != nil && strings.Contains(err.Error(), syscall.ENOSPC.Error())
+// lacks are the errors of a machine that has too little of something.
+var lacks = []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EROFS}
+
+func isLacking(err error) bool {
+	return slices.ContainsFunc(lacks, func(e syscall.Errno) bool {
+		// The library makes texts of errors.
+		return errors.Is(err, e) || err != nil && strings.Contains(err.Error(), e.Error())
+	})
+}
+
+// openAll opens all files of a folder at the same time, and closes them again.
+func openAll(dir string) error {
+	list, err := os.ReadDir(dir)
+	for _, e := range list {
+		f, failed := os.Open(filepath.Join(dir, e.Name()))
+		if failed != nil {
+			return failed
+		}
+		defer f.Close()
+	}
+	return err
 }
 
 // update makes a change and waits until it is on disk.

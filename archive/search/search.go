@@ -201,7 +201,7 @@ func (x *Index) reopen() (*opened, error) {
 
 // unusable tells errors that say nothing about what is in the files.
 func unusable(err error) bool {
-	return errors.Is(err, os.ErrPermission) || errors.Is(err, errHeld) || isFull(err)
+	return errors.Is(err, os.ErrPermission) || errors.Is(err, errHeld) || isLacking(err)
 }
 
 func (x *Index) release() {
