@@ -249,24 +249,24 @@ func addressed(j, want xmpp.JID) bool {
 
 // walker goes through messages in short Views, and makes entries of them outside.
 type walker struct {
-	a      *Archive
-	s      *Search
-	lo, hi uint64
-	done   bool
+	a *Archive
+	s *Search
+	span
+	done bool
 
 	upto uint64   // what the index leads to lies up to here
 	list []uint64 // of that, what is to be read next
 }
 
 func (w *walker) start(ctx context.Context) error {
-	w.lo, w.hi = 0, maxID
+	w.span = span{hi: maxID, backward: w.s.Reverse}
 	if !w.s.Start.IsZero() {
 		w.lo = TimeID(w.s.Start)
 	}
 	if !w.s.End.IsZero() {
 		w.hi = TimeID(w.s.End)
 	}
-	w.done = w.lo >= w.hi
+	w.done = w.empty()
 	if w.s.Text == nil && !w.s.Files {
 		return nil
 	}
@@ -275,7 +275,7 @@ func (w *walker) start(ctx context.Context) error {
 
 // leads reports whether the index leads to what comes next.
 func (w *walker) leads() bool {
-	if w.s.Reverse {
+	if w.backward {
 		return w.hi <= w.upto+1 && w.upto > 0
 	}
 	return w.lo <= w.upto && w.upto > 0
@@ -286,7 +286,8 @@ const listAtOnce = 10_000
 // refill asks the index for what comes next. It is not held while that is read: whoever it is for may be slow.
 func (w *walker) refill(ctx context.Context) error {
 	return w.a.withIndex(ctx, func(ix indexed) error {
-		sp := span{w.lo, min(w.hi, w.upto+1), w.s.Reverse, 0}
+		sp := w.span
+		sp.hi = min(sp.hi, w.upto+1)
 		if ix.upto < w.upto { // it is being built again
 			w.upto = 0
 			return nil
@@ -312,17 +313,8 @@ func (w *walker) refill(ctx context.Context) error {
 	})
 }
 
-// passed narrows what is still to be looked at.
-func (w *walker) passed(id uint64) {
-	if w.s.Reverse {
-		w.hi = id
-	} else {
-		w.lo = id + 1
-	}
-}
-
 func (w *walker) next(ctx context.Context) (entries []*Entry, err error) {
-	if len(w.list) == 0 && w.lo < w.hi && w.leads() {
+	if len(w.list) == 0 && !w.empty() && w.leads() {
 		if err := w.refill(ctx); err != nil {
 			return nil, err
 		}
@@ -332,7 +324,7 @@ func (w *walker) next(ctx context.Context) (entries []*Entry, err error) {
 		switch {
 		case len(w.list) > 0:
 			entries = w.listed(tx, all)
-		case w.lo >= w.hi:
+		case w.empty():
 			w.done = true
 		case w.leads():
 		case w.s.Owner == 0:
@@ -357,7 +349,7 @@ const walkBytes = 1 << 20
 
 // floor is where the messages begin that are to be read in their order.
 func (w *walker) floor() uint64 {
-	if w.s.Reverse && w.upto > 0 {
+	if w.backward && w.upto > 0 {
 		return max(w.lo, min(w.hi, w.upto+1))
 	}
 	return w.lo
@@ -366,7 +358,7 @@ func (w *walker) floor() uint64 {
 // exhausted goes on with what the index leads to, if that comes behind.
 func (w *walker) exhausted() {
 	w.hi = w.floor()
-	w.done = !w.s.Reverse || w.lo >= w.hi
+	w.done = !w.backward || w.empty()
 }
 
 // listed reads messages that the search index led to.
@@ -418,10 +410,10 @@ func (w *walker) wants(r *row) bool {
 
 func (w *walker) bodies(tx store.Tx) (entries []*Entry) {
 	n, size := 0, 0
-	r := store.Range{From: appendID(nil, w.floor()), To: appendID(nil, w.hi), Limit: viewRows, Reverse: w.s.Reverse}
+	r := store.Range{From: appendID(nil, w.floor()), To: appendID(nil, w.hi), Limit: viewRows, Reverse: w.backward}
 	for k, v := range tx.Scan(spaceBody, r) {
 		id := idOf(k)
-		w.passed(id)
+		w.pass(id)
 		n++
 		e, err := newEntry(id, v)
 		if err != nil {
@@ -441,8 +433,8 @@ func (w *walker) bodies(tx store.Tx) (entries []*Entry) {
 
 func (w *walker) rows(tx store.Tx, x index) (entries []*Entry) {
 	n := 0
-	for e := range x.in(tx).scan(w.floor(), w.hi, w.s.Reverse) {
-		w.passed(e.id)
+	for e := range x.in(tx).scan(w.floor(), w.hi, w.backward) {
+		w.pass(e.id)
 		n++
 		entries = w.appendEntry(entries, tx, e.id)
 		if len(entries) == viewItems || n == viewRows {

@@ -101,6 +101,17 @@ type span struct {
 	n        int
 }
 
+// pass leaves a message, and what lies before it in the direction of the span, behind.
+func (sp *span) pass(id uint64) {
+	if sp.backward {
+		sp.hi = id
+	} else {
+		sp.lo = id + 1
+	}
+}
+
+func (sp *span) empty() bool { return sp.lo >= sp.hi }
+
 // lookup returns the first messages of a span that match, in its direction.
 func (s *paging) lookup(ctx context.Context, ix indexed, sp span) (ids []uint64, err error) {
 	old, recent := sp, sp // what the index has, and what is behind it
@@ -132,7 +143,7 @@ func (s *paging) lookupOld(ctx context.Context, ix indexed, sp span) (ids []uint
 	if s.q.Files {
 		wanted.Kind = search.HasFile
 	}
-	for sp.lo < sp.hi && len(ids) < sp.n {
+	for !sp.empty() && len(ids) < sp.n {
 		wanted.Lo, wanted.Hi = sp.lo, sp.hi
 		h, err := ix.find(ctx, wanted)
 		if err != nil {
@@ -149,19 +160,16 @@ func (s *paging) lookupOld(ctx context.Context, ix indexed, sp span) (ids []uint
 
 // order puts what the index found in a span into its direction, and returns what of the span is left.
 func order(h search.Hits, sp span) (list []uint64, rest span) {
-	all := h.Total <= len(h.IDs)
-	switch {
-	case all && sp.backward:
-		sp.hi = sp.lo
-	case all:
-		sp.lo = sp.hi
-	case sp.backward:
-		sp.hi = h.IDs[0]
-	default:
-		sp.lo = h.IDs[len(h.IDs)-1] + 1
-	}
 	if sp.backward {
 		slices.Reverse(h.IDs)
+	}
+	switch n := len(h.IDs); {
+	case n < h.Total:
+		sp.pass(h.IDs[n-1])
+	case sp.backward:
+		sp.hi = sp.lo
+	default:
+		sp.lo = sp.hi
 	}
 	return h.IDs, sp
 }

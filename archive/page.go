@@ -371,16 +371,12 @@ func (s *paging) walk(ctx context.Context, sp span) (ids []uint64, err error) {
 	if s.q.asks() {
 		limit = 500 // messages are read, too
 	}
-	for sp.lo < sp.hi && len(ids) < sp.n {
+	for !sp.empty() && len(ids) < sp.n {
 		read := 0
 		err := s.a.db.View(ctx, func(tx store.Tx) error {
 			for e := range s.x.in(tx).scan(sp.lo, sp.hi, sp.backward) {
 				read++
-				if sp.backward {
-					sp.hi = e.id
-				} else {
-					sp.lo = e.id + 1
-				}
+				sp.pass(e.id)
 				if s.matches(tx, e.id) {
 					ids = append(ids, e.id)
 				}
