@@ -68,6 +68,9 @@ func (m *Rooms) arrive(d *feature.Dispatch) error {
 	if e.line == nil {
 		return xmpp.NewError(xmpp.RemoteServerNotFound, "")
 	}
+	if len(e.card.middle) > maxPresence {
+		return xmpp.NewError(xmpp.PolicyViolation, "the presence is too long for a room")
+	}
 	if e.muc {
 		drain(d, 0) // the presence of many comes in one piece, which may be large only where nothing waits
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"confab/muc"
 )
@@ -92,4 +93,80 @@ func TestUnansweredQuestions(t *testing.T) {
 			t.Errorf("request %d has %d answers", i, n)
 		}
 	}
+}
+
+// TestLongPresence has somebody come with more than everybody who enters is to be sent.
+func TestLongPresence(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	all := cast(t, h, cave, nil, there, away)
+	status := "<status>" + strings.Repeat("x", 20<<10) + "</status>"
+	alice := h.Online(t, "alice@example.com/garden")
+	alice.Sends("<presence to='" + cave + "/alice'>" + status + mucX + "</presence>")
+	all[1].Sends("<presence to='" + cave + "/juliet'>" + status + "</presence>")
+	for _, p := range []string{heard(t, alice), heard(t, all[1])} {
+		if !strings.Contains(p, "type='error'") || !strings.Contains(p, "<policy-violation") {
+			t.Errorf("%.300s", p)
+		}
+	}
+	hears(t, all[0])
+	all[1].Sends("<presence type='unavailable' to='" + cave + "/juliet'>" + status + "</presence>")
+	hears(t, all[0], "<presence type='unavailable' from='"+cave+"/juliet' to='"+there+"'><x xmlns='http://jabber.org/protocol/muc#user'>"+
+		"<item affiliation='none' role='none' jid='"+away+"'/></x><o/></presence>")
+}
+
+const (
+	voiceForm = "<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#request</value></field>" +
+		"<field var='muc#role'><value>participant</value></field>"
+	wish = "<message id='w' to='" + cave + "'>" + voiceForm + "</x></message>"
+)
+
+// TestVoiceRequests has a visitor ask for a voice again and again: the moderators are asked once in a while.
+func TestVoiceRequests(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	all := cast(t, h, cave, []string{"moderatedroom=1"}, there, away)
+	for range 50 {
+		all[1].Sends(wish)
+	}
+	if n := strings.Count(heard(t, all[1]), "<resource-constraint"); n != 49 {
+		t.Errorf("%d were refused", n)
+	}
+	h.Clock.Pass(time.Minute)
+	all[1].Sends(wish)
+	if n := strings.Count(heard(t, all[0]), "<message "); n != 2 {
+		t.Errorf("romeo was asked %d times", n)
+	}
+}
+
+// TestVoiceForSomebodyElse gives somebody a voice who has gone: who has the nick now gets none.
+func TestVoiceForSomebodyElse(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	all := cast(t, h, cave, []string{"moderatedroom=1"}, there, away)
+	all[1].Sends(wish, "<presence type='unavailable' to='"+cave+"/juliet'/>")
+	alice := h.Online(t, "alice@example.com/garden")
+	alice.Sends("<presence to='" + cave + "/juliet'>" + noLines + "</presence>")
+	quiet(all[0], alice)
+	all[0].Sends("<message id='v' to='" + cave + "'>" + voiceForm + "<field var='muc#jid'><value>" + away + "</value></field>" +
+		"<field var='muc#roomnick'><value>juliet</value></field><field var='muc#request_allow'><value>1</value></field></x></message>")
+	if got := heard(t, all[0]); !strings.Contains(got, "<item-not-found") {
+		t.Error(got)
+	}
+	hears(t, alice)
+}
+
+// TestLongInvitations has one message make a twentyfold of what is long.
+func TestLongInvitations(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	all := cast(t, h, cave, nil, there, away)
+	long := strings.Repeat("x", 5000)
+	for _, x := range []string{
+		"<invite to='alice@example.com'><reason>" + long + "</reason></invite>",
+		"<invite to='alice@example.com'><continue thread='" + long + "'/></invite>",
+		"<decline to='juliet@example.com'><reason>" + long + "</reason></decline>",
+	} {
+		all[0].Sends("<message id='i' to='" + cave + "'><x xmlns='http://jabber.org/protocol/muc#user'>" + x + "</x></message>")
+		if got := heard(t, all[0]); !strings.Contains(got, "<not-acceptable") {
+			t.Errorf("%.30s: %.300s", x, got)
+		}
+	}
+	hears(t, all[1])
 }

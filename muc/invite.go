@@ -2,6 +2,7 @@ package muc
 
 import (
 	"slices"
+	"time"
 
 	"confab/archive"
 	"confab/xmpp"
@@ -46,6 +47,9 @@ func (m *Rooms) invitation(d *feature.Dispatch, x *xmpp.Node) (handled bool, err
 		i := invite{to: to, from: d.From.Bare(), reason: n.ChildText("", "reason")}
 		if c := n.Child("", "continue"); c != nil { // §7.9
 			i.goesOn, i.thread = true, c.Attr("thread")
+		}
+		if len(i.reason) > maxText || len(i.thread) > maxText {
+			return true, unacceptable("the reason is too long")
 		}
 		all = append(all, i)
 	}
@@ -130,11 +134,16 @@ func (i *invite) append(b []byte) []byte {
 	return append(b, "</x></message>"...)
 }
 
-// decline tells whoever invited somebody that he does not come. Nobody else can be written to in this way.
+// decline tells whoever invited somebody that he does not come. Nobody else can be written to in this way, and who is in the
+// room is told to nobody.
 func (m *Rooms) decline(d *feature.Dispatch, n *xmpp.Node) error {
 	to, err := xmpp.ParseJID(n.Attr("to"))
 	if err != nil {
 		return err
+	}
+	reason := n.ChildText("", "reason")
+	if len(reason) > maxText {
+		return unacceptable("the reason is too long")
 	}
 	r, err := m.find(d.To, d.From)
 	if err != nil {
@@ -147,16 +156,13 @@ func (m *Rooms) decline(d *feature.Dispatch, n *xmpp.Node) error {
 	belongs := r.affiliation(to.Bare()) >= Member ||
 		slices.ContainsFunc(r.order, func(o *occupant) bool { return o.user == to.Bare() })
 	r.mu.Unlock()
-	if err != nil {
+	if err != nil || !belongs {
 		return err
-	}
-	if !belongs {
-		return xmpp.NewError(xmpp.ItemNotFound, "nobody of that address has invited you")
 	}
 	b := xmpp.AppendAttr([]byte("<message"), "to", to.String())
 	b = append(b, "><x xmlns='"+xmpp.NSMUCUser+"'><decline"...)
 	b = append(xmpp.AppendAttr(b, "from", d.From.Bare().String()), '>')
-	if reason := n.ChildText("", "reason"); reason != "" {
+	if reason != "" {
 		b = append(xmpp.AppendText(append(b, "<reason>"...), reason), "</reason>"...)
 	}
 	return m.inject(d.To.Bare(), append(b, "</decline></x></message>"...))
@@ -187,11 +193,20 @@ func (m *Rooms) voice(d *feature.Dispatch, f *form.Form) error {
 	if role, _, _ := f.Text("muc#role"); role != Participant.String() {
 		return xmpp.NewError(xmpp.BadRequest, "only a participant's voice can be asked for")
 	}
-	if s.of.role == Visitor {
-		r.askForVoice(out, s)
+	if s.of.role != Visitor {
+		return nil
 	}
+	now := r.m.host.Now()
+	if now.Before(s.of.wished.Add(wishAgain)) {
+		return xmpp.NewError(xmpp.ResourceConstraint, "the moderators have been asked already").WithType(xmpp.ErrorWait)
+	}
+	s.of.wished = now
+	r.askForVoice(out, s)
 	return nil
 }
+
+// wishAgain is how long a visitor waits before the moderators are asked for a voice another time.
+const wishAgain = time.Minute
 
 // askForVoice puts a visitor's wish before the moderators (§8.6).
 func (r *room) askForVoice(out *router.Batch, s *seat) {
@@ -223,6 +238,12 @@ func (r *room) giveVoice(out *router.Batch, by *seat, f *form.Form) error {
 		return err
 	}
 	o := r.byNick(nick)
+	if client, _, _ := f.Text("muc#jid"); o != nil && client != "" {
+		// Somebody else may have the nick by now.
+		if j, err := xmpp.ParseJID(client); err != nil || j.Bare() != o.user {
+			o = nil
+		}
+	}
 	if o == nil {
 		return xmpp.NewError(xmpp.ItemNotFound, "there is nobody of that nick")
 	}

@@ -18,7 +18,11 @@ func (m *Rooms) depart(d *feature.Dispatch) {
 	defer flush(out)
 	defer r.mu.Unlock()
 	if s := r.clients[d.From]; s != nil {
-		r.leave(out, s, newCard(d.Stanza), nil)
+		last := newCard(d.Stanza)
+		if len(last.middle) > maxPresence {
+			last = goodbye
+		}
+		r.leave(out, s, last, nil)
 	}
 }
 

@@ -123,8 +123,8 @@ func (r *room) listed(f *form.Form) ([]affiliationChange, error) {
 	var changes []affiliationChange
 	for j, a := range next {
 		before := r.affiliates[j]
-		if before.Affiliation == a || !admins && before.Affiliation == Admin && a < Admin {
-			continue
+		if before.Affiliation == a || !admins && before.Affiliation == Admin && a < Admin || !owners && before.Affiliation == Owner {
+			continue // the list that he is on is not in the form
 		}
 		if before == (affiliate{}) && !r.m.exists(r.jid, j) {
 			return nil, unacceptable("there is nobody of the address %s", j)

@@ -17,6 +17,9 @@ type card struct {
 	rank   int8   // how available the client is
 }
 
+// maxPresence bounds the bytes of a card: it is kept, and everybody who enters is sent it.
+const maxPresence = 16 << 10
+
 // stripped is what only the room says in a presence or a message (XEP-0045 §17.3, XEP-0421 §3.3).
 var stripped = []xmpp.Match{
 	{Space: xmpp.NSMUC, Local: "x"}, {Space: xmpp.NSMUCUser, Local: "x"}, {Space: xmpp.NSOccupant, Local: "occupant-id"},

@@ -61,6 +61,8 @@ type occupant struct {
 	id    string   // XEP-0421
 	mark  []byte   // the id as an element
 	seats []*seat  // the first one's presence is what others see, see rank
+
+	wished time.Time // for a voice
 }
 
 // seat is a client in a room.

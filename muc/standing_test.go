@@ -290,3 +290,17 @@ func TestNewModeratorSeesWhoIsWho(t *testing.T) {
 		t.Errorf("bob heard %s", got)
 	}
 }
+
+// TestListOfAdminsAlone has the form name the admins and not the owners: an owner who is among them stays one.
+func TestListOfAdminsAlone(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	romeo := cast(t, h, cave, nil, there, away)[0]
+	romeo.Sends(admin("1", "<item jid='juliet@example.com' affiliation='owner'/>"), configured(cave, "roomadmins=juliet@example.com"))
+	if got := heard(t, romeo); strings.Contains(got, "type='error'") {
+		t.Error(got)
+	}
+	d, _, err := h.Show(xmpp.MustJID(cave))
+	if err != nil || len(d.Affiliated) != 2 || d.Affiliated[1].Affiliation != muc.Owner {
+		t.Errorf("%+v, %v", d.Affiliated, err)
+	}
+}
