@@ -18,8 +18,8 @@
 //
 // # Locks
 //
-// Bridge.mu is taken after the locks of package roster and before those of package router. It is never held while a
-// method of roster or muc is called. marks.work is held while the store is written to; nothing else is locked then. What Contacts and Rooms answer is read without any lock.
+// Bridge.mu is taken after the locks of package roster and before those of package router, Bridge.telling before it. Neither
+// is held while a method of roster or muc is called. marks.work is held while the store is written to; nothing else is locked then. What Contacts and Rooms answer is read without any lock.
 package aliasbridge
 
 import (
@@ -70,6 +70,8 @@ type Bridge struct {
 	guests
 	sent
 	budgets feature.Budgets
+
+	telling sync.Mutex // held while viewers are told of who came and went
 
 	mu     sync.Mutex
 	online map[directory.ID]status

@@ -23,10 +23,7 @@ func (b *Bridge) aliasesChanged(changes []directory.AliasChange) {
 	}
 	for name := range domains {
 		b.hide(name)
-		for _, ch := range b.books[name].difference(b) {
-			b.books[name].write(ch)
-			b.roster.Changed(name, ch)
-		}
+		b.push(name)
 		b.reveal(name)
 		b.updateRooms(name)
 	}
@@ -36,6 +33,40 @@ func (b *Bridge) aliasesChanged(changes []directory.AliasChange) {
 				b.host.Log.Error("a room was deleted but not all of it erased", "room", c.Old.JID.String(), "error", err)
 			}
 		}
+	}
+}
+
+// atOnce is of how many aliases clients are told before it leaves: with thousands of new ones, what waits for anybody is no
+// longer than that, and goes out in large pieces.
+const atOnce = 64
+
+// push pushes what is new to the rosters of a domain.
+func (b *Bridge) push(domain string) {
+	for chunk := range slices.Chunk(b.books[domain].difference(b), atOnce) {
+		var out router.Batch
+		for _, ch := range chunk {
+			b.books[domain].write(ch)
+			b.roster.Changed(&out, domain, ch)
+		}
+		out.Flush()
+	}
+}
+
+// inTurn calls fn for some aliases of a domain at a time, with the lock held and with those who hear of them.
+func (b *Bridge) inTurn(domain string, fn func(out *router.Batch, all audience, a *directory.Alias)) {
+	aliases, _ := b.dir.Domain(domain).Aliases()
+	some := func(out *router.Batch, chunk []*directory.Alias) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		all := b.audience(domain)
+		for _, a := range chunk {
+			fn(out, all, a)
+		}
+	}
+	for chunk := range slices.Chunk(aliases, atOnce) {
+		var out router.Batch
+		some(&out, chunk)
+		out.Flush()
 	}
 }
 
@@ -91,36 +122,30 @@ func (b *Bridge) hide(domain string) {
 
 // reveal shows aliases to those who have them in sight now.
 func (b *Bridge) reveal(domain string) {
-	var out router.Batch
-	defer out.Flush()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	everybody := b.audience(domain)
-	all, _ := b.dir.Domain(domain).Aliases()
-	for _, a := range all {
+	b.inTurn(domain, func(out *router.Batch, all audience, a *directory.Alias) {
 		if a.Kind != directory.ContactAlias {
-			continue
+			return
 		}
 		old := b.shown[a.ID]
 		if old != nil && old.view.alias == a && old.reach == b.dir.Reach(a.ID) {
-			continue
+			return
 		}
 		next := newShown(b, a)
 		if old == nil {
-			b.replace(&out, everybody, nil, next)
-			continue
+			b.replace(out, all, nil, next)
+			return
 		}
 		b.shown[a.ID] = next
-		for _, l := range everybody {
+		for _, l := range all {
 			if !next.view.sees(l.user) {
 				continue
 			}
 			is := next.to(l.user)
 			if is != old.to(l.user) || is != gone && a.Avatar != old.view.alias.Avatar {
-				b.send(&out, l.account, next, is)
+				b.send(out, l.account, next, is)
 			}
 		}
-	}
+	})
 }
 
 // userChanged follows people who come, go and change their names.

@@ -189,20 +189,21 @@ func (b *Bridge) touch(id directory.ID) {
 
 // tell tells viewers of what became of the aliases' presence.
 func (b *Bridge) tell() {
-	var out router.Batch
-	defer out.Flush()
+	b.telling.Lock()
+	defer b.telling.Unlock()
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	dirty := b.dirty
 	b.dirty, b.timer = map[directory.ID]bool{}, false
+	b.mu.Unlock()
+	if len(dirty) == 0 {
+		return
+	}
 	for _, m := range b.dir.Domains() {
-		viewers := b.audience(m.Name())
-		all, _ := m.Aliases()
-		for _, a := range all {
+		b.inTurn(m.Name(), func(out *router.Batch, all audience, a *directory.Alias) {
 			if s := b.shown[a.ID]; s != nil && (s.mode == directory.PresenceAggregate || s.view.reach != nil) {
-				b.refresh(&out, viewers, s, dirty)
+				b.refresh(out, all, s, dirty)
 			}
-		}
+		})
 	}
 }
 
@@ -327,12 +328,7 @@ func (c contacts) Reblock(owner *directory.User) (after func(out *router.Batch))
 
 // save tells what is waiting to be told, so that sessions rest with what is true (feature.Restart).
 func (b *Bridge) save(*router.Session) []byte {
-	b.mu.Lock()
-	waiting := len(b.dirty) > 0
-	b.mu.Unlock()
-	if waiting {
-		b.tell()
-	}
+	b.tell()
 	return nil
 }
 

@@ -1,12 +1,15 @@
 package aliasbridge
 
 import (
+	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"confab/roster"
 	"confab/xmpp/directory"
 	"confab/xmpp/feature/featuretest"
 )
@@ -68,6 +71,34 @@ func TestEnabledMember(t *testing.T) {
 		s.Clock.Pass(time.Minute)
 		if got := strings.Join(carol.Conn.Left(), ""); strings.Count(got, membersOfSales) != 1 || strings.Contains(got, "unavailable") {
 			t.Errorf("%s: carol heard %s", mode, got)
+		}
+	}
+}
+
+// More aliases at once than are told of in one piece: who is online gets the item and the presence of each, the item first.
+func TestManyAliasesAtOnce(t *testing.T) {
+	s := serve(t, Options{})
+	juliet := s.online("juliet@example.com/balcony")
+	juliet.Set(roster.Interested)
+	s.online("romeo@example.com/orchard")
+	juliet.Conn.Left()
+	list := make([]directory.NewAlias, 3*atOnce+1)
+	for i := range list {
+		list[i] = directory.NewAlias{Domain: "example.com", Local: fmt.Sprintf("team-%d", i), Members: []directory.NewMember{{Address: "romeo"}}}
+	}
+	if err := s.bridge.dir.AddAliases(t.Context(), list...); err != nil {
+		t.Fatal(err)
+	}
+	heard := juliet.Conn.Left()
+	if len(heard) != 2*len(list) {
+		t.Fatalf("juliet heard %d stanzas, want %d", len(heard), 2*len(list))
+	}
+	for i := range list {
+		address := list[i].Local + "@example.com"
+		item := slices.IndexFunc(heard, func(st string) bool { return strings.Contains(st, "jid='"+address+"'") })
+		presence := slices.IndexFunc(heard, func(st string) bool { return strings.Contains(st, "from='"+address+"/") })
+		if item < 0 || presence < item {
+			t.Errorf("%s: the item came at %d, the presence at %d", address, item, presence)
 		}
 	}
 }

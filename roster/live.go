@@ -337,9 +337,7 @@ func (l *live) greet(out *router.Batch, come []sight) {
 
 // Changed pushes a change of a Source's contact to all of the domain for whom it
 // makes a difference. Presence is the source's own to send.
-func (r *Roster) Changed(domain string, ch Change) {
-	out := batches.Get().(*router.Batch)
-	defer flush(out)
+func (r *Roster) Changed(out *router.Batch, domain string, ch Change) {
 	l := r.live[domain]
 	if l == nil {
 		return
