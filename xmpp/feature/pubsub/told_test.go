@@ -1,23 +1,27 @@
 package pubsub_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"confab/xmpp"
+	"confab/xmpp/directory"
 	"confab/xmpp/feature/featuretest"
 )
 
 // Clients that remember what they are told of nodes agree at any time with what is
 // in them, whatever is done to the nodes; and nobody is told of what he may not read.
 func TestTold(t *testing.T) {
-	for seed := range uint64(10) {
-		w := newTold(t, seed)
+	for seed := range uint64(5) {
+		w := newTold(t, seed, t.TempDir())
 		for range 150 {
 			if w.step(); t.Failed() {
 				t.Logf("seed %d:\n%s", seed, strings.Join(w.done, "\n"))
@@ -25,6 +29,85 @@ func TestTold(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What is counted of nodes, and what is in memory of them, is what is on disk,
+// whatever is done, also to who owns them.
+func TestCounted(t *testing.T) {
+	for seed := range uint64(5) {
+		folder := t.TempDir()
+		w := newTold(t, seed, folder)
+		w.wild = true
+		for i := range 300 {
+			w.n++
+			by := pick(w, w.all...)
+			switch w.rand.IntN(60) {
+			case 0:
+				w.becomes(by, func(u *directory.User) error {
+					return w.Directory.Update(context.Background(), u.ID, func(u *directory.User) { u.Local = fmt.Sprint("somebody", w.n) })
+				}, fmt.Sprint("somebody", w.n))
+			case 1:
+				name, _, _ := strings.Cut(by.bare, "@")
+				w.becomes(by, func(u *directory.User) error {
+					if err := w.Directory.Delete(context.Background(), u.ID); err != nil {
+						return err
+					}
+					return w.Directory.Add(context.Background(), directory.NewUser{Domain: "example.com", Local: name})
+				}, name)
+			default:
+				home := pick(w, service, w.all[0].bare, w.all[1].bare)
+				w.do(by, spot{home, pick(w, "a", "b", "c")})
+			}
+			for _, k := range w.all {
+				k.Conn.Left()
+			}
+			w.Clock.Pass(pick(w, 0, time.Second, time.Minute))
+			if err := w.nodes.Audit(); err != nil {
+				t.Fatalf("seed %d, step %d: %v\n%s", seed, i, err, strings.Join(w.done, "\n"))
+			}
+		}
+		w.Clock.Pass(3 * time.Hour) // all that is to go by itself has gone
+		err := w.nodes.Audit()
+		w.State.Close()
+		w.Held.Close()
+		if err = errors.Join(err, openIn(t, folder).nodes.Audit()); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+	}
+}
+
+// The same, with everybody at it at once.
+func TestCountedAtOnce(t *testing.T) {
+	w := newTold(t, 1, t.TempDir())
+	var all sync.WaitGroup
+	for i, k := range w.all {
+		mine := *w
+		mine.wild, mine.rand = true, rand.New(rand.NewPCG(uint64(i), 2))
+		all.Go(func() {
+			for range 300 {
+				mine.n++
+				mine.do(k, pick(&mine, spots...))
+				k.Conn.Left()
+			}
+		})
+	}
+	all.Wait()
+	if err := w.nodes.Audit(); err != nil {
+		t.Error(err)
+	}
+}
+
+// becomes changes who somebody is, who comes online as that.
+func (w *told) becomes(k *knowing, change func(*directory.User) error, name string) {
+	w.t.Helper()
+	w.Table.End(k.Session)
+	if err := change(w.Directory.User(xmpp.MustJID(k.bare))); err != nil {
+		w.t.Fatal(err)
+	}
+	w.done = append(w.done, k.bare+" is "+name+" now, or anew")
+	k.bare = name + "@example.com"
+	k.Person = w.Connect(w.t, k.bare+"/x")
+	w.appear(k)
 }
 
 // told is a world of four people, each with one client, and the nodes a and b of
@@ -36,6 +119,7 @@ type told struct {
 	all  []*knowing
 	done []string
 	n    int
+	wild bool // more is done than everybody is told of
 }
 
 // knowing is a client that remembers what it is told.
@@ -55,10 +139,10 @@ var spots = []spot{
 	{"romeo@example.com", "a"}, {"romeo@example.com", "b"}, {"juliet@example.com", "a"}, {"juliet@example.com", "b"}, {service, "a"}, {service, "b"},
 }
 
-func newTold(t *testing.T, seed uint64) *told {
-	w := &told{stage: open(t), t: t, rand: rand.New(rand.NewPCG(seed, 1))}
+func newTold(t *testing.T, seed uint64, folder string) *told {
+	w := &told{stage: openIn(t, folder), t: t, rand: rand.New(rand.NewPCG(seed, 1))}
 	for _, name := range []string{"romeo", "juliet", "alice", "bob"} {
-		k := &knowing{Person: w.Connect(t, name+"@example.com/x"), bare: name + "@example.com", views: map[spot]map[string]string{}}
+		k := &knowing{Person: w.Connect(t, name+"@example.com/x"), bare: name + "@example.com", views: map[spot]map[string]string{}, heard: map[spot]string{}}
 		w.all = append(w.all, k)
 		w.appear(k)
 	}
@@ -120,17 +204,21 @@ func (w *told) do(by *knowing, at spot) (reset bool) {
 	config := "<x xmlns='jabber:x:data' type='submit'><field var='pubsub#access_model'><value>" + pick(w, "open", "presence", "whitelist", "authorize") +
 		"</value></field><field var='pubsub#max_items'><value>" + pick(w, "2", "3", "max") +
 		"</value></field><field var='pubsub#publish_model'><value>" + pick(w, "open", "publishers", "subscribers") + "</value></field></x>"
+	if w.wild && w.rand.IntN(3) == 0 {
+		config = strings.Replace(config, "</x>", "<field var='pubsub#item_expire'><value>"+pick(w, "2", "60", "5000")+"</value></field>"+
+			"<field var='pubsub#persist_items'><value>"+pick(w, "1", "1", "0")+"</value></field></x>", 1)
+	}
 	switch w.rand.IntN(14) {
 	case 0, 1, 2, 3:
 		ask(xmpp.NSPubSub, fmt.Sprintf("<publish%s><item id='%s'><x xmlns='urn:x'>%d</x></item></publish>", node, id, w.n))
-		return w.single(at)
+		return !w.wild && w.single(at)
 	case 4, 5:
 		ask(xmpp.NSPubSub, "<retract notify='1'"+node+"><item id='"+id+"'/></retract>")
 	case 6:
 		ask(xmpp.NSPubSubOwn, "<purge"+node+"/>")
 	case 7:
 		if w.rand.IntN(4) == 0 {
-			ask(xmpp.NSPubSubOwn, "<delete"+node+"/>")
+			ask(xmpp.NSPubSubOwn, "<delete"+node+">"+pick(w, "", "<redirect uri='xmpp:elsewhere'/>")+"</delete>")
 		}
 	case 8:
 		ask(xmpp.NSPubSub, "<create"+node+"/><configure>"+config+"</configure>")
@@ -141,8 +229,11 @@ func (w *told) do(by *knowing, at spot) (reset bool) {
 		ask(xmpp.NSPubSubOwn, "<affiliations"+node+"><affiliation jid='"+other.bare+"' affiliation='"+
 			pick(w, "none", "member", "publisher", "publish-only", "outcast", "owner")+"'/></affiliations>")
 	case 11:
-		what := pick(w, "subscribe", "subscribe", "unsubscribe")
-		ask(xmpp.NSPubSub, "<"+what+node+" jid='"+by.bare+"'/>")
+		what, jid := pick(w, "subscribe", "subscribe", "unsubscribe"), by.bare
+		if w.wild {
+			jid += pick(w, "", "/x", "/y")
+		}
+		ask(xmpp.NSPubSub, "<"+what+node+" jid='"+jid+"'/>")
 		if what == "subscribe" && at.home == service {
 			by.subscribed = at
 		}
@@ -224,7 +315,7 @@ func (w *told) check(k *knowing, at spot) {
 		w.t.Fatalf("%s: %v", answer, err)
 	}
 	if n.Attr("type") == "error" {
-		gone := strings.Contains(answer, "<item-not-found")
+		gone := strings.Contains(answer, "<item-not-found") || strings.Contains(answer, "<gone")
 		if k.heard[at] != "" && !gone {
 			w.t.Errorf("%s hears of %s what he may not read: %s", k.bare, at, answer)
 		}
