@@ -181,3 +181,28 @@ func TestBindingIsOfferedToProgramsOnly(t *testing.T) {
 		}
 	}
 }
+
+// Each domain has its own host-meta, by the name that the DNS and web clients know it by.
+func TestHostMetaOfEachDomain(t *testing.T) {
+	w := startWorld(t, dialogue.Scene{Domains: []dialogue.Domain{{Name: "example.com"}, {Name: "bücher.example"}}}).(*world)
+	client := w.files()
+	for host, want := range map[string]string{
+		"example.com": "example.com", "xn--bcher-kva.example": "xn--bcher-kva.example", "XN--Bcher-KVA.Example.": "xn--bcher-kva.example",
+		"xn--bcher-kva.example:5443": "xn--bcher-kva.example", "elsewhere.example": "example.com",
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", "https://example.com/.well-known/host-meta", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		a, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(a.Body)
+		a.Body.Close()
+		if err != nil || !strings.Contains(string(b), "href='wss://"+want+":") {
+			t.Errorf("%s: %s, %v", host, b, err)
+		}
+	}
+}

@@ -2,7 +2,9 @@ package server
 
 import (
 	"slices"
+	"strings"
 
+	"confab/cmd/internal/config"
 	"confab/xmpp/feature"
 	"confab/xmpp/web"
 	"confab/xmpp/web/bosh"
@@ -25,11 +27,14 @@ func (s *Server) routes() []feature.Route {
 // origins are the web sites whose pages may connect.
 func (s *Server) origins() web.Origins { return s.settings.Load().Web.Origins }
 
-// webAddress is how the users of a domain reach the web side, "" if the domain is
-// not served.
-func (s *Server) webAddress(domain string) string {
-	if d := s.directory.Domain(domain); d != nil {
-		return s.webURL(d.Name())
+// webAddress is how the users of a domain reach the web side: the one that a web client asked at, by the name that it has in
+// the DNS, else the first.
+func (s *Server) webAddress(host string) string {
+	host = strings.TrimSuffix(host, ".")
+	for _, d := range s.directory.Domains() {
+		if strings.EqualFold(config.ASCII(d.Name()), host) {
+			return s.webURL(d.Name())
+		}
 	}
 	return s.webURL(s.settings.Load().Domains[0])
 }
