@@ -236,7 +236,7 @@ func (c *client) run(begin func(*client) error) {
 	}()
 	err := c.negotiate(begin)
 	if err == nil {
-		err = c.serve()
+		err = s.opts.Table.Serve(c.batch, c.Conn, c.take)
 	}
 	var se *xmpp.StreamError
 	switch {

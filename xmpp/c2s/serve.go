@@ -2,73 +2,13 @@ package c2s
 
 import (
 	"strconv"
-	"sync"
 	"time"
 
 	"confab/xmpp"
 	"confab/xmpp/router"
 )
 
-// maxBatch bounds the messages of a client that wait for one commit.
-const maxBatch = 64
-
-// stanzaRings holds the stanzas of a read until they are on disk.
-var stanzaRings = sync.Pool{New: func() any { return new([maxBatch]xmpp.Stanza) }}
-
-// serve reads the bound session's stream to its end.
-func (c *client) serve() error {
-	var ring *[maxBatch]xmpp.Stanza
-	next := 0
-	put := func() {
-		if ring != nil {
-			stanzaRings.Put(ring)
-			ring, next = nil, 0
-		}
-	}
-	defer put()
-	table := c.srv.opts.Table
-	for {
-		if ring == nil {
-			ring = stanzaRings.Get().(*[maxBatch]xmpp.Stanza)
-		}
-		st := &ring[next]
-		ok, err := c.Next(st)
-		if err != nil {
-			table.Commit(c.batch)
-			return err
-		}
-		if !ok {
-			if c.batch.Pending() > 0 && c.More() {
-				continue
-			}
-			table.Commit(c.batch)
-			if c.Buffered() == 0 {
-				put() // a connection at rest holds nothing
-			}
-			next = 0
-			if err := c.Fill(); err != nil {
-				return err
-			}
-			continue
-		}
-		c.Stanza()
-		if err := c.take(st); err != nil {
-			table.Commit(c.batch)
-			return err
-		}
-		if c.batch.Pending() == 0 {
-			next = 0
-		} else if next++; next == maxBatch || c.batch.Full() {
-			table.Commit(c.batch)
-			next = 0
-		}
-		if c.Closing() {
-			table.Commit(c.batch)
-			return errDone
-		}
-	}
-}
-
+// take handles what the client of a bound session sends.
 func (c *client) take(st *xmpp.Stanza) error {
 	if st.Kind == xmpp.KindOther {
 		if string(st.Space) == xmpp.NSSM {

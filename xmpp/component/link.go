@@ -22,21 +22,11 @@ type link struct {
 	outlet *outlet       // nil: it has not shown who it is
 	left   chan struct{} // closed when it has left the outlet
 	batch  *feature.Batch
-	ring   [maxBatch]held
-	next   int
+	texts  [feature.MaxPending][]byte // of stanzas until they are on disk
 }
 
-// maxBatch bounds the messages of a component that wait for one commit.
-const maxBatch = 64
-
-// held is a stanza until it is on disk.
-type held struct {
-	xmpp.Stanza
-	bytes []byte
-}
-
-// errDone ends the reader without an error for the peer.
-var errDone = errors.New("done")
+// maxSpare bounds what a connection at rest keeps of each.
+const maxSpare = 4 << 10
 
 func (l *link) run() {
 	s := l.srv
@@ -55,7 +45,7 @@ func (l *link) run() {
 		known()
 		defer l.outlet.leave(l)
 		s.opts.Log.Info("a component has connected", "component", l.outlet.Name, "remote", l.RemoteAddr().String())
-		err = l.serve()
+		err = s.host.Table.Serve(l.batch, l.Conn, l.take)
 	}
 	var se *xmpp.StreamError
 	switch {
@@ -138,73 +128,34 @@ func proves(handshake, id, secret string) bool {
 	return subtle.ConstantTimeCompare([]byte(handshake), []byte(hex.EncodeToString(sum[:]))) == 1
 }
 
-// serve reads the stream to its end.
-func (l *link) serve() error {
-	table := l.srv.host.Table
-	var st xmpp.Stanza
-	for {
-		ok, err := l.Next(&st)
-		if err != nil {
-			table.Commit(l.batch)
-			return err
-		}
-		if !ok {
-			if l.batch.Pending() > 0 && l.More() {
-				continue
-			}
-			table.Commit(l.batch)
-			if l.Buffered() == 0 {
-				l.ring = [maxBatch]held{} // a connection at rest holds nothing
-			}
-			l.next = 0
-			if err := l.Fill(); err != nil {
-				return err
-			}
-			continue
-		}
-		l.Stanza()
-		if err := l.handle(&st); err != nil {
-			table.Commit(l.batch)
-			return err
-		}
-		if l.batch.Pending() == 0 {
-			l.next = 0
-		} else if l.next++; l.next == maxBatch || l.batch.Full() {
-			table.Commit(l.batch)
-			l.next = 0
-		}
-		if l.Closing() {
-			table.Commit(l.batch)
-			return errDone
-		}
-	}
-}
-
-// handle checks a stanza of the component and lets it go its way.
-func (l *link) handle(st *xmpp.Stanza) error {
+// take checks a stanza of the component and lets it go its way.
+func (l *link) take(st *xmpp.Stanza) error {
 	if st.FromErr != nil || st.From.Domain() != l.outlet.Name {
 		return &xmpp.StreamError{Condition: xmpp.StreamInvalidFrom, Text: "a component speaks for its own domain, and says for which address of it"}
 	}
 	// In the namespace of the stream it would be neither a stanza nor a body to
 	// anybody else.
-	h := &l.ring[l.next]
-	h.bytes = xmpp.Apply(h.bytes[:0], st, &xmpp.Edit{})
-	if err := xmpp.ParseInto(&h.Stanza, h.bytes); err != nil {
+	spare := &l.texts[l.batch.Pending()]
+	text := xmpp.Apply((*spare)[:0], st, &xmpp.Edit{})
+	if cap(text) <= maxSpare {
+		*spare = text
+	}
+	if err := xmpp.ParseInto(st, text); err != nil {
 		return err
 	}
-	if h.Kind == xmpp.KindOther {
+	if st.Kind == xmpp.KindOther {
 		return &xmpp.StreamError{Condition: xmpp.StreamUnsupportedStanzaType}
 	}
 	l.srv.Stats.Received.Add(1)
-	if h.To.IsZero() && h.ToErr == nil {
+	if st.To.IsZero() && st.ToErr == nil {
 		// RFC 6120 §8.1.1.2 would end the stream; a slip need not disconnect a
 		// whole network.
-		if h.Kind != xmpp.KindIQ || h.Type == xmpp.TypeGet || h.Type == xmpp.TypeSet {
-			l.Send(xmpp.AppendError(nil, &h.Stanza, xmpp.NewError(xmpp.BadRequest, "a stanza of a component says for whom it is")))
+		if st.Kind != xmpp.KindIQ || st.Type == xmpp.TypeGet || st.Type == xmpp.TypeSet {
+			l.Send(xmpp.AppendError(nil, st, xmpp.NewError(xmpp.BadRequest, "a stanza of a component says for whom it is")))
 		}
 		return nil
 	}
-	l.outlet.note(&h.Stanza)
-	l.srv.host.Table.Handle(l.batch, &h.Stanza)
+	l.outlet.note(st)
+	l.srv.host.Table.Handle(l.batch, st)
 	return nil
 }
