@@ -23,6 +23,7 @@ const (
 	maxGuests   = 1000             // of an alias
 	maxSenders  = 4096
 	sentPerUser = 64
+	maxSentID   = 128 // bytes
 )
 
 // guests remembers who wrote to an alias without being a member.
@@ -124,7 +125,8 @@ func (g *guests) active(alias directory.ID, now time.Time, known func(directory.
 	return all
 }
 
-// sent remembers the latest ids that somebody sent to an alias: what is still on its way into the history.
+// sent remembers the latest ids that somebody sent to an alias: to tell whom a reply is for, and for those who have no
+// history here.
 type sent struct {
 	mu  sync.Mutex
 	ids map[sentKey][]string
@@ -136,7 +138,7 @@ type sentKey struct {
 }
 
 func (s *sent) note(d *feature.Dispatch) {
-	if len(d.Stanza.ID) == 0 {
+	if len(d.Stanza.ID) == 0 || len(d.Stanza.ID) > maxSentID {
 		return
 	}
 	k := sentKey{d.From.Bare(), d.Alias.ID}

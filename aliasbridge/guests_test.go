@@ -1,6 +1,7 @@
 package aliasbridge
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -40,5 +41,23 @@ func TestSameRoom(t *testing.T) {
 	}, nil)
 	if sameRoom(before, s.bridge.dir.Reach(outer.ID)) {
 		t.Error("the nurse is taken for the friar")
+	}
+}
+
+// Of ids as long as a client likes nothing is held in memory; a correction finds its message nevertheless.
+func TestLongIDs(t *testing.T) {
+	s := serve(t, Options{})
+	s.alias("sales", nil, "romeo", "juliet")
+	romeo, juliet := s.online("romeo@example.com/orchard"), s.online("juliet@example.com/balcony")
+	id := strings.Repeat("x", 100_000)
+	romeo.Sends("<message to='sales@example.com' type='chat' id='"+id+"'><body>teh quote</body></message>",
+		"<message to='sales@example.com' type='chat' id='2'><body>the quote</body><replace xmlns='urn:xmpp:message-correct:0' id='"+id+"'/></message>")
+	if got := strings.Join(juliet.Conn.Left(), ""); strings.Count(got, "<replace ") != 1 {
+		t.Errorf("juliet hears %.300q", got)
+	}
+	for k, ids := range s.bridge.sent.ids {
+		if n := len(strings.Join(ids, "")); n > sentPerUser*maxSentID {
+			t.Errorf("%d bytes are held of %v", n, k)
+		}
 	}
 }
