@@ -103,6 +103,8 @@ func (p *Push) next() (*registration, *xmpp.Stanza) {
 			continue
 		}
 		p.waiting[r.asked] = r
+		id := r.asked
+		r.limit = p.host.Clock.AfterFunc(patience, func() { p.late(id) })
 		return r, st
 	}
 	if p.queue = nil; len(p.said) > 0 {
@@ -146,8 +148,6 @@ func publication(r *registration, domain string) []byte {
 
 func (p *Push) send(st *xmpp.Stanza) {
 	p.Stats.Published.Add(1)
-	id := string(st.ID)
-	p.host.Clock.AfterFunc(patience, func() { p.late(id) })
 	err := p.host.Table.Inject(st.From, st)
 	if err == nil {
 		return
@@ -157,7 +157,7 @@ func (p *Push) send(st *xmpp.Stanza) {
 		p.host.Log.Error("a push notification was not sent", "error", err)
 		e = xmpp.NewError(xmpp.InternalServerError, "")
 	}
-	p.answered(id, e.Type, e.Condition)
+	p.answered(string(st.ID), e.Type, e.Condition)
 }
 
 // late gives up on an answer.
@@ -223,6 +223,7 @@ func (p *Push) answered(id string, kind xmpp.ErrorType, condition xmpp.Condition
 	}
 	delete(p.waiting, id)
 	r.asked = ""
+	r.limit.Stop()
 	switch {
 	case r.over:
 	case condition == "":

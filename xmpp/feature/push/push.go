@@ -76,6 +76,7 @@ type registration struct {
 	told     bool            // what its session had not acknowledged is counted
 	count    int             // messages since the client was last here
 	asked    string          // the id of the publication that has no answer
+	limit    xmpp.Timer      // of the time for that
 	again    bool            // more came since that
 	queued   bool
 	failing  time.Time     // since when there were errors only; zero: there were none

@@ -317,6 +317,9 @@ func TestErrors(t *testing.T) {
 			t.Fatalf("asked %d times", n)
 		}
 	}
+	if n := h.Clock.Timers(); n > 1 {
+		t.Errorf("there are %d timers for one registration", n)
+	}
 	h.service.says("")
 	juliet.Sends(body)
 	h.hears("n1 101")
