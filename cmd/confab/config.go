@@ -134,8 +134,8 @@ code is 0 if confab would start; warnings tell what clients would object to.`,
 			}
 			warnings := l.Warnings
 			problems := new(config.Error)
-			if len(l.Domains) == 0 {
-				problems.Problems = append(problems.Problems, "domains: no mail domain is named; write domains = [\"example.com\"] into "+l.File)
+			if err := l.CheckServed(); err != nil {
+				problems.Problems = append(problems.Problems, err.Error())
 			}
 			if info, err := os.Stat(l.Data); err == nil && info.Mode().Perm()&0o077 != 0 {
 				warnings = append(warnings, fmt.Sprintf("%s can be read by other users of this machine: chmod 700 %s", l.Data, l.Data))

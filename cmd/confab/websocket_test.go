@@ -185,24 +185,50 @@ func TestBindingIsOfferedToProgramsOnly(t *testing.T) {
 // Each domain has its own host-meta, by the name that the DNS and web clients know it by.
 func TestHostMetaOfEachDomain(t *testing.T) {
 	w := startWorld(t, dialogue.Scene{Domains: []dialogue.Domain{{Name: "example.com"}, {Name: "bücher.example"}}}).(*world)
-	client := w.files()
 	for host, want := range map[string]string{
 		"example.com": "example.com", "xn--bcher-kva.example": "xn--bcher-kva.example", "XN--Bcher-KVA.Example.": "xn--bcher-kva.example",
 		"xn--bcher-kva.example:5443": "xn--bcher-kva.example", "elsewhere.example": "example.com",
 	} {
-		r, err := http.NewRequestWithContext(t.Context(), "GET", "https://example.com/.well-known/host-meta", nil)
-		if err != nil {
-			t.Fatal(err)
+		if got := w.hostMeta(host); !strings.Contains(got, "href='wss://"+want+":") {
+			t.Errorf("%s: %s", host, got)
 		}
-		r.Host = host
-		a, err := client.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := io.ReadAll(a.Body)
-		a.Body.Close()
-		if err != nil || !strings.Contains(string(b), "href='wss://"+want+":") {
-			t.Errorf("%s: %s, %v", host, b, err)
-		}
+	}
+}
+
+// hostMeta is what is told to who asks for it at a host.
+func (w *world) hostMeta(host string) string {
+	w.t.Helper()
+	r, err := http.NewRequest("GET", "https://example.com/.well-known/host-meta", nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.Host = host
+	a, err := w.files().Do(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer a.Body.Close()
+	b, err := io.ReadAll(a.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(b)
+}
+
+// What only a start changes is not changed by a reload, in no part; and settings that name no domain are no good.
+func TestReloadOfDomains(t *testing.T) {
+	w := startWorld(t, dialogue.Scene{Domains: []dialogue.Domain{{Name: "example.com", Users: []dialogue.User{{Local: "romeo", Password: "pw-romeo"}}}}}).(*world)
+	w.settings.Flags["domains"] = "off"
+	if _, err := w.server.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "no mail domain is named") {
+		t.Errorf("without domains: %v", err)
+	}
+	mustOnline(t, w.Addr(dialogue.DirectTLS), "romeo") // names no server in TLS
+	w.settings.Flags["domains"] = "example.org,example.com"
+	r, err := w.server.Reload(t.Context())
+	if err != nil || len(r.Changed) > 0 || len(r.Restart) != 1 || r.Restart[0] != "domains" {
+		t.Errorf("with another: %+v, %v", r, err)
+	}
+	if got := w.hostMeta("elsewhere.example"); !strings.Contains(got, "wss://example.com:") {
+		t.Errorf("host-meta: %s", got)
 	}
 }

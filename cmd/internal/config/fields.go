@@ -192,3 +192,13 @@ func Changes(old, new *Settings) (live, restart []string) {
 	}
 	return live, restart
 }
+
+// Keep takes from old what a reload does not change, so that s says what is in force.
+func (s *Settings) Keep(old *Settings) {
+	was := Fields(old)
+	for i, f := range Fields(s) {
+		if !f.Live {
+			f.value.Set(was[i].value)
+		}
+	}
+}

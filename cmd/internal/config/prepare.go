@@ -18,8 +18,8 @@ type Prepared struct {
 // folder, the settings file, a key with a self-signed certificate.
 func (l *Loaded) Prepare(now time.Time) (Prepared, error) {
 	var made Prepared
-	if len(l.Domains) == 0 {
-		return made, &Error{Problems: []string{"domains: no mail domain is named; say --domains example.com, set CONFAB_DOMAINS, or write domains = [\"example.com\"] into " + l.File}}
+	if err := l.CheckServed(); err != nil {
+		return made, err
 	}
 	if _, err := os.Stat(l.Data); errors.Is(err, os.ErrNotExist) {
 		if err := os.MkdirAll(l.Data, 0o700); err != nil {
@@ -48,6 +48,14 @@ func (l *Loaded) Prepare(now time.Time) (Prepared, error) {
 	}
 	made.Certificate = true
 	return made, nil
+}
+
+// CheckServed tells that no mail domain is named: good for some commands, but not for a server.
+func (l *Loaded) CheckServed() error {
+	if len(l.Domains) > 0 {
+		return nil
+	}
+	return &Error{Problems: []string{"domains: no mail domain is named; say --domains example.com, set CONFAB_DOMAINS, or write domains = [\"example.com\"] into " + l.File}}
 }
 
 // advice says what to do about a file that cannot be read or written.

@@ -17,14 +17,18 @@ func (s *Server) Reload(ctx context.Context) (admin.Reloaded, error) {
 		return r, errors.New("this server was not started from settings that can be read again")
 	}
 	fresh, err := s.opts.Reload()
-	if err != nil {
-		return r, err
+	if err == nil {
+		err = fresh.CheckServed()
 	}
-	if err := s.loadCertificates(fresh); err != nil {
+	if err != nil {
 		return r, err
 	}
 	old := s.settings.Load()
 	r.Changed, r.Restart = config.Changes(old.Settings, fresh.Settings)
+	fresh.Keep(old.Settings)
+	if err := s.loadCertificates(fresh); err != nil {
+		return r, err
+	}
 	if s.opts.Level != nil {
 		s.opts.Level.Set(fresh.Log.Level.Level())
 	}
