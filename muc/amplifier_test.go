@@ -88,3 +88,22 @@ func TestRoomChangedAsAmplifier(t *testing.T) {
 		}
 	}
 }
+
+// Who may send no more for now makes no room that nobody enters.
+func TestNoRoomWithoutABudget(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody, Rate: feature.Rate{Burst: 1, PerSecond: 1}})
+	romeo := cast(t, h, cave, nil, there)[0]
+	juliet := h.Online(t, away)
+	h.Clock.Pass(time.Second)
+	join(juliet, cave)
+	h.Clock.Pass(time.Minute)
+	romeo.Sends("<message type='groupchat' to='" + cave + "' id='m'><body>hi</body></message>")
+	quiet(romeo)
+	join(romeo, "tent@conference.example.com")
+	if got := heard(t, romeo); !strings.Contains(got, "<resource-constraint") {
+		t.Error(got)
+	}
+	if all := h.List("example.com"); len(all) != 1 {
+		t.Errorf("%+v", all)
+	}
+}

@@ -133,6 +133,11 @@ func (m *Rooms) admit(r *room, e *entry, to xmpp.JID) (*seat, error) {
 	out := newBatch()
 	defer flush(out)
 	defer r.mu.Unlock()
+	defer func() {
+		if r.locked && r.affiliation(e.client.Bare()) == Owner {
+			r.emptied(out) // it was made for this visitor, who cannot enter
+		}
+	}()
 	s := r.clients[e.client]
 	switch {
 	case s == nil && e.nick == "":
@@ -143,11 +148,7 @@ func (m *Rooms) admit(r *room, e *entry, to xmpp.JID) (*seat, error) {
 	case r.spend(e.client, 1) != nil:
 		return nil, feature.ErrTooMuch
 	case s == nil:
-		s, err := r.enter(out, e)
-		if s == nil && r.locked && r.affiliation(e.client.Bare()) == Owner {
-			r.emptied(out) // it was made for this visitor, who cannot enter
-		}
-		return s, err
+		return r.enter(out, e)
 	}
 	if e.nick != "" && e.nick != s.of.nick {
 		// COMPAT: who was given another nick than the one asked for may go on asking for it when he comes back.

@@ -13,6 +13,9 @@ import (
 // iq takes the requests that no feature answers: all about rooms and their occupants.
 func (m *Rooms) iq(d *feature.Dispatch) error {
 	request := d.Stanza.Type == xmpp.TypeGet || d.Stanza.Type == xmpp.TypeSet
+	if request {
+		drain(d, 64<<10) // a page of history, a list or a picture may be large
+	}
 	switch {
 	case d.To.IsFull() && request:
 		return m.by(d.To, m.ask(d))
@@ -169,7 +172,6 @@ func (m *Rooms) query(d *feature.Dispatch, n *xmpp.Node) ([]byte, error) {
 			return archive.AppendFin(nil, archive.Result{Index: -1, Complete: true}), nil
 		}
 	}
-	drain(d, 64<<10)
 	to := archive.Delivery{From: v.room.jid, To: d.From, QueryID: q.QueryID}
 	var out router.Batch
 	defer out.Flush()

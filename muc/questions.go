@@ -44,7 +44,6 @@ func (m *Rooms) ask(d *feature.Dispatch) error {
 	if err != nil {
 		return err
 	}
-	drain(d, 64<<10)
 	m.reply(d, payload)
 	return nil
 }

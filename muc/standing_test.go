@@ -304,3 +304,22 @@ func TestListOfAdminsAlone(t *testing.T) {
 		t.Errorf("%+v, %v", d.Affiliated, err)
 	}
 }
+
+// TestNamesakeHasNoVoice has somebody who lost his voice in a room be deleted: who gets his name comes as anybody does.
+func TestNamesakeHasNoVoice(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	all := cast(t, h, cave, []string{"moderatedroom=1"}, there, away)
+	all[0].Sends(admin("1", "<item nick='juliet' role='participant'/>"))
+	all[1].Sends("<presence type='unavailable' to='" + cave + "/juliet'/>")
+	if err := h.Directory.Delete(t.Context(), h.ID("juliet@example.com")); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Directory.Add(t.Context(), directory.NewUser{Domain: "example.com", Local: "juliet"}); err != nil {
+		t.Fatal(err)
+	}
+	juliet := h.Online(t, "juliet@example.com/new")
+	join(juliet, cave)
+	if got := heard(t, juliet); !strings.Contains(got, "role='visitor'") {
+		t.Error(got)
+	}
+}

@@ -111,7 +111,6 @@ func (m *Rooms) vcardGet(d *feature.Dispatch) ([]byte, error) {
 	case card.size == 0: // XEP-0054 §3.1
 		return []byte("<vCard xmlns='" + xmpp.NSVCard + "'/>"), nil
 	}
-	drain(d, 64<<10)
 	if card.xml != nil {
 		return card.xml, nil
 	}
@@ -138,7 +137,6 @@ func (m *Rooms) givenCard(d *feature.Dispatch, g *Given) ([]byte, error) {
 			return nil, err
 		}
 		if p.Data != nil {
-			drain(d, 64<<10)
 			b = append(b, "<PHOTO><TYPE>"+p.Type+"</TYPE><BINVAL>"...)
 			b = append(p.AppendBase64(b), "</BINVAL></PHOTO>"...)
 		}
