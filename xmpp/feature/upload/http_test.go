@@ -156,6 +156,9 @@ func TestNotAsAnnounced(t *testing.T) {
 		t.Errorf("left: %q", files)
 	}
 	h.send(path, "abc", 201) // the slot is as good as before
+	if n := h.Clock.Timers(); n != 0 {
+		t.Errorf("%d timers are left of a slot that was used", n)
+	}
 }
 
 // Nothing in an address leads anywhere but to the files.

@@ -21,6 +21,7 @@ type slot struct {
 	owner directory.ID
 	request
 	expires time.Time
+	timer   xmpp.Timer // for that
 
 	taken bool // an upload is under way; guarded by slots.mu
 }
@@ -56,7 +57,7 @@ func (t *slots) add(s *slot, left int64) (ok bool, retry time.Time) {
 	s.expires = t.clock.Now().Add(slotLife)
 	t.byID[s.id] = s
 	t.owners[s.owner] = append(others, s)
-	t.clock.AfterFunc(slotLife, func() { t.expire(s) })
+	s.timer = t.clock.AfterFunc(slotLife, func() { t.expire(s) })
 	return true, time.Time{}
 }
 
@@ -74,6 +75,7 @@ func (t *slots) drop(s *slot) {
 		return
 	}
 	delete(t.byID, s.id)
+	s.timer.Stop()
 	var left []*slot
 	for _, o := range t.owners[s.owner] {
 		if o != s {
