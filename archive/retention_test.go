@@ -1,6 +1,8 @@
 package archive
 
 import (
+	"errors"
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -8,6 +10,7 @@ import (
 	"confab/xmpp"
 	"confab/xmpp/directory"
 	"confab/xmpp/store"
+	"confab/xmpp/store/storetest"
 )
 
 // records counts what is in a space.
@@ -129,6 +132,40 @@ func TestPurgedIsNotFound(t *testing.T) {
 				t.Errorf("indexed %v: %+v finds %v, %+v; not %v", indexed, q, got, r, want)
 			}
 		}
+	}
+}
+
+// A disk that is full when somebody is removed, and still when the server is started, keeps nobody from reading; there being
+// room again, the removal is done.
+func TestPurgeOnAFullDisk(t *testing.T) {
+	const n = 2*sweepBodies + 10
+	h := open(t, t.TempDir())
+	for range n {
+		h.keep(message(romeo, juliet, "1"))
+	}
+	h.failing.FailAfter(5, storetest.ErrFull)
+	if removed, err := h.Purge(t.Context(), romeo); removed != sweepBodies || !errors.Is(err, storetest.ErrFull) {
+		t.Fatal(removed, err)
+	}
+	h.failing.Fail(storetest.ErrFull)
+	a, err := Open(t.Context(), h.failing, Options{Clock: h.clock, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, last, err := a.Ends(t.Context(), juliet); last != h.Last() || err != nil {
+		t.Errorf("juliet's last is %d, %v", last, err)
+	}
+	h = h.reopen()
+	if left := h.blocks(romeo); len(left) > 0 {
+		t.Errorf("%d blocks are left", len(left))
+	}
+	later := h.keep(message(romeo, juliet, "2"))
+	h = h.reopen()
+	if ids, _ := h.page(Query{Owner: romeo}); !slices.Equal(ids, later) {
+		t.Errorf("romeo has %v, not %v", ids, later)
+	}
+	if _, r := h.page(Query{Owner: juliet}); r.Count != n+1 {
+		t.Errorf("juliet has %d", r.Count)
 	}
 }
 
