@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"confab/cmd/internal/admin"
+	"confab/cmd/internal/config"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -137,6 +138,10 @@ func (a *app) endCommand(verb, short, long string, op admin.Op[admin.StopParams,
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			p.Delay = int(delay.Seconds())
+			l, err := a.source(c).Load() // now: a demo takes its settings along
+			if err != nil {
+				return err
+			}
 			before, err := live(a, c, admin.ServerStatus, admin.None{})
 			if err != nil {
 				return err
@@ -148,7 +153,7 @@ func (a *app) endCommand(verb, short, long string, op admin.Op[admin.StopParams,
 			switch {
 			case p.Delay > 0:
 			case verb == "stop":
-				if err := a.awaitEnd(c); err != nil {
+				if err := awaitEnd(c.Context(), l.Settings); err != nil {
 					return fmt.Errorf("process %d was asked to stop, but goes on: %w", stopping.PID, err)
 				}
 			default:
@@ -176,15 +181,11 @@ func (a *app) endCommand(verb, short, long string, op admin.Op[admin.StopParams,
 }
 
 // awaitEnd waits until the data can be opened again.
-func (a *app) awaitEnd(c *cobra.Command) error {
-	ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
+func awaitEnd(ctx context.Context, s *config.Settings) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	l, err := a.source(c).Load()
-	if err != nil {
-		return err
-	}
 	for {
-		free, err := admin.Free(l.Settings)
+		free, err := admin.Free(s)
 		if free || errors.Is(err, os.ErrNotExist) { // a demo takes its data along
 			return nil
 		}
