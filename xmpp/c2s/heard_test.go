@@ -58,8 +58,10 @@ func TestHeardIsSo(t *testing.T) {
 			return []string{opening, "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>" + plain + "</auth>", opening,
 				"<iq xmlns='jabber:client' type='set' id='1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>"}
 		}, "<jid>"},
-		"bind 2":   {func(string) []string { return sasl2("<bind xmlns='urn:xmpp:bind:0'/>") }, "<bound"},
-		"resuming": {func(token string) []string { return sasl2("<resume xmlns='urn:xmpp:sm:3' h='0' previd='" + token + "'/>") }, "<resumed"},
+		"bind 2": {func(string) []string { return sasl2("<bind xmlns='urn:xmpp:bind:0'/>") }, "<bound"},
+		"resuming": {func(token string) []string {
+			return sasl2("<resume xmlns='urn:xmpp:sm:3' h='0' previd='" + token + "'/>")
+		}, "<resumed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := open(t)

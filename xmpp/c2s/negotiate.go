@@ -115,20 +115,23 @@ func (c *client) check(h *xmpp.Header) *xmpp.StreamError {
 		return &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized, Text: "logged in to another domain"}
 	}
 	c.domain, c.lang = d, h.Lang
-	if c.user == nil && c.secured && h.From != "" { // XEP-0388 §2.1
-		from, err := xmpp.ParseJID(h.From)
-		if err != nil { // the mail address of somebody, as it is typed in
-			from, err = c.srv.opts.Directory.LoginJID(d.Name(), h.From)
-		}
+	if h.From == "" || !c.secured {
+		return nil
+	}
+	from, err := xmpp.ParseJID(h.From)
+	if err != nil { // the mail address of somebody, as it is typed in
+		from, err = c.srv.opts.Directory.LoginJID(d.Name(), h.From)
+	}
+	if c.user == nil { // XEP-0388 §2.1
 		if err == nil && from.Domain() != d.Name() {
 			return &xmpp.StreamError{Condition: xmpp.StreamInvalidFrom}
 		}
 		c.from, c.strange = from.Bare(), err != nil || from.Local() == ""
+		return nil
 	}
-	if c.user != nil && h.From != "" { // §4.7.1
-		if from, err := xmpp.ParseJID(h.From); err != nil || from.Bare() != c.user.JID {
-			return &xmpp.StreamError{Condition: xmpp.StreamInvalidFrom}
-		}
+	// §4.7.1. It may be the address that was logged in with, if that was a former one.
+	if u := c.srv.opts.Directory.Resolve(from); err != nil || u == nil || u.ID != c.user.ID {
+		return &xmpp.StreamError{Condition: xmpp.StreamInvalidFrom}
 	}
 	return nil
 }
