@@ -8,15 +8,15 @@ import (
 
 // remembered is what is worth keeping although the message has no body.
 var remembered = []xmpp.Match{
-	{Space: xmpp.NSReceipts, Local: "received"},      // XEP-0184
-	{Space: xmpp.NSConf, Local: "x"},                 // XEP-0249
-	{Space: xmpp.NSMarkers, Local: "displayed"},      // XEP-0333
-	{Space: xmpp.NSHints, Local: "store"},            // XEP-0334 §4.4
-	{Space: xmpp.NSJingleMsg},                        // XEP-0353
-	{Space: xmpp.NSRetract, Local: "retract"},        // XEP-0424
-	{Space: xmpp.NSModerate},                         // XEP-0425
-	{Space: xmpp.NSReactions, Local: "reactions"},    // XEP-0444
-	{Space: xmpp.NSFileShare, Local: "file-sharing"}, // XEP-0447
+	{Space: xmpp.NSClient, Local: "subject"},
+	{Space: xmpp.NSReceipts, Local: "received"},   // XEP-0184
+	{Space: xmpp.NSConf, Local: "x"},              // XEP-0249
+	{Space: xmpp.NSMarkers, Local: "displayed"},   // XEP-0333
+	{Space: xmpp.NSHints, Local: "store"},         // XEP-0334 §4.4
+	{Space: xmpp.NSJingleMsg},                     // XEP-0353
+	{Space: xmpp.NSRetract, Local: "retract"},     // XEP-0424
+	{Space: xmpp.NSModerate},                      // XEP-0425
+	{Space: xmpp.NSReactions, Local: "reactions"}, // XEP-0444
 }
 
 // secret is what only the recipient's client can read.
@@ -68,7 +68,7 @@ func Worth(st *xmpp.Stanza) (worth bool, f Flags) {
 		}
 		worth = worth || among(remembered, e) || e.Is(xmpp.NSMUCUser, "x") && isInvitation(e)
 	}
-	return worth || f&(HasBody|Encrypted) != 0, f
+	return worth || f&(HasBody|Encrypted|HasFile) != 0, f
 }
 
 // isInvitation tells mediated invitations and their refusals (XEP-0045 §7.8.2) from what rooms say otherwise.
