@@ -140,8 +140,10 @@ code is 0 if confab would start; warnings tell what clients would object to.`,
 			if info, err := os.Stat(l.Data); err == nil && info.Mode().Perm()&0o077 != 0 {
 				warnings = append(warnings, fmt.Sprintf("%s can be read by other users of this machine: chmod 700 %s", l.Data, l.Data))
 			}
-			if err := l.CheckData(); err != nil {
-				problems.Problems = append(problems.Problems, err.Error())
+			for _, err := range []error{l.CheckData(), server.CheckComponents(l)} {
+				if err != nil {
+					problems.Problems = append(problems.Problems, err.Error())
+				}
 			}
 			certs, err := config.LoadCertificates(l.Settings)
 			switch {

@@ -86,6 +86,8 @@ func TestConfigCheck(t *testing.T) {
 	}
 	c.fails(exitUsage, "listen.tls: ", "config", "check", "--listen-tls", "192.0.2.1:5223")
 	c.fails(exitUsage, "none.pem", "config", "check", "--tls-certificate", "none.pem")
+	c.fails(exitUsage, "conference.example.com is an address of confab itself", "config", "check",
+		"--components-accept", "[{name='conference.example.com', secret='as-long-as-it-has-to-be'}]")
 	if r := newCLI(t).run("", "config", "check"); r.code != exitOK {
 		t.Errorf("before the first start: %+v", r)
 	}

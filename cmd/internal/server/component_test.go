@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -109,4 +110,19 @@ func (l locked) Write(b []byte) (int, error) {
 	l.Lock()
 	defer l.Unlock()
 	return l.b.Write(b)
+}
+
+// A name is taken by a service if, and only if, there is one with these settings.
+func TestServices(t *testing.T) {
+	for _, flags := range []map[string]string{{}, {"listen-proxy": "off"}, {"listen-https": "off"}, {"roster-domain": "off"}} {
+		s := newServer(t, Options{}, flags)
+		var labels []string
+		s.table.Services(func(target *feature.Target) { labels = append(labels, target.Label) })
+		want := services(s.settings.Load())
+		slices.Sort(labels)
+		slices.Sort(want)
+		if !slices.Equal(labels, want) {
+			t.Errorf("%v: there are %q, not %q", flags, labels, want)
+		}
+	}
 }

@@ -1,8 +1,11 @@
 package server
 
 import (
-	"fmt"
+	"slices"
+	"strings"
 
+	"confab/cmd/internal/config"
+	"confab/roster"
 	"confab/xmpp"
 	"confab/xmpp/component"
 	"confab/xmpp/stream"
@@ -28,11 +31,27 @@ func (s *Server) newComponents() *component.Server {
 	return component.New(s.host, component.Options{Components: list, Stream: o, Clock: s.opts.Clock, Log: s.opts.Log})
 }
 
-// checkComponents looks whether a component has the address of a service of ours.
-func (s *Server) checkComponents() error {
-	for _, c := range s.settings.Load().Components.Accept {
-		if s.table.Home(c.Name) != "" {
-			return fmt.Errorf("components.accept: %s is an address of confab itself; give the component another name", c.Name)
+// services are the first labels of the addresses, below each mail domain, at which features answer with these settings.
+func services(set *config.Loaded) []string {
+	labels := []string{"conference", "pubsub"}
+	if set.HasWeb() {
+		labels = append(labels, "upload")
+	}
+	if len(set.Listen.Proxy) > 0 {
+		labels = append(labels, "proxy")
+	}
+	if roster.Mode(set.Roster.Domain) != roster.Off {
+		labels = append(labels, "search")
+	}
+	return labels
+}
+
+// CheckComponents looks whether a component has the address of a service of ours.
+func CheckComponents(set *config.Loaded) error {
+	for _, c := range set.Components.Accept {
+		label, parent, _ := strings.Cut(c.Name, ".")
+		if slices.Contains(services(set), label) && slices.Contains(set.Domains, parent) {
+			return &config.Error{Problems: []string{"components.accept: " + c.Name + " is an address of confab itself; give the component another name"}}
 		}
 	}
 	return nil

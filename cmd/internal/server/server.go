@@ -186,7 +186,7 @@ func (s *Server) assemble() error {
 	if s.table, err = feature.NewTable(s.host, s.features()...); err != nil {
 		return err
 	}
-	if err := s.checkComponents(); err != nil {
+	if err := CheckComponents(set); err != nil {
 		return err
 	}
 	s.c2s = c2s.New(c2s.Options{
