@@ -1,8 +1,6 @@
 package pubsub
 
 import (
-	"context"
-
 	"confab/xmpp"
 	"confab/xmpp/feature"
 	"confab/xmpp/form"
@@ -14,8 +12,8 @@ const maxReminders = 100
 
 // tellOfSubscription tells of a change of somebody's subscription: the owners of
 // a request (XEP-0060 §8.6), or of the rest if they want to hear of it; and who
-// has subscribed, if somebody else did it (§13.14).
-func (p *PubSub) tellOfSubscription(out *router.Batch, at *site, ev *Event) {
+// has subscribed, if somebody else did it (§13.14). It returns how many KiB that was.
+func (p *PubSub) tellOfSubscription(out *router.Batch, at *site, ev *Event) (told int) {
 	var owners []byte
 	switch {
 	case ev.is == pending:
@@ -25,22 +23,26 @@ func (p *PubSub) tellOfSubscription(out *router.Batch, at *site, ev *Event) {
 	}
 	if owners != nil {
 		for _, j := range at.owners(ev.shape) {
-			p.sendTo(out, at, j, owners)
+			told += p.sendTo(out, at, j, owners)
 		}
 	}
 	if j, err := xmpp.ParseJID(ev.who); err == nil && !ev.quiet {
-		p.sendTo(out, at, j, at.appendEvent(nil, ev))
+		told += p.sendTo(out, at, j, at.appendEvent(nil, ev))
 	}
+	return told
 }
 
-// sendTo sends a message that has no 'to' to an address.
-func (p *PubSub) sendTo(out *router.Batch, at *site, j xmpp.JID, message []byte) {
+// sendTo sends a message that has no 'to' to an address, and returns how many KiB
+// that was.
+func (p *PubSub) sendTo(out *router.Batch, at *site, j xmpp.JID, message []byte) (told int) {
 	to := xmpp.AppendAttr(nil, "to", j.String())
 	for _, cl := range p.audience(at.domain).of(nil, p.host.Router, j) {
 		if cl.user == at.id || !p.blocked(cl.user, at) {
 			cl.session.Send(out, appendTo(nil, message, to))
+			told += weightOf(message)
 		}
 	}
+	return told
 }
 
 // appendApproval appends the question whether somebody may subscribe, without 'to'.
@@ -157,7 +159,7 @@ func (p *PubSub) approve(at *site, from xmpp.JID, f *form.Form) error {
 	if allow {
 		is = subscribed
 	}
-	err = p.change(context.Background(), at.home, func(t *Transaction) error {
+	err = p.changeBy(from, at.home, func(t *Transaction) error {
 		n, err := t.existing(name)
 		if err != nil {
 			return err

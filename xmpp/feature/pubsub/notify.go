@@ -57,7 +57,7 @@ func (p *PubSub) tell(h *home, o *outcome) {
 		ev := &o.events[i]
 		switch {
 		case ev.Kind == Changed:
-			p.tellOfSubscription(&out, &at, ev)
+			spent += p.tellOfSubscription(&out, &at, ev)
 		case !ev.quiet && !ev.shape.Config.Mute:
 			spent += p.send(&out, &at, ev)
 		}
@@ -122,8 +122,11 @@ func (p *PubSub) send(out *router.Batch, at *site, ev *Event) int {
 		*buf = appendTo((*buf)[:0], message, r.to)
 		r.session.Send(out, *buf)
 	}
-	return len(receivers) * (1 + len(message)>>10)
+	return len(receivers) * weightOf(message)
 }
+
+// weightOf is how many KiB a message counts for (Options.Rate).
+func weightOf(message []byte) int { return 1 + len(message)>>10 }
 
 // receivers are the clients that are told of what happens in a node: those that
 // want to hear of nodes of this name and whose users see the owner, and those

@@ -1,7 +1,6 @@
 package pubsub
 
 import (
-	"context"
 	"slices"
 
 	"confab/xmpp"
@@ -123,8 +122,7 @@ func (p *PubSub) configure(q *feature.Query, r *Request, dst []byte) ([]byte, er
 	case f == nil:
 		return nil, xmpp.NewError(xmpp.BadRequest, "a form was expected")
 	}
-	return dst, p.change(context.Background(), r.at.home, func(t *Transaction) error {
-		t.author = q.From.Bare()
+	return dst, p.changeBy(q.From, r.at.home, func(t *Transaction) error {
 		if err := t.configure(name, f); err != nil {
 			return err
 		}
@@ -144,8 +142,7 @@ func (p *PubSub) delete(q *feature.Query, r *Request, dst []byte) ([]byte, error
 			return nil, xmpp.NewError(xmpp.BadRequest, "a node that has moved has an address")
 		}
 	}
-	return dst, p.change(context.Background(), r.at.home, func(t *Transaction) error {
-		t.author = q.From.Bare()
+	return dst, p.changeBy(q.From, r.at.home, func(t *Transaction) error {
 		if err := t.remove(name, uri); err != nil {
 			return err
 		}
@@ -159,10 +156,7 @@ func (p *PubSub) purge(q *feature.Query, r *Request, dst []byte) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	return dst, p.change(context.Background(), r.at.home, func(t *Transaction) error {
-		t.author = q.From.Bare()
-		return t.purge(name)
-	})
+	return dst, p.changeBy(q.From, r.at.home, func(t *Transaction) error { return t.purge(name) })
 }
 
 // wish is one entry of a list of changes.
@@ -250,7 +244,7 @@ func (p *PubSub) changeAffiliations(q *feature.Query, r *Request, dst []byte) ([
 	if bad {
 		return nil, undone(r, all, was)
 	}
-	return dst, p.change(context.Background(), r.at.home, func(t *Transaction) error {
+	return dst, p.changeBy(q.From, r.at.home, func(t *Transaction) error {
 		n, err := t.existing(name)
 		if err != nil {
 			return err
@@ -349,7 +343,7 @@ func (p *PubSub) changeSubscriptions(q *feature.Query, r *Request, dst []byte) (
 			return appendSubscription(dst, "", w.text, s.people.get(w.text).subscription)
 		})
 	}
-	return dst, p.change(context.Background(), r.at.home, func(t *Transaction) error {
+	return dst, p.changeBy(q.From, r.at.home, func(t *Transaction) error {
 		n, err := t.existing(name)
 		if err != nil {
 			return err

@@ -48,3 +48,30 @@ func TestRate(t *testing.T) {
 	}
 	heard(3)
 }
+
+// Neither does one request, nor asking again and again to be let in, have many hear much.
+func TestRateOfOthers(t *testing.T) {
+	h := openRated(t, t.TempDir(), feature.Rate{Burst: 100, PerSecond: 1})
+	romeo, juliet := h.Connect(t, "romeo@example.com/orchard"), h.Connect(t, "juliet@example.com/balcony")
+	romeo.Sends("<presence/>")
+	does(t, romeo, iq("set", "<create node='n'/><configure><x xmlns='jabber:x:data' type='submit'><field var='pubsub#access_model'><value>authorize</value></field></x></configure>"))
+	asked := 0
+	for range 200 {
+		for _, what := range []string{"subscribe", "unsubscribe"} {
+			if got := asks(t, juliet, iq("set", "<"+what+" node='n' jid='juliet@example.com'/>")); strings.Contains(got, "<resource-constraint") {
+				break
+			}
+			asked++
+		}
+	}
+	if asked < 100 || asked > 250 {
+		t.Errorf("she was heard %d times", asked)
+	}
+	retract := func(n int) string {
+		return iq("set", "<retract node='n' notify='1'>"+strings.Repeat("<item id='i'/>", n)+"</retract>")
+	}
+	refused(t, romeo, retract(100), "item-not-found")
+	if got := asks(t, romeo, retract(101)); !strings.Contains(got, "<error type='cancel'><not-allowed") || !strings.Contains(got, "<max-items-exceeded") {
+		t.Error(got)
+	}
+}

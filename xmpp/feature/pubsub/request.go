@@ -1,7 +1,6 @@
 package pubsub
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"slices"
@@ -134,7 +133,7 @@ func (p *PubSub) publish(q *feature.Query, r *Request, dst []byte) ([]byte, erro
 		it.Publisher = q.From.Bare().String()
 	}
 	for {
-		err = p.change(context.Background(), r.at.home, func(t *Transaction) error {
+		err = p.changeBy(q.From, r.at.home, func(t *Transaction) error {
 			n, err := t.node(name)
 			switch {
 			case err != nil:
@@ -144,7 +143,6 @@ func (p *PubSub) publish(q *feature.Query, r *Request, dst []byte) ([]byte, erro
 			case n.nodeRecord != nil && (s == nil || s.creator != n.Creator):
 				return errMade
 			}
-			t.author = q.From.Bare()
 			if n, err = t.prepare(name, options, creator); err != nil {
 				return err
 			}
@@ -238,6 +236,10 @@ func ParseItem(publish *xmpp.Node) (it *Item, named bool, err error) {
 	return it, named, nil
 }
 
+// maxRetracted is how many items one request retracts: of each, everybody hears.
+// Purging takes all.
+const maxRetracted = 100
+
 // retract removes items (XEP-0060 §7.2).
 func (p *PubSub) retract(q *feature.Query, r *Request, dst []byte) ([]byte, error) {
 	name, err := nodeOf(r.About)
@@ -253,6 +255,9 @@ func (p *PubSub) retract(q *feature.Query, r *Request, dst []byte) ([]byte, erro
 	if len(ids) == 0 || slices.Contains(ids, "") { // §7.2.3.4
 		return nil, Refusal(xmpp.BadRequest, "item-required", "")
 	}
+	if len(ids) > maxRetracted {
+		return nil, Refusal(xmpp.NotAllowed, "max-items-exceeded", "at most "+strconv.Itoa(maxRetracted)+" items are retracted at once")
+	}
 	s := r.at.shapeOf(name)
 	switch {
 	case s == nil && r.at.user != nil && !r.Owned(q):
@@ -263,8 +268,7 @@ func (p *PubSub) retract(q *feature.Query, r *Request, dst []byte) ([]byte, erro
 		return nil, unsupported("persistent-items")
 	}
 	notify := r.About.Attr("notify") == "true" || r.About.Attr("notify") == "1"
-	return dst, p.change(context.Background(), r.at.home, func(t *Transaction) error {
-		t.author = q.From.Bare()
+	return dst, p.changeBy(q.From, r.at.home, func(t *Transaction) error {
 		for _, id := range ids {
 			it, err := t.Item(name, id)
 			if err != nil {
@@ -316,7 +320,7 @@ func (p *PubSub) create(q *feature.Query, r *Request, dst []byte) ([]byte, error
 	if err := p.alone(r.at.home, name, &c); err != nil {
 		return nil, err
 	}
-	err = p.change(context.Background(), r.at.home, func(t *Transaction) error {
+	err = p.changeBy(q.From, r.at.home, func(t *Transaction) error {
 		_, err := t.create(name, c, creator)
 		return err
 	})

@@ -1,8 +1,6 @@
 package pubsub
 
 import (
-	"context"
-
 	"confab/xmpp"
 	"confab/xmpp/feature"
 	"confab/xmpp/form"
@@ -43,7 +41,7 @@ func (p *PubSub) subscribe(q *feature.Query, r *Request, dst []byte) ([]byte, er
 	if s.Config.Access == Authorize && p.mayRead(&r.at, s, j) != nil { // §6.1.4
 		is = pending
 	}
-	err = p.change(context.Background(), r.at.home, func(t *Transaction) error {
+	err = p.changeBy(q.From, r.at.home, func(t *Transaction) error {
 		n, err := t.existing(name)
 		if err != nil {
 			return err
@@ -143,7 +141,7 @@ func (p *PubSub) unsubscribe(q *feature.Query, r *Request, dst []byte) ([]byte, 
 	if s.people.get(j.String()).subscription == unsubscribed { // §6.2.3.2
 		return nil, Refusal(xmpp.UnexpectedRequest, "not-subscribed", "").WithType(xmpp.ErrorCancel)
 	}
-	return dst, p.change(context.Background(), r.at.home, func(t *Transaction) error {
+	return dst, p.changeBy(q.From, r.at.home, func(t *Transaction) error {
 		n, err := t.existing(name)
 		if err != nil {
 			return err

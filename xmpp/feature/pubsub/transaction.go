@@ -86,6 +86,14 @@ func (p *PubSub) change(ctx context.Context, h *home, fn func(t *Transaction) er
 	return err
 }
 
+// changeBy is change for somebody who asks for it, and whose budget it is on.
+func (p *PubSub) changeBy(who xmpp.JID, h *home, fn func(t *Transaction) error) error {
+	return p.change(context.Background(), h, func(t *Transaction) error {
+		t.author = who.Bare()
+		return fn(t)
+	})
+}
+
 func (p *PubSub) begin(tx store.Tx, h *home) (*Transaction, error) {
 	return &Transaction{p: p, tx: tx, home: h, now: p.host.Now(), usage: map[directory.ID]*counted{}, nodes: map[string]*touched{}}, nil
 }
