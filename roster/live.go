@@ -181,26 +181,55 @@ func (r *Roster) sighting(subject stand, viewer *directory.User) (s sighting) {
 // carryOut tells everybody of a change, and returns how many pushes it took.
 // Who goes out of sight goes offline first; who comes into sight is in the list first.
 func (l *live) carryOut(t *transition) (n int) {
-	if t.old.reach == nobody && t.now.reach == nobody {
+	if t.old.reach == nobody && t.now.reach == nobody && !t.returns() {
 		return 0
 	}
 	out := batches.Get().(*router.Batch)
 	defer flush(out)
 	come := l.redraw(out, t)
+	var news []sights
 	for _, a := range l.r.host.Router.Domain(l.domain.Name()).Accounts() {
 		u := l.r.dir.ByID(a.User)
 		switch {
 		case u == nil:
 		case u.ID == t.id:
-			n += l.ownView(out, a, t)
+			pushed, seen := l.ownView(out, a, t)
+			n += pushed
+			news = append(news, sights{a, seen})
 		default:
 			viewer := l.view(u).user
 			old, now := l.r.sighting(t.old, viewer), l.r.sighting(t.now, viewer)
 			n += l.tell(out, a, u, t.told, difference(&old, &now))
+			if t.old.user != nil && now.there && !old.there || t.returns() { // who is new has published nothing
+				news = append(news, sights{a, []directory.ID{t.id}})
+			}
 		}
 	}
 	l.greet(out, come)
+	if t.old.reach == t.now.reach {
+		l.r.sighted(news)
+	}
 	return n
+}
+
+// returns reports whether somebody may log in again: what he has published was
+// nobody's to see, whether he is a colleague or a contact by subscription.
+func (t *transition) returns() bool {
+	return t.old.user != nil && t.old.user.Disabled && t.now.user != nil && !t.now.user.Disabled
+}
+
+// sights are colleagues who came into an account's sight.
+type sights struct {
+	viewer   *router.Account
+	subjects []directory.ID
+}
+
+func (r *Roster) sighted(news []sights) {
+	for _, s := range news {
+		for _, fn := range r.sight {
+			fn(s.viewer, s.subjects)
+		}
+	}
 }
 
 // difference returns the addresses whose items differ between two looks at a
@@ -215,11 +244,12 @@ func difference(old, now *sighting) (jids []xmpp.JID) {
 	return jids
 }
 
-// ownView tells a user what he sees otherwise because he himself changed.
-func (l *live) ownView(out *router.Batch, a *router.Account, t *transition) (n int) {
+// ownView tells a user what he sees otherwise because he himself changed, and
+// returns who came into his sight.
+func (l *live) ownView(out *router.Batch, a *router.Account, t *transition) (n int, seen []directory.ID) {
 	if t.old.user == nil || t.now.user == nil ||
 		t.old.user.Hidden == t.now.user.Hidden && slices.Equal(t.old.user.Groups, t.now.user.Groups) {
-		return 0
+		return 0, nil
 	}
 	var contacts []xmpp.JID
 	for _, u := range l.domain.Snapshot().Users {
@@ -229,8 +259,11 @@ func (l *live) ownView(out *router.Batch, a *router.Account, t *transition) (n i
 		subject := l.view(u)
 		old, now := l.r.sighting(subject, t.old.user), l.r.sighting(subject, t.now.user)
 		contacts = append(contacts, difference(&old, &now)...)
+		if now.there && !old.there {
+			seen = append(seen, u.ID)
+		}
 	}
-	return l.tell(out, a, t.now.user, t.told, contacts)
+	return l.tell(out, a, t.now.user, t.told, contacts), seen
 }
 
 // tell pushes contacts of a viewer's list as they are now. The last push names

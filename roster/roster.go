@@ -82,6 +82,7 @@ type Roster struct {
 	out       router.Batch // of the store's committer
 	pushes    atomic.Uint64
 	observers []func(s *router.Session, old, now router.Presence)
+	sight     []func(viewer *router.Account, subjects []directory.ID)
 }
 
 // Interested is set on sessions that asked for the roster: they get pushes (RFC 6121 §2.2).
@@ -153,6 +154,14 @@ func refuse(*feature.Query, []byte) ([]byte, error) {
 // server runs.
 func (r *Roster) OnPresence(fn func(s *router.Session, old, now router.Presence)) {
 	r.observers = append(r.observers, fn)
+}
+
+// OnSight has fn called when colleagues come into the sight of somebody who is
+// online, once they are in the list and their presence was told: for what else
+// goes to who sees somebody's presence. It is not when so many do that a domain
+// changes its mode. Call it before the server runs.
+func (r *Roster) OnSight(fn func(viewer *router.Account, subjects []directory.ID)) {
+	r.sight = append(r.sight, fn)
 }
 
 // MaySee reports whether a contact, bare or full, gets the presence of a user

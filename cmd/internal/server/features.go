@@ -55,6 +55,7 @@ func (s *Server) features() []feature.Feature {
 	contacts.OnPresence(s.notices.Present)
 	rooms.SetSource(aliases.Rooms())
 	nodes := pubsub.New(s.host, pubsub.Options{MaySee: contacts.MaySee, Seen: contacts.Seen, Groups: contacts.Groups, Blocks: blocks.Blocks, Limits: s.nodeLimits})
+	contacts.OnSight(nodes.Sighted)
 	events := pep.New(s.host, nodes, pep.Options{Rebroadcast: contacts.Rebroadcast})
 	aliases.Connect(contacts, rooms, events)
 	own := private.New(s.host)

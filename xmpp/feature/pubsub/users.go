@@ -7,6 +7,7 @@ import (
 
 	"confab/xmpp"
 	"confab/xmpp/directory"
+	"confab/xmpp/router"
 	"confab/xmpp/store"
 )
 
@@ -192,27 +193,32 @@ func (p *PubSub) directoryChanged(c directory.Change) {
 		}
 		p.renamed(c.Old.JID, c.New.JID)
 	}
-	if c.Old != nil && c.New != nil && unseen(c.Old) && !unseen(c.New) {
-		p.appeared(c.New)
-	}
 }
 
-func unseen(u *directory.User) bool { return u.Hidden || u.Disabled }
-
-// appeared sends those who are there the last items of somebody whom they have not
-// seen before.
-func (p *PubSub) appeared(u *directory.User) {
-	h, x := p.known(u.ID), p.audience(u.Domain)
-	jobs := map[*Client]*job{}
-	for _, name := range h.names() {
-		for _, cl := range x.interested(nil, name) {
-			if jobs[cl] == nil {
-				jobs[cl] = &job{client: cl, since: p.turn.Load()}
-			}
-			jobs[cl].add(name, []*home{h})
+// Sighted sends somebody the last items of those whose presence he has not seen
+// before (XEP-0060 §6.1.7).
+func (p *PubSub) Sighted(viewer *router.Account, subjects []directory.ID) {
+	var news []place
+	for _, id := range subjects {
+		if h := p.known(id); h != nil {
+			news = append(news, h.places()...)
 		}
 	}
-	for _, j := range jobs {
+	if len(news) == 0 {
+		return
+	}
+	x := p.audience(viewer.JID.Domain())
+	for _, s := range viewer.Available(nil) {
+		cl := x.client(s)
+		if cl == nil {
+			continue
+		}
+		j := &job{client: cl, since: p.turn.Load()}
+		for _, at := range news {
+			if x.hears(cl, at.node) {
+				j.add(at.node, []*home{at.home})
+			}
+		}
 		x.pace.add(j)
 	}
 }
