@@ -38,9 +38,8 @@ func (c *client) bind2(r *request, ok *success, failed []byte) (done bool, err e
 			})
 		})
 	}
-	if err != nil && c.session != nil { // a feature panicked while it was bound
-		c.srv.end(c.session)
-		return false, &xmpp.StreamError{Condition: xmpp.StreamInternalServerError}
+	if err != nil && c.session != nil {
+		panic(err) // of a feature, while the address was bound: the store has caught it
 	}
 	if err = errors.Join(err, refused); err != nil {
 		c.user, c.info.Agent, c.info.Software, c.info.Device = nil, "", "", ""

@@ -12,7 +12,11 @@ import (
 	"time"
 
 	"confab/xmpp"
+	"confab/xmpp/directory"
+	"confab/xmpp/feature"
 	"confab/xmpp/feature/featuretest"
+	"confab/xmpp/router"
+	"confab/xmpp/store"
 )
 
 // frames is a framed connection whose client looks at the server when it hears something.
@@ -137,4 +141,38 @@ func TestLingering(t *testing.T) {
 	}
 	there.Close()
 	featuretest.Eventually(t, "the end", func() bool { return d.waiting.Enter(c.peer, 1) })
+}
+
+// A feature that panics while somebody binds an address costs that stream, and keeps nobody from the account.
+func TestPanicWhileBinding(t *testing.T) {
+	frail := feature.Feature{Name: "frail", Inline: []feature.Inline{{
+		Var: "urn:example:frail", Space: "urn:example:frail",
+		Turn: func(*router.Session, *xmpp.Node, []byte) []byte { panic("frail") },
+	}}}
+	stored := frail
+	stored.Catchup = func(_ *directory.User, bind func([]byte)) (err error) { // as the store does it
+		defer func() {
+			if p := recover(); p != nil {
+				err = &store.PanicError{Value: p}
+			}
+		}()
+		bind(nil)
+		return nil
+	}
+	for name, f := range map[string]feature.Feature{"by the reader": frail, "by the store": stored} {
+		t.Run(name, func(t *testing.T) {
+			d := open(t, f)
+			g := d.login(t, "<bind xmlns='urn:xmpp:bind:0'><enable xmlns='urn:xmpp:sm:3' resume='true'/><x xmlns='urn:example:frail'/></bind>")
+			defer g.Close()
+			if answer := g.hear("</stream:stream>"); !strings.Contains(answer, "<internal-server-error ") || strings.Contains(answer, "<success") {
+				t.Errorf("heard %s", answer)
+			}
+			next := d.login(t, bindManaged)
+			defer next.Close()
+			next.hear("<bound")
+			if n := d.Router.Stats.Sessions.Load(); n != 1 {
+				t.Errorf("there are %d sessions", n)
+			}
+		})
+	}
 }

@@ -41,9 +41,11 @@ type door struct {
 	address string
 }
 
-func open(t testing.TB) *door {
+func open(t testing.TB, more ...feature.Feature) *door {
 	t.Helper()
-	h := featuretest.New(t, func(*feature.Host) []feature.Feature { return []feature.Feature{carbons.New(), featuretest.Keep()} })
+	h := featuretest.New(t, func(*feature.Host) []feature.Feature {
+		return append([]feature.Feature{carbons.New(), featuretest.Keep()}, more...)
+	})
 	a, err := auth.Open(t.Context(), auth.Options{Store: h.State, Directory: h.Directory, Clock: h.Clock})
 	if err != nil {
 		t.Fatal(err)
