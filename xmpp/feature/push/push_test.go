@@ -247,6 +247,8 @@ func TestImportant(t *testing.T) {
 	}{
 		{"<body>hi</body>", true},
 		{"<body/>", false},
+		{"<x xmlns='jabber:x:oob'><url>https://example.com/a.png</url></x>", true},
+		{"<file-sharing xmlns='urn:xmpp:sfs:0'><file xmlns='urn:xmpp:file:metadata:0'/></file-sharing>", true},
 		{"<received xmlns='urn:xmpp:receipts' id='1'/>", false},
 		{"<displayed xmlns='urn:xmpp:chat-markers:0' id='1'/>", false},
 		{"<propose xmlns='urn:xmpp:jingle-message:0' id='1'/>", true},

@@ -22,6 +22,8 @@ func important(st *xmpp.Stanza) bool {
 		switch {
 		case e.Is(xmpp.NSClient, "body") && len(e.Inner) > 0:
 			return true
+		case e.Is(xmpp.NSOOB, "x"), e.Is(xmpp.NSFileShare, "file-sharing"): // a file, though nothing is said of it
+			return true
 		case e.Is(xmpp.NSJingleMsg, "propose"): // XEP-0353 §3.1
 			return true
 		case e.Is(xmpp.NSReference, "reference"): // XEP-0372
