@@ -390,10 +390,10 @@ func (r *room) judgeAffiliation(q *request, i item) (c affiliationChange, err er
 	}
 	before := r.affiliates[person]
 	switch v := mayAffiliate(q.by.affiliation, r.affiliation(person), i.aff); {
-	case v != may:
-		return c, xmpp.NewError(v, "you may not change the affiliation of "+person.String())
 	case i.aff == Outcast && person == q.d.From.Bare(): // §9.1
 		return c, xmpp.NewError(xmpp.Conflict, "you cannot ban yourself")
+	case v != may:
+		return c, xmpp.NewError(v, "you may not change the affiliation of "+person.String())
 	case person.Local() == "" && i.aff != Outcast && i.aff != None:
 		return c, xmpp.NewError(xmpp.NotAllowed, "a domain can be banned and nothing else")
 	case before == (affiliate{}) && i.aff != None && !r.m.exists(r.jid, person):

@@ -186,3 +186,40 @@ func TestNobodyHearsBeforeItIsKept(t *testing.T) {
 		hears(t, p, "<message from='"+cave+"/romeo' to='"+p.JID().String()+"' type='groupchat' id='m1'><body>hi</body><o/><sid by='"+cave+"'/></message>")
 	}
 }
+
+// TestNickInAnotherSpelling has the second client of somebody spell the nick in another way: it is the same nick, and both
+// clients are one occupant (XEP-0045 §7.2.3, §7.2.8).
+func TestNickInAnotherSpelling(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	all := cast(t, h, cave, nil, there, away)
+	second := h.Online(t, "juliet@example.com/second")
+	second.Sends("<presence to='" + cave + "/Juliet'>" + noLines + "</presence>")
+	if got := heard(t, second); !strings.Contains(got, "from='"+cave+"/juliet'") || !strings.Contains(got, "<status code='210'/>") {
+		t.Errorf("juliet heard %s", got)
+	}
+	d, _, err := h.Show(xmpp.MustJID(cave))
+	if err != nil || len(d.Present) != 2 || len(d.Present[1].Clients) != 2 {
+		t.Errorf("%+v, %v", d.Present, err)
+	}
+	// It may become that spelling, for both; others have no such nick.
+	quiet(all...)
+	second.Sends("<presence to='" + cave + "/JULIET'/>")
+	if got := heard(t, all[1]); strings.Count(got, "<presence ") != 2 || !strings.Contains(got, "from='"+cave+"/JULIET'") {
+		t.Errorf("juliet heard %s", got)
+	}
+	alice := h.Online(t, "alice@example.com/garden")
+	alice.Sends("<presence to='" + cave + "/juliet'>" + noLines + "</presence>")
+	refused(t, alice, "conflict")
+	// Under another nick, and back to the one that the other client has.
+	all[1].Sends("<presence type='unavailable' to='" + cave + "/JULIET'/>")
+	all[1].Sends("<presence to='" + cave + "/julie'>" + noLines + "</presence>")
+	quiet(all[1])
+	all[1].Sends("<presence to='" + cave + "/juliet'/>")
+	if got := heard(t, all[1]); !strings.Contains(got, "nick='JULIET'") || !strings.Contains(got, "from='"+cave+"/JULIET'") {
+		t.Errorf("juliet heard %s", got)
+	}
+	d, _, err = h.Show(xmpp.MustJID(cave))
+	if err != nil || len(d.Present) != 2 || len(d.Present[1].Clients) != 2 {
+		t.Errorf("%+v, %v", d.Present, err)
+	}
+}

@@ -202,6 +202,9 @@ func (r *room) enter(out *router.Batch, e *entry) (*seat, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o != nil && o.nick != nick {
+		codes = append(codes, 210)
+	}
 	if err := r.hasRoom(a); err != nil {
 		return nil, err
 	}
@@ -240,7 +243,8 @@ func (r *room) enter(out *router.Batch, e *entry) (*seat, error) {
 	return s, nil
 }
 
-// claim checks that somebody may have a nick. It returns the occupant that is there under it, who is the same person.
+// claim checks that somebody may have a nick. It returns the occupant that is there under it, or under another spelling of
+// it, who is the same person.
 func (r *room) claim(nick string, user xmpp.JID) (*occupant, error) {
 	k, err := nickKey(nick)
 	if err != nil {
@@ -250,7 +254,7 @@ func (r *room) claim(nick string, user xmpp.JID) (*occupant, error) {
 		return nil, xmpp.NewError(xmpp.NotAcceptable, "the nick is too long")
 	}
 	if o := r.occupants[k]; o != nil {
-		if o.user != user || o.nick != nick {
+		if o.user != user {
 			return nil, errNickTaken
 		}
 		return o, nil

@@ -1,6 +1,7 @@
 package muc_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -56,8 +57,12 @@ func TestSourceChanges(t *testing.T) {
 	h.Changed(a.room.JID)
 	hears(t, all[0],
 		"<presence type='unavailable' from='"+sales+"/juliet' to='romeo@example.com/there'><x xmlns='http://jabber.org/protocol/muc#user'><item affiliation='member' role='participant' nick='giulietta'/><status code='303'/></x><o/></presence>",
-		presence(sales+"/giulietta", "romeo@example.com/there", "<item affiliation='member' role='participant'/>"),
-		"<presence type='unavailable' from='"+sales+"/alice' to='romeo@example.com/there'><x xmlns='http://jabber.org/protocol/muc#user'><item affiliation='none' role='none'/><status code='321'/></x><o/></presence>")
+		"<presence type='unavailable' from='"+sales+"/alice' to='romeo@example.com/there'><x xmlns='http://jabber.org/protocol/muc#user'><item affiliation='none' role='none'/><status code='321'/></x><o/></presence>",
+		presence(sales+"/giulietta", "romeo@example.com/there", "<item affiliation='member' role='participant'/>"))
+	if got := heard(t, all[1]); !strings.Contains(got, "jid='juliet@example.com/there' nick='giulietta'/><status code='110'/><status code='303'/>") ||
+		!strings.Contains(got, "jid='juliet@example.com/there'/><status code='110'/><status code='210'/>") {
+		t.Errorf("juliet heard %s", got)
+	}
 	if i := h.List("example.com"); len(i) != 1 || !i[0].Given || i[0].Occupants != 2 || i[0].ID != a.room.ID {
 		t.Errorf("%+v", i)
 	}
@@ -74,5 +79,34 @@ func TestSourceChanges(t *testing.T) {
 	}
 	if err := h.Erase(t.Context(), a.room.ID); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNicksGoRound has a source give nicks to others than those who have them now, all at once: whoever follows who comes and
+// goes knows who is there in the end.
+func TestNicksGoRound(t *testing.T) {
+	a := newAlias("romeo", "juliet", "alice", "bob")
+	h := openHouse(t, t.TempDir(), muc.Options{}, a)
+	var all []*featuretest.Person
+	for _, name := range []string{"romeo", "juliet", "alice", "bob"} {
+		p := h.Online(t, name+"@example.com/there")
+		all = append(all, p)
+		join(p, sales)
+	}
+	quiet(all...)
+	a.members[1].Nick, a.members[2].Nick = "alice", "bob" // juliet, alice
+	a.members = a.members[:3]
+	h.Changed(a.room.JID)
+	there := map[string]bool{sales + "/juliet": true, sales + "/alice": true, sales + "/bob": true}
+	for _, m := range regexp.MustCompile(`<presence ([^>]*)>`).FindAllStringSubmatch(heard(t, all[0]), -1) {
+		from := regexp.MustCompile(`from='([^']*)'`).FindStringSubmatch(m[1])[1]
+		there[from] = !strings.Contains(m[1], "unavailable")
+	}
+	if there[sales+"/juliet"] || !there[sales+"/alice"] || !there[sales+"/bob"] {
+		t.Errorf("romeo takes for present: %v", there)
+	}
+	d, _, err := h.Show(a.room.JID)
+	if err != nil || len(d.Present) != 3 {
+		t.Errorf("%+v, %v", d.Present, err)
 	}
 }

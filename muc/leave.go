@@ -114,36 +114,25 @@ func (r *room) changeNick(out *router.Batch, s *seat, e *entry) error {
 	}
 	o := s.of
 	there, err := r.claim(e.nick, o.user)
-	if err == errNickTaken && there == nil {
-		// One's own nick in another spelling is free.
-		if k, _ := nickKey(e.nick); r.occupants[k] == o {
-			err = nil
-		}
-	}
 	if err != nil {
 		return err
 	}
+	nick := e.nick
+	if there == o { // another spelling
+		there = nil
+	} else if there != nil {
+		nick = there.nick
+	}
 	s.card = e.card
 	r.lead(o)
-	r.rename(out, o, e.nick, there)
+	r.rename(out, o, nick, there)
 	return nil
 }
 
 // rename moves an occupant with all his clients to another nick, or to the occupant there under that nick, who is the
 // same person.
 func (r *room) rename(out *router.Batch, o *occupant, nick string, there *occupant) {
-	address, err := r.jid.WithResource(nick)
-	if err != nil {
-		return
-	}
-	n := note{codes: []int{303}, nick: nick}
-	if r.config.Broadcast.has(o.role) {
-		r.present(out, sight{o, &goodbye, o.seats[0].jid, n}, r.others(o))
-	}
-	for _, s := range o.seats {
-		r.tell(out, s, &goodbye, n)
-	}
-	r.dismiss(o)
+	r.dropNick(out, o, nick)
 	if there != nil {
 		moved := o.seats
 		for _, s := range moved {
@@ -161,9 +150,30 @@ func (r *room) rename(out *router.Batch, o *occupant, nick string, there *occupa
 		}
 		return
 	}
+	r.takeNick(out, o, nick)
+}
+
+// dropNick lets everybody see an occupant give up his nick for another one.
+func (r *room) dropNick(out *router.Batch, o *occupant, nick string) {
+	n := note{codes: []int{303}, nick: nick}
+	if r.config.Broadcast.has(o.role) {
+		r.present(out, sight{o, &goodbye, o.seats[0].jid, n}, r.others(o))
+	}
+	for _, s := range o.seats {
+		r.tell(out, s, &goodbye, n)
+	}
+	r.dismiss(o)
+}
+
+// takeNick lets everybody see him come under that. His own clients are told codes, too.
+func (r *room) takeNick(out *router.Batch, o *occupant, nick string, codes ...int) {
+	address, err := r.jid.WithResource(nick)
+	if err != nil {
+		return
+	}
 	o.nick, o.jid = nick, address
 	if r.admit(o) == nil {
-		r.show(out, o, note{})
+		r.show(out, o, note{}, codes...)
 	}
 }
 

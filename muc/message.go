@@ -69,6 +69,12 @@ func (m *Rooms) publicly(d *feature.Dispatch) error {
 func (m *Rooms) keepSubject(r *room, sub *subject) error {
 	r.changing <- struct{}{}
 	defer func() { <-r.changing }()
+	r.mu.Lock()
+	ended := r.gone && !r.lent
+	r.mu.Unlock()
+	if ended {
+		return errNoRoom
+	}
 	if err := m.store.putSubject(context.Background(), r.id, sub); err != nil {
 		return err
 	}

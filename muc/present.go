@@ -236,8 +236,8 @@ func (r *room) others(o *occupant) []*seat {
 	return all
 }
 
-// show sends an occupant's presence, as it is now, to everybody (§5.1, §7.7).
-func (r *room) show(out *router.Batch, o *occupant, n note) {
+// show sends an occupant's presence, as it is now, to everybody (§5.1, §7.7). self are codes that only his own clients are told.
+func (r *room) show(out *router.Batch, o *occupant, n note, self ...int) {
 	if len(o.seats) == 0 {
 		return
 	}
@@ -247,7 +247,7 @@ func (r *room) show(out *router.Batch, o *occupant, n note) {
 		r.present(out, v, r.others(o))
 	}
 	for _, s := range o.seats {
-		r.tell(out, s, &s.card, n)
+		r.tell(out, s, &s.card, n, self...)
 	}
 }
 

@@ -278,10 +278,12 @@ func (r *room) reseat(s *router.Session, p *place) bool {
 // were in a room all the time.
 func (m *Rooms) restored() {
 	m.everyRoom(func(out *router.Batch, r *room) {
+		if r.given != nil {
+			r.reconsider(out)
+			return
+		}
 		for _, o := range slices.Clone(r.order) {
 			switch now := r.affiliation(o.user); {
-			case r.given != nil:
-				r.reconsider(out, o)
 			case now == o.affiliation:
 			case now == Outcast:
 				r.remove(out, o, removal{affiliation: Outcast, codes: []int{301}})

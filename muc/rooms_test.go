@@ -308,6 +308,24 @@ func TestTemporaryRoomsLeaveNothing(t *testing.T) {
 	if after := kept(); !slices.Equal(after, before) {
 		t.Errorf("there is %q, and was %q", after, before)
 	}
+	// Somebody gives a subject to a room that ends.
+	for range 20 {
+		romeo = cast(t, h, cave, []string{"persistentroom=1"}, "romeo@example.com/orchard3")[0]
+		var ended sync.WaitGroup
+		ended.Go(func() {
+			if err := h.Destroy(xmpp.MustJID(cave), xmpp.JID{}, ""); err != nil {
+				t.Error(err)
+			}
+		})
+		for range 5 {
+			romeo.Sends("<message to='" + cave + "' type='groupchat'><subject>Spells</subject></message>")
+		}
+		ended.Wait()
+		romeo.End()
+	}
+	if after := kept(); !slices.Equal(after, before) {
+		t.Errorf("there is %q, and was %q", after, before)
+	}
 	// Earlier versions left something of each.
 	err := h.State.Update(t.Context(), func(tx store.Tx) error { return tx.Put("rooms", []byte("o12345678"), []byte("x")) })
 	if err != nil {

@@ -81,26 +81,36 @@ func (m *Rooms) Changed(address xmpp.JID) {
 	}
 	renamed := *g != *r.given
 	r.given, r.config = g, givenConfig(g)
-	for _, o := range slices.Clone(r.order) {
-		r.reconsider(out, o)
-	}
+	r.reconsider(out)
 	if renamed {
 		r.notify(out, 104)
 	}
 }
 
-// reconsider gives an occupant of a given room the affiliation and the nick that the source has for him now.
-func (r *room) reconsider(out *router.Batch, o *occupant) {
-	p, ok := r.m.source.Member(r.id, o.user)
-	if !ok || p.Affiliation < Member {
-		r.remove(out, o, removal{affiliation: None, codes: []int{321}})
-		return
+// reconsider gives the occupants of a given room the affiliations and the nicks that the source has for them now. A nick
+// is taken when whoever had it has given it up.
+func (r *room) reconsider(out *router.Batch) {
+	type renamed struct {
+		*occupant
+		nick string
 	}
-	if p.Nick != o.nick {
-		r.rename(out, o, p.Nick, nil)
+	var all []renamed
+	for _, o := range slices.Clone(r.order) {
+		p, ok := r.m.source.Member(r.id, o.user)
+		switch {
+		case !ok || p.Affiliation < Member:
+			r.remove(out, o, removal{affiliation: None, codes: []int{321}})
+			continue
+		case p.Affiliation != o.affiliation:
+			r.assign(out, o, standing{p.Affiliation, roleFor(p.Affiliation, false)}, note{})
+		}
+		if p.Nick != o.nick {
+			all = append(all, renamed{o, p.Nick})
+			r.dropNick(out, o, p.Nick)
+		}
 	}
-	if p.Affiliation != o.affiliation {
-		r.assign(out, o, standing{p.Affiliation, roleFor(p.Affiliation, false)}, note{})
+	for _, x := range all {
+		r.takeNick(out, x.occupant, x.nick, 210) // §7.6: the service has changed it
 	}
 }
 

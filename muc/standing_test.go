@@ -323,3 +323,17 @@ func TestNamesakeHasNoVoice(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestNobodyBansHimself has an admin and the owner do that (§9.1).
+func TestNobodyBansHimself(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	all := cast(t, h, cave, nil, there, away)
+	all[0].Sends(admin("1", "<item jid='juliet@example.com' affiliation='admin'/>"))
+	quiet(all...)
+	for _, p := range all {
+		p.Sends(admin("1", "<item jid='"+p.JID().Bare().String()+"' affiliation='outcast'/>"))
+		if got := heard(t, p); !strings.Contains(got, "<conflict ") {
+			t.Error(got)
+		}
+	}
+}
