@@ -132,7 +132,7 @@ code is 0 if confab would start; warnings tell what clients would object to.`,
 			if !l.Exists {
 				a.note("note: there is no settings file %s; the first start writes it", l.File)
 			}
-			warnings := l.Warnings
+			warnings := append(l.Warnings, server.NameWarnings(l)...)
 			problems := new(config.Error)
 			if err := l.CheckServed(); err != nil {
 				problems.Problems = append(problems.Problems, err.Error())

@@ -88,6 +88,9 @@ func TestConfigCheck(t *testing.T) {
 	c.fails(exitUsage, "none.pem", "config", "check", "--tls-certificate", "none.pem")
 	c.fails(exitUsage, "conference.example.com is an address of confab itself", "config", "check",
 		"--components-accept", "[{name='conference.example.com', secret='as-long-as-it-has-to-be'}]")
+	if r := c.run("", "config", "check", "--domains", "example.com,conference.example.com"); r.code != exitOK || !strings.Contains(r.err, "conference.example.com has the address of a service of example.com") {
+		t.Errorf("a domain in the place of a service: %+v", r)
+	}
 	if r := newCLI(t).run("", "config", "check"); r.code != exitOK {
 		t.Errorf("before the first start: %+v", r)
 	}

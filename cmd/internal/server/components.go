@@ -49,10 +49,27 @@ func services(set *config.Loaded) []string {
 // CheckComponents looks whether a component has the address of a service of ours.
 func CheckComponents(set *config.Loaded) error {
 	for _, c := range set.Components.Accept {
-		label, parent, _ := strings.Cut(c.Name, ".")
-		if slices.Contains(services(set), label) && slices.Contains(set.Domains, parent) {
+		if serviceOf(set, c.Name) != "" {
 			return &config.Error{Problems: []string{"components.accept: " + c.Name + " is an address of confab itself; give the component another name"}}
 		}
 	}
 	return nil
+}
+
+// NameWarnings says which services nobody reaches, as their address is a mail domain.
+func NameWarnings(set *config.Loaded) (list []string) {
+	for _, name := range set.Domains {
+		if domain := serviceOf(set, name); domain != "" {
+			list = append(list, "the mail domain "+name+" has the address of a service of "+domain+", whose users cannot reach that: only one of these two domains can be served")
+		}
+	}
+	return list
+}
+
+// serviceOf is the mail domain of which a name would be a service, "" if there is none.
+func serviceOf(set *config.Loaded, name string) string {
+	if label, parent, _ := strings.Cut(name, "."); slices.Contains(services(set), label) && slices.Contains(set.Domains, parent) {
+		return parent
+	}
+	return ""
 }

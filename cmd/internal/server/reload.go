@@ -43,5 +43,5 @@ func (s *Server) Reload(ctx context.Context) (admin.Reloaded, error) {
 func (s *Server) warnings() []string {
 	set := s.settings.Load()
 	certs := s.certs.Load()
-	return slices.Concat(certs.Warnings(set.Domains, s.opts.Clock.Now()), set.WebWarnings(certs), s.partedWarnings(), s.absentWarnings(), set.Warnings)
+	return slices.Concat(certs.Warnings(set.Domains, s.opts.Clock.Now()), set.WebWarnings(certs), NameWarnings(set), s.partedWarnings(), s.absentWarnings(), set.Warnings)
 }
