@@ -166,7 +166,10 @@ func (m *mam) ours(domain string) bool {
 // keep names the archives of a message between people: the sender's and the recipient's, or the one of both. Whoever is
 // elsewhere has none of ours.
 func keep(d *feature.Dispatch) error {
-	if d.User == nil && d.Peer == nil || d.Stanza.Type == xmpp.TypeGroupchat { // what is said in a room is in the room's history
+	if d.User == nil && d.Peer == nil {
+		return nil
+	}
+	if d.Stanza.Type == xmpp.TypeGroupchat && (d.Session == nil || d.User == nil) { // what is said in a room is in the room's history
 		return nil
 	}
 	if worth, _ := Worth(d.Stanza); !worth {

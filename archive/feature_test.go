@@ -164,6 +164,19 @@ func TestWhatIsKept(t *testing.T) {
 	}
 }
 
+// What one person says to another is kept by whatever type it goes that could be a conversation.
+func TestGroupchatBetweenTwo(t *testing.T) {
+	s := serve(t)
+	romeo, juliet := s.Online(t, "romeo@example.com/orchard"), s.Online(t, "juliet@example.com/balcony")
+	romeo.Sends("<message to='juliet@example.com/balcony' type='groupchat'><body>x</body></message>")
+	heard := len(juliet.Conn.Left())
+	for _, who := range []string{"romeo@example.com", "juliet@example.com"} {
+		if n := len(s.ids(s.ID(who))); n != heard {
+			t.Errorf("%s has %d messages, and juliet heard %d", who, n, heard)
+		}
+	}
+}
+
 func TestRequests(t *testing.T) {
 	s := serve(t)
 	romeo := s.Online(t, "romeo@example.com/orchard")

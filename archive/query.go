@@ -115,7 +115,7 @@ func (q *Query) readField(name string, values []string) (err error) {
 			q.IDs = append(q.IDs, id)
 		}
 	case "include-groupchat":
-		// XEP-0313 §4.1.4: archives of people hold no groupchat, so both answers are alike.
+		// XEP-0313 §4.1.4: archives of people hold nothing that was said in rooms, so both answers are alike.
 		_, err = parseBool(name, value)
 	case fieldText: // XEP-0431 §3.1; empty it is no condition
 		if value != "" {
