@@ -181,20 +181,27 @@ func (x *Conn) ReadHeader() (xmpp.Header, error) {
 
 // Next returns the next element that has arrived whole. ok is false when there
 // is none, and Fill must be called. The element is valid until then.
-// xmpp.ErrStreamEnd is the peer's closing tag.
+// xmpp.ErrStreamEnd is the peer's closing tag, or its error, behind which comes
+// nothing else (RFC 6120 §4.9.1.1).
 func (x *Conn) Next(st *xmpp.Stanza) (ok bool, err error) {
 	if x.next == len(x.in) {
 		return false, nil
 	}
 	if x.frames != nil {
-		return x.nextFramed(st)
+		ok, err = x.nextFramed(st)
+	} else {
+		var n int
+		n, err = x.lexer.Next(x.in[x.next:], st)
+		x.next += n
+		ok = err == nil
 	}
-	n, err := x.lexer.Next(x.in[x.next:], st)
-	x.next += n
-	if err == xmpp.ErrIncomplete {
+	switch {
+	case ok && st.Kind == xmpp.KindOther && string(st.Local) == "error" && string(st.Space) == xmpp.NSStream:
+		return false, xmpp.ErrStreamEnd
+	case err == xmpp.ErrIncomplete:
 		return false, nil
 	}
-	return err == nil, err
+	return ok, err
 }
 
 // Read waits for the next element, for the steps of a negotiation.
