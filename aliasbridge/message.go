@@ -253,6 +253,9 @@ func (b *Bridge) labels(r *directory.Reach) bool {
 			if m, _ := r.Member(u.ID); !u.Disabled && (u.Admin || m.Moderator) {
 				n++
 			}
+			if n >= manyWriters {
+				break
+			}
 		}
 	default:
 		for _, u := range b.dir.Domain(r.Alias.Domain).Snapshot().Users {

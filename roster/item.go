@@ -34,6 +34,12 @@ type Item struct {
 // empty reports whether nothing is left to be kept.
 func (it *Item) empty() bool { return !it.Listed && it.State == None && !it.Approved }
 
+// onlyWords reports whether an item is nothing but what the owner calls a contact
+// that comes from elsewhere: without that there is nobody whom it is for.
+func (it *Item) onlyWords() bool {
+	return (it.OwnName || it.OwnGroups) && it.State.bits() == 0 && !it.State.PendingOut() && !it.Approved
+}
+
 // looksLike reports whether a list shows the same of both, either of which may be nil.
 func (it *Item) looksLike(other *Item) bool {
 	a, b := it != nil && it.Listed, other != nil && other.Listed
@@ -76,7 +82,7 @@ type shown struct {
 // merge lays an item over what a source says of the same contact; either may
 // be missing. It is not ok if the list does not show the contact.
 func merge(c *Contact, it *Item) (s shown, ok bool) {
-	if it != nil && !it.Listed && c == nil {
+	if c == nil && it != nil && (!it.Listed || it.onlyWords()) {
 		return shown{}, false
 	}
 	switch {

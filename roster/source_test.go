@@ -106,7 +106,7 @@ func TestContactsFromASource(t *testing.T) {
 	all := strings.ReplaceAll(sales, "sales", "all")
 	romeo.hears(romeo.push(all))
 	h.Changed(nil, "example.com", l.set("sales", "juliet", "bob"))
-	romeo.hears(romeo.push("<item jid='sales@example.com' name='Mine' subscription='none'><group>Groups</group></item>"))
+	romeo.hears(romeo.push("<item jid='sales@example.com' subscription='remove'/>"))
 	bob.hears(bob.push(sales))
 	h.Changed(nil, "elsewhere.example", Change{})
 	romeo.Clear(Interested)

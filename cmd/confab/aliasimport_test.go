@@ -141,6 +141,10 @@ func TestAliasImportTwiceInTheList(t *testing.T) {
 func TestAliasesOfNames(t *testing.T) {
 	c := initialized(t)
 	c.fails(exitUsage, `"Sales Team" has a blank in it`, "alias", "create", "Sales Team", "admin")
+	c.ok("", "alias", "create", "sales", "admin")
+	c.fails(exitUsage, `"Sales Team@example.com" has a blank in it`, "alias", "rename", "sales", "Sales Team")
+	c.fails(exitUsage, "an alias stays on its domain, example.com", "alias", "rename", "sales", "sales@example.net")
+	c.ok("", "alias", "rename", "sales", "Orders@Example.com")
 	r := c.run("", "alias", "import", c.file("aliases.csv", "address,members\nSales Team,admin\n"))
 	if r.code != exitUsage || !strings.Contains(r.out, "refuse  there is a blank in the address: is it a name?") {
 		t.Errorf("%+v", r)

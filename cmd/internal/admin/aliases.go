@@ -442,12 +442,16 @@ var AliasRename = define(Operation{Name: "alias rename", Title: "Give an alias a
 	if err != nil {
 		return Alias{}, err
 	}
-	local := p.To
-	if i := strings.LastIndexByte(p.To, '@'); i >= 0 {
-		if !strings.EqualFold(p.To[i+1:], x.Domain) {
-			return Alias{}, failf(Usage, "an alias stays on its domain, %s", x.Domain)
-		}
-		local = p.To[:i]
+	to := p.To
+	if !strings.Contains(to, "@") {
+		to += "@" + x.Domain
+	}
+	local, domain, err := c.splitNew(to)
+	if err != nil {
+		return Alias{}, err
+	}
+	if !strings.EqualFold(domain, x.Domain) {
+		return Alias{}, failf(Usage, "an alias stays on its domain, %s", x.Domain)
 	}
 	if err := c.free(x.Kind, local, x.Domain); err != nil {
 		return Alias{}, err
