@@ -59,6 +59,8 @@ func (m *Rooms) invitation(d *feature.Dispatch, x *xmpp.Node) (handled bool, err
 // reachable checks that there is somebody at an address that a room is to write to.
 func (m *Rooms) reachable(d *feature.Dispatch, to xmpp.JID) error {
 	switch {
+	case m.host.Table.Elsewhere(to, d.To) != nil: // behind a component
+		return nil
 	case m.host.Directory.Domain(to.Domain()) == nil:
 		return xmpp.NewError(xmpp.RemoteServerNotFound, "")
 	case to.Domain() != domainOf(d.To), m.host.Directory.User(to) == nil:
