@@ -6,8 +6,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"confab/xmpp"
@@ -124,6 +126,9 @@ func (x *Conn) StartTLS(config *tls.Config) error {
 	secured, err := x.raw.handshake(config, x.opts.TLSTimeout)
 	if err != nil {
 		x.opts.Stats.TLSFailures.Add(1)
+		if p := new(PanicError); errors.As(err, &p) {
+			x.opts.Log.Error("a handshake panicked", "panic", p.Value, "stack", string(p.Stack))
+		}
 		return err
 	}
 	x.mu.Lock()
@@ -160,7 +165,7 @@ func (h handshake) work() {
 	rest := time.NewTimer(handshakeRest)
 	defer rest.Stop()
 	for {
-		h.done <- h.conn.Handshake()
+		h.done <- h.run()
 		h = handshake{}
 		rest.Reset(handshakeRest)
 		select {
@@ -170,6 +175,25 @@ func (h handshake) work() {
 		}
 	}
 }
+
+func (h handshake) run() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &PanicError{p, debug.Stack()}
+		}
+	}()
+	return h.conn.Handshake()
+}
+
+// PanicError is the end of a handshake in which something panicked, such as a function of the tls.Config: that of one
+// connection, not of the process.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+// Error implements error.
+func (e *PanicError) Error() string { return fmt.Sprintf("a handshake panicked: %v\n%s", e.Value, e.Stack) }
 
 // TLS describes the secured connection; nil: not secured.
 func (x *Conn) TLS() *tls.ConnectionState {

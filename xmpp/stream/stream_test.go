@@ -376,6 +376,15 @@ func TestHandshakeHasADeadline(t *testing.T) {
 	}
 }
 
+func TestHandshakePanics(t *testing.T) {
+	c, client := pair(t, nil)
+	go tls.Client(client, &tls.Config{InsecureSkipVerify: true}).Handshake()
+	err := c.StartTLS(&tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { panic("no certificate") }})
+	if p := new(PanicError); !errors.As(err, &p) || p.Value != "no certificate" {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestBucket(t *testing.T) {
 	b := newBucket(Rate{Stanzas: 1000})
 	for range 1000 * int(burst/time.Second) / 2 {

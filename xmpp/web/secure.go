@@ -1,9 +1,11 @@
 package web
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 
 	"confab/xmpp/accept"
@@ -44,7 +46,11 @@ func (x *secured) take(c net.Conn) {
 		x.door.Leave(c) // Close closes none that net/http has
 		if err != nil {
 			x.srv.Stats.TLSFailures.Add(1)
-			x.srv.opts.Log.Debug("no handshake", "error", err, "from", c.RemoteAddr().String())
+			level := slog.LevelDebug
+			if p := new(stream.PanicError); errors.As(err, &p) {
+				level = slog.LevelError
+			}
+			x.srv.opts.Log.Log(context.Background(), level, "no handshake", "error", err, "from", c.RemoteAddr().String())
 			refuse(c, err)
 			return
 		}
