@@ -193,7 +193,9 @@ type PanicError struct {
 }
 
 // Error implements error.
-func (e *PanicError) Error() string { return fmt.Sprintf("a handshake panicked: %v\n%s", e.Value, e.Stack) }
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("a handshake panicked: %v\n%s", e.Value, e.Stack)
+}
 
 // TLS describes the secured connection; nil: not secured.
 func (x *Conn) TLS() *tls.ConnectionState {
