@@ -13,9 +13,6 @@ import (
 // iq takes the requests that no feature answers: all about rooms and their occupants.
 func (m *Rooms) iq(d *feature.Dispatch) error {
 	request := d.Stanza.Type == xmpp.TypeGet || d.Stanza.Type == xmpp.TypeSet
-	if request {
-		drain(d, 64<<10) // a page of history, a list or a picture may be large
-	}
 	switch {
 	case d.To.IsFull() && request:
 		return m.by(d.To, m.ask(d))

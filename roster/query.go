@@ -26,9 +26,6 @@ func (r *Roster) get(q *feature.Query, dst []byte) ([]byte, error) {
 		return nil, err
 	}
 	base, dst := r.answer(q, c, dst)
-	if len(dst) > runBytes {
-		s.Drain(0) // so that nothing of it comes on top of what waits already
-	}
 	// The session becomes interested only now: a push that overtook the result
 	// would be undone by it. What changed in between is pushed here.
 	q.Then(func() {

@@ -98,6 +98,9 @@ func (t *Table) answer(b *Batch, d *Dispatch, payload []byte) {
 	if d.Session == nil && d.origin == nil {
 		return
 	}
+	if len(payload) > maxAsked && d.Session != nil {
+		d.Session.Drain(0) // so that it does not come on top of what waits
+	}
 	buf := xmpp.GetBuffer()
 	*buf = xmpp.AppendResult((*buf)[:0], d.Stanza, payload)
 	d.Reply(&b.out, *buf)

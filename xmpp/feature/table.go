@@ -220,6 +220,10 @@ func (t *Table) guarded(s *router.Session, fn func()) {
 	fn()
 }
 
+// maxAsked is how many bytes may wait for a client that is to be told more because it asks for it, or comes online or into
+// a room: whoever asks for much at once gets it at the pace of his reading.
+const maxAsked = 64 << 10
+
 // Handle takes one stanza from the batch's session or peer. The stanza and its
 // bytes must stay as they are until the next Commit.
 func (t *Table) Handle(b *Batch, st *xmpp.Stanza) {
@@ -240,6 +244,9 @@ func (t *Table) Handle(b *Batch, st *xmpp.Stanza) {
 	defer t.recovered(d)
 	if st.Kind != xmpp.KindMessage {
 		t.Commit(b)
+		if d.Session != nil {
+			d.Session.Drain(maxAsked)
+		}
 	}
 	b.count++ // not earlier: a commit of what came before does not count it (XEP-0198 §4)
 	kept, err := t.pass(b, d)

@@ -28,9 +28,6 @@ func (p *PEP) getVCard(q *feature.Query, dst []byte) ([]byte, error) {
 	case card == nil:
 		return nil, none
 	}
-	if q.Session != nil {
-		q.Session.Drain(64 << 10)
-	}
 	return card.Append(dst), nil
 }
 

@@ -59,16 +59,7 @@ func appendPage(dst []byte, q *feature.Query, names []string, set *xmpp.Node, it
 	if set != nil || len(page) < len(names) {
 		dst = result.Append(dst)
 	}
-	makeRoom(q, len(dst))
 	return dst, nil
-}
-
-// makeRoom has what waits for a client go first if an answer is large. The answer
-// goes to the session whose own reader this is.
-func makeRoom(q *feature.Query, size int) {
-	if size > 64<<10 && q.Session != nil {
-		q.Session.Drain(0)
-	}
 }
 
 // DiscoNode tells of one node (XEP-0060 §5.3, §5.4, §5.5).

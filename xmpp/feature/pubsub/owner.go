@@ -105,7 +105,6 @@ func (p *PubSub) subscribers(q *feature.Query, r *Request, dst []byte) ([]byte, 
 	if set != nil || len(page) < len(all) {
 		dst = result.Append(dst)
 	}
-	makeRoom(q, len(dst))
 	return append(dst, "</pubsub>"...), nil
 }
 

@@ -55,7 +55,6 @@ func (p *PubSub) items(q *feature.Query, r *Request, dst []byte) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	makeRoom(q, len(dst))
 	return append(dst, "</pubsub>"...), nil
 }
 

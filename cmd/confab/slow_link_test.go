@@ -9,13 +9,14 @@ import (
 	"confab/cmd/internal/dialogue"
 )
 
-// TestRoomsOverASlowLink has a client enter rooms and ask for their history all at once, as clients do when they come online:
-// more comes of that than may wait for a peer that reads nothing, and the client, which is only slow, gets it all.
-func TestRoomsOverASlowLink(t *testing.T) {
+// TestMuchOverASlowLink has a client enter rooms and ask for history all at once, as clients do when they come online: more
+// comes of that than may wait for a peer that reads nothing, and the client, which is only slow, gets it all.
+func TestMuchOverASlowLink(t *testing.T) {
 	const room, lines, times = "team@conference.example.com", 20, 60
 	for _, test := range []struct{ name, request, last string }{
 		{"entering", "<presence to='" + room + "/juliet'><x xmlns='http://jabber.org/protocol/muc'/></presence>", "subject"},
 		{"history", "<iq type='set' id='q' to='" + room + "'><query xmlns='urn:xmpp:mam:2'/></iq>", "fin"},
+		{"own-history", "<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'/></iq>", "fin"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := startWorld(t, dialogue.Scene{
@@ -31,6 +32,7 @@ func TestRoomsOverASlowLink(t *testing.T) {
 				tcp.NetConn().(*net.TCPConn).SetReadBuffer(64 << 10)
 			}
 			for i := range lines {
+				romeo.send(fmt.Sprintf("<message to='juliet@example.com' type='chat' id='c%d'><body>%d</body><x xmlns='x'>%s</x></message>", i, i, strings.Repeat("x", 20<<10)))
 				romeo.send(fmt.Sprintf("<message to='%s' id='m%d'><body>%d</body><x xmlns='x'>%s</x></message>", room, i, i, strings.Repeat("x", 20<<10)))
 			}
 			romeo.send("<iq type='get' id='done' to='example.com'><ping xmlns='urn:xmpp:ping'/></iq>")
