@@ -31,6 +31,10 @@ const (
 	// must not leave phones asleep until their users look at them.
 	maxTrouble = 7 * 24 * time.Hour
 
+	// maxQuiet is how long nothing may have been asked of a service for two errors to
+	// be one trouble: while its client is here, nothing is.
+	maxQuiet = 24 * time.Hour
+
 	idPrefix = "push-"
 )
 
@@ -228,6 +232,7 @@ func (p *Push) answered(id string, kind xmpp.ErrorType, condition xmpp.Condition
 	case r.over:
 	case condition == "":
 		r.failing = time.Time{}
+		r.rest()
 	default:
 		p.Stats.Refused.Add(1)
 		p.failed(r, passing(kind, condition))
@@ -240,15 +245,15 @@ func (p *Push) answered(id string, kind xmpp.ErrorType, condition xmpp.Condition
 // failed takes note of an error (§7.1). Call with p.mu held.
 func (p *Push) failed(r *registration, passes bool) {
 	now := p.host.Now()
-	if r.failing.IsZero() {
+	if r.failing.IsZero() || now.Sub(r.erred) >= maxQuiet {
 		r.failing, r.pause = now, firstRetry
 	}
+	r.erred = now
 	switch {
 	case !passes || now.Sub(r.failing) >= maxTrouble:
 		r.over, r.again = true, true
-	case !r.retrying:
-		r.retrying = true
-		p.host.Clock.AfterFunc(r.pause, func() { p.retry(r) })
+	case r.retrial == nil:
+		r.retrial = p.host.Clock.AfterFunc(r.pause, func() { p.retry(r) })
 		r.pause = min(2*r.pause, lastRetry)
 	}
 }
@@ -257,9 +262,17 @@ func (p *Push) failed(r *registration, passes bool) {
 func (p *Push) retry(r *registration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r.retrying = false
+	r.retrial = nil
 	if !r.dead && !r.failing.IsZero() && r.count > 0 && !r.connected() {
 		p.enqueue(r)
+	}
+}
+
+// rest has a service not asked again by itself. Call with p.mu held.
+func (r *registration) rest() {
+	if r.retrial != nil {
+		r.retrial.Stop()
+		r.retrial = nil
 	}
 }
 

@@ -72,18 +72,19 @@ type registration struct {
 	enabled time.Time
 
 	// Under Push.mu.
-	session  *router.Session // that made it; nil: ended
-	told     bool            // what its session had not acknowledged is counted
-	count    int             // messages since the client was last here
-	asked    string          // the id of the publication that has no answer
-	limit    xmpp.Timer      // of the time for that
-	again    bool            // more came since that
-	queued   bool
-	failing  time.Time     // since when there were errors only; zero: there were none
-	pause    time.Duration // before the next try by itself
-	retrying bool          // it is waited for
-	over     bool          // it is to be removed
-	dead     bool          // it was
+	session *router.Session // that made it; nil: ended
+	told    bool            // what its session had not acknowledged is counted
+	count   int             // messages since the client was last here
+	asked   string          // the id of the publication that has no answer
+	limit   xmpp.Timer      // of the time for that
+	again   bool            // more came since that
+	queued  bool
+	failing time.Time     // since when there were errors only; zero: there were none
+	erred   time.Time     // the last time
+	pause   time.Duration // before the next try by itself
+	retrial xmpp.Timer    // of that; nil: there will be none
+	over    bool          // it is to be removed
+	dead    bool          // it was
 }
 
 // New makes the Push of a server.
@@ -256,6 +257,7 @@ func (p *Push) forget(owner directory.ID, which func(*registration) bool) {
 	for _, r := range p.owners[owner] {
 		if which(r) {
 			r.dead = true
+			r.rest()
 			delete(p.waiting, r.asked)
 		} else {
 			rest = append(rest, r)

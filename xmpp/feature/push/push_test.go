@@ -403,6 +403,64 @@ func TestTrouble(t *testing.T) {
 	}
 }
 
+// Errors that lie a week apart, with nothing to publish in between since the client
+// was here, are no week of errors.
+func TestTroubleLongAgo(t *testing.T) {
+	h := open(t, t.TempDir())
+	romeo, juliet := h.managed("romeo@example.com/phone"), h.Online(t, "juliet@example.com/balcony")
+	h.enabled(romeo, "n1")
+	h.service.says(away)
+	for range 3 {
+		h.hibernates(romeo)
+		h.settled() // of what he has not acknowledged
+		juliet.Sends(body)
+		if n := len(h.settled()); n != 1 {
+			t.Fatalf("asked %d times", n)
+		}
+		romeo.Conn = new(xmpptest.Conn)
+		if err := romeo.Resume(romeo.Conn, 0, func(uint32) []byte { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		h.Table.Resumed(romeo.Session)
+		h.Clock.Pass(8 * 24 * time.Hour)
+		h.hears()
+	}
+	if n := h.Stats.Disabled.Load(); n != 0 {
+		t.Errorf("%d were disabled", n)
+	}
+}
+
+// How long the next try is waited for begins anew with each trouble, and nobody
+// waits for one that is not needed any more.
+func TestRetriedAnew(t *testing.T) {
+	h := open(t, t.TempDir())
+	romeo, juliet := h.Connect(t, "romeo@example.com/phone"), h.Online(t, "juliet@example.com/balcony")
+	h.enabled(romeo, "n1")
+	h.Table.End(romeo.Session)
+	h.service.says(away)
+	juliet.Sends(body)
+	for range 40 {
+		h.settled()
+		h.Clock.Pass(10 * time.Minute)
+	}
+	h.settled()
+	h.service.says("")
+	juliet.Sends(body)
+	h.hears("n1 2")
+	if n := h.Clock.Timers(); n != 0 {
+		t.Errorf("%d timers wait for what has passed", n)
+	}
+	h.service.says(away)
+	juliet.Sends(body)
+	h.hears("n1 3")
+	h.Clock.Pass(time.Minute)
+	h.hears("n1 3")
+	h.enabled(h.Connect(t, "romeo@example.com/phone"), "n1")
+	if n := h.Clock.Timers(); n != 0 {
+		t.Errorf("%d timers wait for a registration that is gone", n)
+	}
+}
+
 // While a service thinks, messages are counted and not published one by one; a
 // service that never answers is asked again later.
 func TestPatience(t *testing.T) {
