@@ -62,7 +62,7 @@ func (p *PubSub) tell(h *home, o *outcome) {
 			spent += p.send(&out, &at, ev)
 		}
 		if ev.was != nil && at.user != nil {
-			p.admit(&out, &at, ev)
+			spent += p.admit(&out, &at, ev)
 		}
 		if at.user != nil {
 			for _, fn := range p.observers {
@@ -92,15 +92,16 @@ func (p *PubSub) Afford(who xmpp.JID) error {
 }
 
 // admit sends the last item of a node to those whom another access model lets in
-// (XEP-0060 §13.2). Call with home.deliver held.
-func (p *PubSub) admit(out *router.Batch, at *site, ev *Event) {
+// (XEP-0060 §13.2), and returns how many KiB that was. Call with home.deliver held.
+func (p *PubSub) admit(out *router.Batch, at *site, ev *Event) (told int) {
 	before := *ev.shape
 	before.Config = *ev.was
 	for _, cl := range p.audience(at.domain).interested(nil, ev.Node) {
 		if !p.listens(at, &before, cl) {
-			p.sendLastOf(out, &job{client: cl, since: p.turn.Load()}, at, ev.Node)
+			told += p.sendLastOf(out, &job{client: cl, since: p.turn.Load()}, at, ev.Node)
 		}
 	}
+	return told
 }
 
 // receiver is a client that is told, and as whom it is addressed.

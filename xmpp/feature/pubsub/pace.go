@@ -237,30 +237,30 @@ func (p *PubSub) sendLast(out *router.Batch, j *job, where place) bool {
 	}
 	at.deliver.Lock()
 	defer at.deliver.Unlock()
-	return p.sendLastOf(out, j, &at, where.node)
+	return p.sendLastOf(out, j, &at, where.node) > 0
 }
 
-// sendLastOf is sendLast with home.deliver held.
-func (p *PubSub) sendLastOf(out *router.Batch, j *job, at *site, node string) bool {
+// sendLastOf is sendLast with home.deliver held. It returns how many KiB were sent.
+func (p *PubSub) sendLastOf(out *router.Batch, j *job, at *site, node string) int {
 	n, s, last, changed := at.lastOf(node, p.host.Now())
 	if n == nil || s.Config.Last != lastPresence || changed > j.since {
-		return false
+		return 0
 	}
 	to := j.client.to
 	if at.user == nil {
 		if to = p.addressed(at, s, j.client); to == nil {
-			return false
+			return 0
 		}
 	} else if !p.listens(at, s, j.client) {
-		return false
+		return 0
 	}
 	message := p.notification(at, n, s, last)
 	if message == nil {
-		return false
+		return 0
 	}
 	buf := xmpp.GetBuffer()
 	*buf = appendTo((*buf)[:0], message, to)
 	j.client.session.Send(out, *buf)
 	xmpp.PutBuffer(buf)
-	return true
+	return weightOf(message)
 }

@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"confab/xmpp"
 	"confab/xmpp/feature"
+	"confab/xmpp/feature/featuretest"
 )
 
 // What one user has many be told of is bounded: who has had too much told of waits,
@@ -74,4 +76,41 @@ func TestRateOfOthers(t *testing.T) {
 	if got := asks(t, romeo, retract(101)); !strings.Contains(got, "<error type='cancel'><not-allowed") || !strings.Contains(got, "<max-items-exceeded") {
 		t.Error(got)
 	}
+}
+
+// Who lets others in by another access model, which sends them the last item, has
+// them told of it too.
+func TestRateOfAdmission(t *testing.T) {
+	h := openRated(t, t.TempDir(), feature.Rate{Burst: 100, PerSecond: 1})
+	romeo, juliet := h.Connect(t, "romeo@example.com/orchard"), h.Connect(t, "juliet@example.com/balcony")
+	own := func(request string) string { return strings.Replace(request, " to='"+service+"'", "", 1) }
+	wants(t, juliet, "n")
+	access := func(model string) string {
+		return own(owner("set", "<configure node='n'><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE' type='hidden'><value>http://jabber.org/protocol/pubsub#node_config</value></field>"+
+			"<field var='pubsub#access_model'><value>"+model+"</value></field></x></configure>"))
+	}
+	does(t, romeo, own(iq("set", "<publish node='n'><item id='i'><x xmlns='urn:x'>"+strings.Repeat("x", 60<<10)+"</x></item></publish>")))
+	juliet.Conn.Left()
+	does(t, romeo, access("whitelist"))
+	does(t, romeo, access("presence"))
+	if got := strings.Count(strings.Join(juliet.Conn.Left(), ""), "<item id='i'"); got != 1 {
+		t.Fatalf("juliet was told %d times", got)
+	}
+	refused(t, romeo, access("whitelist"), "resource-constraint")
+}
+
+// wants has a person come online with a client that wants to hear of a node.
+func wants(t *testing.T, p *featuretest.Person, node string) {
+	t.Helper()
+	p.Sends("<presence><c xmlns='" + xmpp.NSCaps + "' hash='none' node='urn:x' ver='" + p.JID().String() + "'/></presence>")
+	asked := p.Conn.Left()
+	if len(asked) != 1 {
+		t.Fatalf("%s was not asked once: %q", p.JID(), asked)
+	}
+	n, err := xmpp.ParseNode([]byte(asked[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Sends("<iq type='result' to='example.com' id='" + n.Attr("id") + "'><query xmlns='" + xmpp.NSDiscoInfo +
+		"'><identity category='client' type='pc'/><feature var='" + node + "+notify'/></query></iq>")
 }
