@@ -35,6 +35,7 @@ type process struct {
 	env      []string
 	settings *config.Settings
 	ended    chan struct{} // closed when the server that was started last has ended
+	log      *syncBuffer   // of that server
 }
 
 // newProcess prepares the data of a server; flags are settings besides the usual ones.
@@ -89,10 +90,18 @@ func (p *process) offline(tb testing.TB, fn func(*admin.Admin)) {
 // start runs the server until the test ends, or somebody kills it.
 func (p *process) start(tb testing.TB) *exec.Cmd {
 	tb.Helper()
+	cmd := p.begin(tb)
+	p.answers(tb)
+	return cmd
+}
+
+// begin is start without waiting for the server.
+func (p *process) begin(tb testing.TB) *exec.Cmd {
+	tb.Helper()
 	cmd := exec.Command(os.Args[0], "serve")
 	cmd.Env = p.env
-	var log strings.Builder
-	cmd.Stderr = &log
+	p.log = new(syncBuffer)
+	cmd.Stderr = p.log
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
@@ -100,18 +109,32 @@ func (p *process) start(tb testing.TB) *exec.Cmd {
 	p.ended = ended
 	go func() { cmd.Wait(); close(ended) }()
 	tb.Cleanup(func() { cmd.Process.Kill(); <-ended })
-	for deadline := time.Now().Add(patience); ; {
-		if c, err := net.Dial("tcp", p.addr); err == nil {
+	return cmd
+}
+
+// answers waits until the server answers.
+func (p *process) answers(tb testing.TB) {
+	tb.Helper()
+	p.await(tb, "the server does not answer", func() bool {
+		c, err := net.Dial("tcp", p.addr)
+		if err == nil {
 			c.Close()
-			return cmd
 		}
+		return err == nil
+	})
+}
+
+// await waits for something while the server runs.
+func (p *process) await(tb testing.TB, what string, condition func() bool) {
+	tb.Helper()
+	for deadline := time.Now().Add(patience); !condition(); {
 		select {
-		case <-ended:
-			tb.Fatalf("the server ended while starting:\n%s", log.String())
+		case <-p.ended:
+			tb.Fatalf("%s: the server ended:\n%s", what, p.log)
 		case <-time.After(10 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			tb.Fatal("the server does not answer")
+			tb.Fatal(what)
 		}
 	}
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"os"
+	"os/signal"
 	"syscall"
 )
 
@@ -18,6 +19,7 @@ func restart() error {
 	if err != nil {
 		return err
 	}
+	signal.Ignore(syscall.SIGHUP) // until the program asks for it: left alone, it would end it
 	return syscall.Exec(program, os.Args, os.Environ())
 }
 

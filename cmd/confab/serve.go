@@ -47,31 +47,47 @@ and carol on 127.0.0.1, prints how to connect, and forgets everything at the end
 	return c
 }
 
-// serve runs a server until ctx is done or it is asked to stop.
+// serve runs a server until ctx is done or it is asked to stop, while it starts most of all.
 func (a *app) serve(ctx context.Context, src config.Source) error {
+	// From the first, as who changes the settings now does not know how far the start has come.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	again, err := a.serveOnce(ctx, src, hangup)
+	switch {
+	case ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)):
+		return nil // it was to end, whatever it was about to do
+	case again:
+		return restart()
+	}
+	return err
+}
+
+// serveOnce runs a server, and reports whether it ended in order to be started again.
+func (a *app) serveOnce(ctx context.Context, src config.Source, hangup <-chan os.Signal) (again bool, err error) {
 	l, err := src.Load()
 	if err != nil {
-		return err
+		return false, err
 	}
 	if _, err := a.prepare(ctx, l); err != nil {
-		return err
+		return false, err
 	}
 	log, level := newLog(a.err, l)
 	s, err := server.New(ctx, l, server.Options{Log: log, Level: level, Version: readBuild().Version, Reload: src.Load, Restarts: canRestart})
 	if err != nil {
-		return err
+		return false, err
 	}
-	defer reloadOnHangup(ctx, s, log)()
+	defer reloadOnHangup(ctx, hangup, s, log)()
 	log.Info("serving", "version", readBuild().Version, "domains", l.Domains, "data", l.Data, "listening", s.Listening())
 	for _, text := range s.Admin().Live.Warnings() {
 		log.Warn(text)
 	}
 	go server.TendMemory(ctx)
 	if err := s.Run(ctx); err != nil || !s.Restarting() {
-		return err
+		return false, err
 	}
 	log.Info("starting again")
-	return restart()
+	return true, nil
 }
 
 // newLog makes the log that the settings ask for.
@@ -88,11 +104,9 @@ func newLog(w io.Writer, l *config.Loaded) (*slog.Logger, *slog.LevelVar) {
 	return log, level
 }
 
-// reloadOnHangup reads settings and certificates again at each SIGHUP, until
+// reloadOnHangup reads settings and certificates again at each hangup, until
 // the function that it returns is called.
-func reloadOnHangup(ctx context.Context, s *server.Server, log *slog.Logger) (stop func()) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
+func reloadOnHangup(ctx context.Context, hangup <-chan os.Signal, s *server.Server, log *slog.Logger) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		for {
@@ -112,10 +126,7 @@ func reloadOnHangup(ctx context.Context, s *server.Server, log *slog.Logger) (st
 			}
 		}
 	}()
-	return func() {
-		signal.Stop(hangup)
-		close(done)
-	}
+	return func() { close(done) }
 }
 
 // prepare makes what a first start needs and says so: first reports that it is
