@@ -91,9 +91,6 @@ func Open(ctx context.Context, db store.DB, o Options) (*Archive, error) {
 	if err := a.recall(ctx); err != nil {
 		return nil, fmt.Errorf("archive: open: %w", err)
 	}
-	if err := a.goOn(ctx); err != nil { // what is there can be read nevertheless
-		a.opts.Log.Error("the history of somebody was not removed altogether; that goes on when the server is started again", "err", err)
-	}
 	return a, nil
 }
 

@@ -78,7 +78,10 @@ func TestCrashBetweenTransactions(t *testing.T) {
 		if _, err := h.Purge(t.Context(), romeo); err != nil {
 			t.Fatal(err)
 		}
-	}, func(c *house) { // that goes on by itself
+	}, func(c *house) {
+		if _, err := c.Purge(t.Context(), romeo); err != nil {
+			t.Error(err)
+		}
 		if left := c.blocks(romeo); len(left) > 0 {
 			t.Errorf("%d blocks are left", len(left))
 		}

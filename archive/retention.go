@@ -1,9 +1,7 @@
 package archive
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -103,17 +101,9 @@ func (a *Archive) dropBody(tx store.Tx, id uint64, b *body) error {
 	return tx.Delete(spaceBody, appendID(nil, id))
 }
 
-// keyPurge begins the keys that name the owners whose archives are being purged.
-var keyPurge = []byte("purge ")
-
-// Purge removes the archive of an owner. Messages that others have too stay with them. It works in short transactions; if
-// it is interrupted, Open goes on with it: the owner may be gone, so that nobody can ask for it again. It returns how many
-// messages it removed from the archive.
+// Purge removes the archive of an owner. Messages that others have too stay with them. It works in short transactions
+// and can be repeated if it is interrupted. It returns how many messages it removed from the archive.
 func (a *Archive) Purge(ctx context.Context, o directory.ID) (removed int, err error) {
-	begun := appendOwner(bytes.Clone(keyPurge), o)
-	if err := a.db.Update(ctx, func(tx store.Tx) error { return tx.Put(spaceMeta, begun, nil) }); err != nil {
-		return 0, err
-	}
 	for {
 		settled, err := a.settle(ctx)
 		if err != nil {
@@ -122,7 +112,7 @@ func (a *Archive) Purge(ctx context.Context, o directory.ID) (removed int, err e
 		n := 0
 		err = a.db.Update(ctx, func(tx store.Tx) (err error) {
 			if n, err = a.purge(tx, o, settled); err == nil && n < sweepBodies {
-				err = errors.Join(tx.Delete(spaceMarker, appendOwner(nil, o)), tx.Delete(spaceMeta, begun))
+				err = tx.Delete(spaceMarker, appendOwner(nil, o))
 			}
 			return err
 		})
@@ -133,23 +123,6 @@ func (a *Archive) Purge(ctx context.Context, o directory.ID) (removed int, err e
 			return removed, nil
 		}
 	}
-}
-
-// goOn ends the purges that were interrupted.
-func (a *Archive) goOn(ctx context.Context) error {
-	var left []directory.ID
-	err := a.db.View(ctx, func(tx store.Tx) error {
-		for k := range tx.Scan(spaceMeta, store.Range{Prefix: keyPurge}) {
-			left = append(left, directory.ID(idOf(k)))
-		}
-		return nil
-	})
-	for _, o := range left {
-		n, purged := a.Purge(ctx, o)
-		a.opts.Log.Info("went on removing the history of somebody", "owner", o, "messages", n)
-		err = errors.Join(err, purged)
-	}
-	return err
 }
 
 // purge removes the oldest messages of an owner up to an id, and those that nobody else has altogether.

@@ -143,7 +143,7 @@ func TestPurgeOnAFullDisk(t *testing.T) {
 	for range n {
 		h.keep(message(romeo, juliet, "1"))
 	}
-	h.failing.FailAfter(5, storetest.ErrFull)
+	h.failing.FailAfter(4, storetest.ErrFull)
 	if removed, err := h.Purge(t.Context(), romeo); removed != sweepBodies || !errors.Is(err, storetest.ErrFull) {
 		t.Fatal(removed, err)
 	}
@@ -156,15 +156,13 @@ func TestPurgeOnAFullDisk(t *testing.T) {
 		t.Errorf("juliet's last is %d, %v", last, err)
 	}
 	h = h.reopen()
+	if removed, err := h.Purge(t.Context(), romeo); removed != n-sweepBodies || err != nil {
+		t.Fatal(removed, err)
+	}
 	if left := h.blocks(romeo); len(left) > 0 {
 		t.Errorf("%d blocks are left", len(left))
 	}
-	later := h.keep(message(romeo, juliet, "2"))
-	h = h.reopen()
-	if ids, _ := h.page(Query{Owner: romeo}); !slices.Equal(ids, later) {
-		t.Errorf("romeo has %v, not %v", ids, later)
-	}
-	if _, r := h.page(Query{Owner: juliet}); r.Count != n+1 {
+	if _, r := h.page(Query{Owner: juliet}); r.Count != n {
 		t.Errorf("juliet has %d", r.Count)
 	}
 }

@@ -177,9 +177,10 @@ func (d *Directory) revise(up *UserUpdate, taken map[xmpp.JID]bool) (edit, error
 }
 
 // Delete deletes a user. A tombstone stays, see Tombstone; the name is free.
-func (d *Directory) Delete(ctx context.Context, id ID) error {
+// also is run as OnDelete has it.
+func (d *Directory) Delete(ctx context.Context, id ID, also ...func(tx store.Tx, id ID) error) error {
 	d.hooks.Lock()
-	hooks := slices.Clone(d.onDelete)
+	hooks := slices.Concat(d.onDelete, also)
 	d.hooks.Unlock()
 	return d.make(ctx, func() ([]edit, error) {
 		old := d.ByID(id)

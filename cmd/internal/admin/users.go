@@ -277,14 +277,14 @@ var UserDelete = define(Operation{Name: "user delete", Title: "Delete a user", R
 		return UserDeleted{}, err
 	}
 	result := UserDeleted{User: c.user(u)}
-	if err := c.Directory.Delete(c, u.ID); err != nil {
+	if !p.Purge {
+		return result, c.Directory.Delete(c, u.ID)
+	}
+	if err := c.Directory.Delete(c, u.ID, notePurge); err != nil {
 		return UserDeleted{}, err
 	}
-	if p.Purge {
-		result.Purged, err = c.Archive.Purge(c, u.ID)
-	}
-	if p.Purge && err == nil { // the files that others' history links stay with them
-		result.Files, err = c.Uploads.Purge(c, u.ID)
+	if result.Purged, result.Files, err = c.purge(c, u.ID); err != nil {
+		err = failf(Failed, "%s is deleted, but not all of the history and the files: %v; the server goes on with that within a day", u.JID, err)
 	}
 	return result, err
 })

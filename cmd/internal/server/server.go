@@ -70,6 +70,8 @@ type Server struct {
 	settings atomic.Pointer[config.Loaded]
 	certs    atomic.Pointer[config.Certificates]
 
+	reloading sync.Mutex
+
 	state, history store.DB
 	directory      *directory.Directory
 	auth           *auth.Auth
@@ -467,6 +469,11 @@ func (s *Server) clean(every time.Duration) {
 	ctx := context.Background()
 	if err := s.archive.DropCountsBefore(ctx, s.opts.Clock.Now().Add(-7*24*time.Hour)); err != nil {
 		s.opts.Log.Error("old counts could not be dropped", "error", err)
+	}
+	if n, err := s.admin.GoOn(ctx); err != nil {
+		s.opts.Log.Error("the history of somebody who was deleted could not be removed", "error", err)
+	} else if n > 0 {
+		s.opts.Log.Info("removed the history of those who were deleted, which was interrupted", "users", n)
 	}
 	if age := s.settings.Load().Archive.Retention.Duration; age > 0 {
 		if n, err := s.archive.Retain(ctx, age); err != nil {
