@@ -19,6 +19,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,12 +39,12 @@ type Component struct {
 // Options are the settings of a Server.
 type Options struct {
 	Components []Component
-	Stream     *stream.Options // prepared; its Rate is what one component may send
+	Stream     *stream.Options // prepared; its Rate is what one component may send. SetStream replaces it.
 	Clock      xmpp.Clock
 	Log        *slog.Logger
 
 	LoginTimeout time.Duration // from accept to a good handshake; 0: 10 s
-	Waiting      int           // connections without one, at a time; 0: 64
+	Waiting      int           // connections without one, at a time, of one address a quarter; 0: 64, or eight for each component
 }
 
 // Stats counts what happens; every field may be read at any time.
@@ -57,15 +58,16 @@ type Stats struct {
 
 // Server takes the connections of components.
 type Server struct {
-	host  *feature.Host
-	opts  Options
-	Stats Stats
+	host   *feature.Host
+	opts   Options
+	stream atomic.Pointer[stream.Options]
+	Stats  Stats
 
 	outlets map[string]*outlet // by name
 	order   []*outlet          // the same, sorted
 
 	door    accept.Door[*link]
-	waiting atomic.Int64 // connections that have not shown who they are
+	waiting accept.Waiting // connections that have not shown who they are
 }
 
 // New makes the Server of a host. Its Feature has to be in the host's table.
@@ -74,17 +76,21 @@ func New(h *feature.Host, o Options) *Server {
 		o.LoginTimeout = 10 * time.Second
 	}
 	if o.Waiting == 0 {
-		o.Waiting = 64
+		o.Waiting = max(64, 8*len(o.Components)) // all may come from one machine, and again before they have left
 	}
 	s := &Server{host: h, opts: o, outlets: map[string]*outlet{}}
+	s.SetStream(o.Stream)
 	for _, c := range o.Components {
-		x := &outlet{Component: c, srv: s}
+		x := &outlet{Component: c, srv: s, place: make(chan struct{}, 1)}
 		s.outlets[c.Name] = x
 		s.order = append(s.order, x)
 	}
 	slices.SortFunc(s.order, func(a, b *outlet) int { return strings.Compare(a.Name, b.Name) })
 	return s
 }
+
+// SetStream replaces the bounds for connections to come.
+func (s *Server) SetStream(o *stream.Options) { s.stream.Store(o) }
 
 // Feature is the Server as the table takes it.
 func (s *Server) Feature() feature.Feature {
@@ -131,25 +137,24 @@ func (s *Server) Serve(l net.Listener) error {
 }
 
 func (s *Server) take(nc net.Conn) {
-	if s.waiting.Add(1) > int64(s.opts.Waiting) {
-		s.waiting.Add(-1)
+	who := accept.SubscriberOf(nc.RemoteAddr())
+	if !s.waiting.Enter(who, s.opts.Waiting) {
 		nc.Close()
 		return
 	}
 	if tc, ok := nc.(*net.TCPConn); ok {
 		tc.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4})
 	}
-	l := &link{Conn: stream.New(nc, s.opts.Stream), srv: s, left: make(chan struct{})}
+	l := &link{Conn: stream.New(nc, s.stream.Load()), srv: s}
+	// known ends the counting among those that have not shown who they are.
+	known := sync.OnceFunc(func() { s.waiting.Leave(who) })
 	if !s.door.Enter(l) {
-		s.known()
+		known()
 		l.Abort()
 		return
 	}
-	go l.run()
+	go l.run(known)
 }
-
-// known ends the counting of a connection among those that have not shown who they are.
-func (s *Server) known() { s.waiting.Add(-1) }
 
 // Shutdown stops taking connections and closes the streams with
 // <system-shutdown/>. It returns when all have ended, or ctx is done.

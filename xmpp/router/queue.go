@@ -87,7 +87,7 @@ func (s *Session) push(stanza []byte, id uint64) bool {
 	}
 	m.queue.data = append(m.queue.data, stanza...)
 	m.queue.sent = append(m.queue.sent, sentStanza{int32(len(stanza)), id})
-	if s.router.Stats.Queued.Add(int64(len(stanza)+sentSize)) > limit.Total {
+	if s.router.Stats.Queued.Add(int64(len(stanza)+sentSize)) > s.router.total.Load() {
 		s.router.lighten()
 	}
 	return true
@@ -224,7 +224,7 @@ func (r *Router) dropLargest() {
 		weight    int64
 	}
 	var loads []load
-	over := r.Stats.Queued.Load() - r.opts.Queue.Total*3/4
+	over := r.Stats.Queued.Load() - r.total.Load()*3/4
 	r.Sessions(func(s *Session) {
 		s.mu.Lock()
 		defer s.mu.Unlock()

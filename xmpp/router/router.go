@@ -51,7 +51,8 @@ type Router struct {
 
 	resumable sync.Map // token → *Session
 
-	lightening atomic.Bool // somebody brings what all sessions keep under its limit
+	total      atomic.Int64 // Options.Queue.Total, or what SetTotal made of it
+	lightening atomic.Bool  // somebody brings what all sessions keep under its limit
 }
 
 // Domain is the presence table of one domain: its accounts with at least one session.
@@ -89,11 +90,16 @@ func New(o Options) *Router {
 		o.MaxResources = 32
 	}
 	o.Queue = o.Queue.orDefault()
-	return &Router{opts: o, domains: map[string]*Domain{}}
+	r := &Router{opts: o, domains: map[string]*Domain{}}
+	r.total.Store(o.Queue.Total)
+	return r
 }
 
 // Clock is the clock that the router was made with.
 func (r *Router) Clock() xmpp.Clock { return r.opts.Clock }
+
+// SetTotal changes QueueLimits.Total, in bytes. What is above it goes with the next stanza that is kept.
+func (r *Router) SetTotal(n int64) { r.total.Store(n) }
 
 // Domain returns the presence table of a domain, which is made at the first call.
 func (r *Router) Domain(name string) *Domain {

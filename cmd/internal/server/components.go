@@ -17,8 +17,12 @@ func (s *Server) newComponents() *component.Server {
 	for i, c := range set.Components.Accept {
 		list[i] = component.Component{Name: c.Name, Home: c.Domain, Secret: string(c.Secret)}
 	}
-	// A component brings what all users of another network say: it is trusted
-	// with more than a client is, and not without bounds.
+	return component.New(s.host, component.Options{Components: list, Stream: s.componentStream(set), Clock: s.opts.Clock, Log: s.opts.Log})
+}
+
+// componentStream is what bounds a component. It brings what all users of another network say: it is trusted with more than
+// a client is, and not without bounds.
+func (s *Server) componentStream(set *config.Loaded) *stream.Options {
 	o := &stream.Options{
 		BeforeLogin: xmpp.Limits{Bytes: int(set.Limits.StanzaBeforeLogin)},
 		AfterLogin:  xmpp.Limits{Bytes: int(set.Limits.Stanza)},
@@ -28,7 +32,7 @@ func (s *Server) newComponents() *component.Server {
 		Stats:       &s.streams,
 	}
 	o.Prepare()
-	return component.New(s.host, component.Options{Components: list, Stream: o, Clock: s.opts.Clock, Log: s.opts.Log})
+	return o
 }
 
 // services are the first labels of the addresses, below each mail domain, at which features answer with these settings.

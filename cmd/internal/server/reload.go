@@ -10,12 +10,14 @@ import (
 )
 
 // Reload reads settings and certificates again, and takes over what can change
-// while the server runs.
+// while the server runs. Those who ask at the same time take their turns.
 func (s *Server) Reload(ctx context.Context) (admin.Reloaded, error) {
 	var r admin.Reloaded
 	if s.opts.Reload == nil {
 		return r, errors.New("this server was not started from settings that can be read again")
 	}
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
 	fresh, err := s.opts.Reload()
 	if err == nil {
 		err = fresh.CheckServed()
@@ -35,6 +37,8 @@ func (s *Server) Reload(ctx context.Context) (admin.Reloaded, error) {
 	s.settings.Store(fresh)
 	s.c2s.SetStream(s.streamOptions(fresh))
 	s.c2s.SetTLS(s.tlsConfig())
+	s.components.SetStream(s.componentStream(fresh))
+	s.router.SetTotal(int64(fresh.Limits.OutBuffers))
 	r.Warnings = s.warnings()
 	return r, nil
 }
