@@ -45,7 +45,7 @@ func BenchmarkOverload(b *testing.B) {
 	here, beside := settle(b), settle(b)
 	talk := startTalk(b, here.addr)
 	before := talk.measure(calmFor)
-	for _, kind := range []string{"slow-readers", "flood", "stalled-room", "alias-bomb", "handshakes", "logins"} {
+	for _, kind := range []string{"slow-readers", "flood", "stalled-room", "alias-bomb", "large-items", "small-items", "handshakes", "logins"} {
 		b.Run(kind, func(b *testing.B) {
 			calmCounters := here.counters(b)
 			stop, _ := beside.disturb(b, kind)

@@ -34,6 +34,8 @@ var disturbers = map[string]func(*disturber) error{
 	"flood":        (*disturber).flood,
 	"stalled-room": (*disturber).stalledRoom,
 	"alias-bomb":   (*disturber).aliasBomb,
+	"large-items":  (*disturber).largeItems,
+	"small-items":  (*disturber).smallItems,
 	"handshakes":   (*disturber).handshakes,
 	"logins":       (*disturber).logins,
 }
