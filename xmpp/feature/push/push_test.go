@@ -84,14 +84,19 @@ func room() feature.Feature {
 type house struct {
 	*featuretest.House
 	*push.Push
-	members []string // of the room
+	members []string // of the rooms den and hall
+	asked   chan bool // if not nil, who asks for them waits
 	service *service
 	t       *testing.T
 }
 
 func (h *house) audience(room xmpp.JID) (all []directory.ID, err error) {
-	if room != xmpp.MustJID("den@conference.example.com") {
+	if room != xmpp.MustJID("den@conference.example.com") && room != xmpp.MustJID("hall@conference.example.com") {
 		return nil, errors.New("no such room")
+	}
+	if h.asked != nil {
+		h.asked <- true // that it is asked
+		h.asked <- true // that it may be answered
 	}
 	for _, m := range h.members {
 		all = append(all, h.ID(m))
@@ -376,6 +381,32 @@ func TestRetried(t *testing.T) {
 	h.hears()
 }
 
+// Neither is a client woken that was here meanwhile, has all, and is away again; nor
+// anybody by a server that has stopped.
+func TestNothingToRetry(t *testing.T) {
+	h := open(t, t.TempDir())
+	romeo, juliet := h.managed("romeo@example.com/phone"), h.Online(t, "juliet@example.com/balcony")
+	h.enabled(romeo, "n1")
+	h.hibernates(romeo)
+	h.service.says(away)
+	juliet.Sends(body)
+	h.hears("n1 1")
+	romeo.Conn = new(xmpptest.Conn)
+	if err := romeo.Resume(romeo.Conn, 2, func(uint32) []byte { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	h.Table.Resumed(romeo.Session)
+	h.hibernates(romeo)
+	h.Clock.Pass(2 * time.Minute)
+	h.hears()
+	juliet.Sends(body)
+	h.hears("n1 1")
+	h.Table.Stop()
+	h.Clock.Pass(2 * time.Hour)
+	juliet.Sends(body)
+	h.hears()
+}
+
 // A service that has erred for a week is left alone, however seldom it was asked.
 func TestTrouble(t *testing.T) {
 	h := open(t, t.TempDir())
@@ -539,6 +570,35 @@ func TestRoom(t *testing.T) {
 	if log := h.Logged(); !strings.Contains(log, "no such room") {
 		t.Errorf("logged %s", log)
 	}
+}
+
+// What is said in several rooms at once wakes a phone once, and that of somebody
+// who is disabled never.
+func TestRooms(t *testing.T) {
+	h := open(t, t.TempDir())
+	h.members, h.asked = []string{"romeo@example.com", "alice@example.com"}, make(chan bool)
+	juliet := h.Online(t, "juliet@example.com/balcony")
+	for _, name := range []string{"romeo", "alice"} {
+		p := h.Connect(t, name+"@example.com/phone")
+		h.enabled(p, name)
+		h.Table.End(p.Session)
+	}
+	if err := h.Directory.Update(t.Context(), h.ID("alice@example.com"), func(u *directory.User) { u.Disabled = true }); err != nil {
+		t.Fatal(err)
+	}
+	say := func(room string) {
+		juliet.Sends("<message to='" + room + "@conference.example.com' type='groupchat'><body>hi</body></message>")
+	}
+	say("den")
+	<-h.asked
+	say("den")
+	say("hall")
+	<-h.asked
+	go func() {
+		for range h.asked {
+		}
+	}()
+	h.hears("romeo 1", "romeo 3")
 }
 
 // Registrations survive, are replaced, and can be ended one by one or all.

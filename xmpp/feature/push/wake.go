@@ -183,7 +183,7 @@ func (p *Push) lost(s *router.Session, count func() int, ended bool) {
 			}
 		}
 		if ended {
-			r.session, r.told = nil, false
+			r.session = nil
 		}
 	}
 }
