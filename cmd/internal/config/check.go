@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"strconv"
@@ -9,6 +10,12 @@ import (
 	"time"
 
 	"confab/xmpp"
+)
+
+// What is more than these is a slip of the pen, and sums with it could overflow. An address space has 128 TiB.
+const (
+	maxInt  = 1_000_000_000
+	maxSize = 64 << 10 * GiB
 )
 
 // check examines the settings as a whole. Whether files exist and addresses
@@ -29,9 +36,13 @@ func (l *Loaded) check(problems *Error) {
 		}
 		if n, ok := f.value.Interface().(int); ok && n < 1 {
 			bad(f.Name, "%d is too small, it must be at least 1", n)
+		} else if ok && n > maxInt {
+			bad(f.Name, "%d is too large, it must be at most %d", n, maxInt)
 		}
 		if n, ok := f.value.Interface().(Size); ok && n < KiB {
 			bad(f.Name, "%s is too small, it must be at least 1KiB", n)
+		} else if ok && n > maxSize {
+			bad(f.Name, "%s is too large, it must be at most %s", n, maxSize)
 		}
 	}
 	l.checkDomains(bad)
@@ -67,6 +78,12 @@ func (l *Loaded) check(problems *Error) {
 	}
 	if l.Limits.OutBuffer < l.Limits.Stanza {
 		bad("limits.out_buffer", "%s is less than limits.stanza, which is %s: a large stanza could never be delivered", l.Limits.OutBuffer, l.Limits.Stanza)
+	}
+	if l.Limits.OutBuffers < l.Limits.Stanza {
+		bad("limits.out_buffers", "%s is less than limits.stanza, which is %s: a large stanza could never be delivered", l.Limits.OutBuffers, l.Limits.Stanza)
+	} else if l.Limits.OutBuffers < l.Limits.OutBuffer {
+		l.Warnings = append(l.Warnings, fmt.Sprintf("limits.out_buffers, %s for all clients together, is less than limits.out_buffer, %s for one: a slow client can have others closed",
+			l.Limits.OutBuffers, l.Limits.OutBuffer))
 	}
 	for name, d := range map[string]Duration{"limits.tls_handshake": l.Limits.TLSHandshake, "limits.login": l.Limits.Login} {
 		if d.Duration <= 0 {

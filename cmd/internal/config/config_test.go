@@ -165,11 +165,20 @@ func TestMistakes(t *testing.T) {
 		"two unknown keys": {file: "domian = ['a']\nfoo = 1\n", want: []string{"%s:1:1: there is no setting domian; did you mean domains?", "%s:2:1: there is no setting foo;"}},
 		"syntax":           {file: "domains = [\n", want: []string{"%s:"}},
 		"wrong type":       {file: "[listen]\nstarttls = ':5222'\n", want: []string{"%s:2:12: listen.starttls: the value has the wrong type; it looks like this: starttls = [\":5222\"]"}},
+		"list":             {file: "domains = 'example.com'\n", want: []string{`%s:1:11: domains: the value has the wrong type; it looks like this: domains = ["example.com"]`}},
+		"list of tables":   {file: "[calls]\nservers = 'stun.example.com'\n", want: []string{`%s:2:11: calls.servers: the value has the wrong type; it looks like this: servers = [{name = "value"}]`}},
+		"no table":         {file: "log = 'info'\n", want: []string{"%s:1:7: log: it is a table; write [log], and its settings below"}},
+		"no unit":          {file: "[log]\nlevel = 'info'\n[session]\nresume = 600\n", want: []string{`%s:4:1: session.resume: "600" is no time: write a number with a unit`}},
+		"no unit, inline":  {file: "archive = {retention = 365}\n", want: []string{`%s:1:1: archive.retention: "365" is neither forever nor`}},
 		"bad choice":       {file: "\n[roster]\ndomain = 'everybody'\n", want: []string{`%s:3:1: roster.domain: "everybody" is not one of auto, all, groups or off`}},
 		"bad duration":     {file: "[session]\nresume = '10 minutes'\n", want: []string{`%s:2:10: session.resume: "10 minutes" is no time`}},
 		"short retention":  {file: "[archive]\nretention = '7d'\n", want: []string{"%s:2:13: archive.retention: 7d is too short: the history is kept for at least 30d"}},
 		"bad size":         {file: "[limits]\nstanza = 'big'\n", want: []string{`%s:2:10: limits.stanza: "big" is no size`}},
 		"variable":         {src: Source{Env: []string{"CONFAB_LIMITS_STANZA=1KiB"}}, want: []string{"CONFAB_LIMITS_STANZA: limits.stanza: 1KiB is too small"}},
+		"endless duration": {file: "[session]\nresume = '65535d2562047h'\n", want: []string{`%s:2:10: session.resume: "65535d2562047h" is too long`}},
+		"huge size":        {file: "[limits]\nout_buffer = '1000000000GiB'\nout_buffers = '1000000000GiB'\n", want: []string{"%s:2:1: limits.out_buffer: 1000000000GiB is too large, it must be at most 65536GiB"}},
+		"huge number":      {file: "[limits]\nresume_stanzas = 9223372036854775807\n", want: []string{"%s:2:1: limits.resume_stanzas: 9223372036854775807 is too large, it must be at most 1000000000"}},
+		"small total":      {file: "[limits]\nout_buffers = '100KiB'\n", want: []string{"%s:2:1: limits.out_buffers: 100KiB is less than limits.stanza, which is 256KiB"}},
 		"flag":             {src: Source{Flags: map[string]string{"auth-iterations": "many"}}, want: []string{`--auth-iterations: "many" is no number`}},
 		"few iterations":   {file: "[auth]\niterations = 1000", want: []string{"%s:2:1: auth.iterations: 1000 is out of bounds"}},
 		"domain":           {file: "domains = ['alice@example.com']", want: []string{`%s:1:1: domains: "alice@example.com" is no domain name`}},
@@ -325,6 +334,39 @@ func TestPrepareLeavesNoKeyAlone(t *testing.T) {
 	}
 	if _, err := LoadCertificates(l.Settings); err != nil {
 		t.Error(err)
+	}
+}
+
+// Some editors begin a file with a mark that says how it is written.
+func TestByteOrderMark(t *testing.T) {
+	if l := load(t, "\ufeffdomains = ['example.com']\n", Source{}); len(l.Domains) != 1 {
+		t.Errorf("got %+v", l.Settings)
+	}
+}
+
+func TestOutBuffers(t *testing.T) {
+	l := load(t, "[limits]\nout_buffers = '512KiB'\n", Source{})
+	if len(l.Warnings) != 1 || !strings.Contains(l.Warnings[0], "limits.out_buffers, 512KiB for all clients together, is less than limits.out_buffer, 1MiB for one") {
+		t.Errorf("got %q", l.Warnings)
+	}
+}
+
+// A folder in whose name the control socket would find no room is told before anything is made there.
+func TestPrepareNeedsRoomForTheSocket(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 30))
+	l, err := Source{Flags: map[string]string{"data": dir, "domains": "example.com"}}.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Prepare(time.Now()); err == nil || !strings.Contains(err.Error(), "data: the name of the data folder is ") || exists(dir) {
+		t.Errorf("got %v, made %v", err, exists(dir))
+	}
+	short := dir[:len(dir)-len(l.NewControlSocket())+107] // sockaddr_un, unix(7)
+	for name, room := range map[string]bool{short: true, short + "x": false} {
+		l.Data = name
+		if err := l.CheckServed(); (err == nil) != room {
+			t.Errorf("%d bytes: %v", len(l.NewControlSocket()), err)
+		}
 	}
 }
 

@@ -137,6 +137,19 @@ func quoteTOML(s string) string {
 	return b.String()
 }
 
+// example is how a value may stand in the file.
+func (f Field) example() string {
+	switch {
+	case f.Name == "domains":
+		return `["example.com"]`
+	case f.isTables():
+		return `[{name = "value"}]`
+	case f.value.Kind() == reflect.Slice && f.value.Len() == 0:
+		return `["value"]`
+	}
+	return f.TOML()
+}
+
 // Set reads a value as it stands in a flag or in the environment. Lists are
 // separated by commas; "off" is the empty list.
 func (f Field) Set(text string) error {

@@ -133,6 +133,7 @@ func (src Source) readFile(l *Loaded, env map[string]string, problems *Error) er
 		return fmt.Errorf("the settings file cannot be read: %w%s", err, advice(err))
 	}
 	l.Exists = true
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // of an editor
 	given := l.Origin["data"]
 	decodeFile(l, data, problems)
 	if given == "" && l.Origin["data"] != "" && !filepath.IsAbs(l.Data) {
@@ -159,11 +160,11 @@ func decodeFile(l *Loaded, data []byte, problems *Error) {
 			name += ": "
 		}
 		problems.add(position(l.File, bad), "%s%s", name, plainTOMLError(bad))
-	case err != nil:
-		problems.add(l.File, "%v", err)
+	case err != nil: // of a number where text was read: the decoder tells no place
+		problems.add(misread(l.File, data, err), "%v", err)
 	default:
-		for name, pos := range keyPositions(data) {
-			l.Origin[name] = fmt.Sprintf("%s:%d:%d", l.File, pos.Line, pos.Column)
+		for name, at := range keyPositions(data) {
+			l.Origin[name] = at.in(l.File)
 		}
 	}
 }
@@ -173,21 +174,51 @@ func position(file string, e *toml.DecodeError) string {
 	return fmt.Sprintf("%s:%d:%d", file, line, column)
 }
 
+// misread is where a document has the value that a setting refused with err.
+func misread(file string, data []byte, err error) string {
+	found := keyPositions(data)
+	for _, f := range Fields(Default()) {
+		if at, ok := found[f.Name]; ok && at.scalar != "" {
+			if refused := f.Set(at.scalar); refused != nil && refused.Error() == err.Error() {
+				return at.in(file) + ": " + f.Name
+			}
+		}
+	}
+	return file
+}
+
 // plainTOMLError turns the decoder's words about Go types into words about
 // the file.
 func plainTOMLError(e *toml.DecodeError) string {
-	for _, f := range Fields(Default()) {
-		if f.Name == strings.Join(e.Key(), ".") && strings.Contains(e.Error(), "cannot decode") {
-			return fmt.Sprintf("the value has the wrong type; it looks like this: %s = %s", f.Key(), f.TOML())
+	name := strings.Join(e.Key(), ".")
+	for _, section := range Sections(Default()) {
+		if !strings.Contains(e.Error(), "cannot decode") {
+			break
+		}
+		if section.Name == name && name != "" {
+			return fmt.Sprintf("it is a table; write [%s], and its settings below", name)
+		}
+		for _, f := range section.Fields {
+			if f.Name == name {
+				return fmt.Sprintf("the value has the wrong type; it looks like this: %s = %s", f.Key(), f.example())
+			}
 		}
 	}
 	return strings.TrimPrefix(e.Error(), "toml: ")
 }
 
+// place is where a document sets a key, and to what unless that is a list or a table.
+type place struct {
+	unstable.Position
+	scalar string
+}
+
+func (p place) in(file string) string { return fmt.Sprintf("%s:%d:%d", file, p.Line, p.Column) }
+
 // keyPositions finds where a document sets which key. The document is known to
 // be good. A key that stands in an inline table is found at that table.
-func keyPositions(data []byte) map[string]unstable.Position {
-	found := make(map[string]unstable.Position)
+func keyPositions(data []byte) map[string]place {
+	found := make(map[string]place)
 	var p unstable.Parser
 	p.Reset(data)
 	table := ""
@@ -202,37 +233,37 @@ func keyPositions(data []byte) map[string]unstable.Position {
 			parts = append(parts, string(k.Node().Data))
 		}
 		name := strings.Join(parts, ".")
+		pos := p.Shape(first).Start
 		switch e.Kind {
 		case unstable.Table:
 			table = name + "."
 		case unstable.ArrayTable:
 			table = name + "."
 			if _, ok := found[name]; !ok {
-				found[name] = p.Shape(first).Start
+				found[name] = place{Position: pos}
 			}
 		case unstable.KeyValue:
-			pos := p.Shape(first).Start
-			found[table+name] = pos
-			for _, key := range inlineKeys(e.Value()) {
-				found[table+name+"."+key] = pos
-			}
+			note(found, table+name, e.Value(), pos)
 		}
 	}
 	return found
 }
 
-func inlineKeys(value *unstable.Node) []string {
-	if value.Kind != unstable.InlineTable {
-		return nil
-	}
-	var keys []string
-	for c := value.Children(); c.Next(); {
-		k := c.Node().Key()
-		if k.Next() {
-			keys = append(keys, string(k.Node().Data))
+// note notes the place of a value, and of what is in it.
+func note(found map[string]place, name string, value *unstable.Node, pos unstable.Position) {
+	switch value.Kind {
+	case unstable.InlineTable:
+		for c := value.Children(); c.Next(); {
+			if k := c.Node().Key(); k.Next() {
+				note(found, name+"."+string(k.Node().Data), c.Node().Value(), pos)
+			}
 		}
+		fallthrough
+	case unstable.Array:
+		found[name] = place{Position: pos}
+	default:
+		found[name] = place{pos, string(value.Data)}
 	}
-	return keys
 }
 
 // unknownKey says what to do about a key that is no setting.

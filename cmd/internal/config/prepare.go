@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -50,8 +51,13 @@ func (l *Loaded) Prepare(now time.Time) (Prepared, error) {
 	return made, nil
 }
 
-// CheckServed tells that no mail domain is named: good for some commands, but not for a server.
+// CheckServed tells what is good for some commands, but not for a server: that no mail domain is named, or the data folder
+// in a way that leaves no room for the name of the control socket.
 func (l *Loaded) CheckServed() error {
+	const most = len(syscall.RawSockaddrUnix{}.Path) - 1
+	if n := len(l.NewControlSocket()); n > most {
+		return &Error{Problems: []string{fmt.Sprintf("data: the name of the data folder is %d bytes too long for the control socket in it: name another folder, or a symbolic link to this one that has a shorter name", n-most)}}
+	}
 	if len(l.Domains) > 0 {
 		return nil
 	}

@@ -226,9 +226,10 @@ func (s *Settings) Path(name string) string {
 
 // The files of the data folder.
 
-func (s *Settings) StateDB() string       { return s.Path("state.db") }
-func (s *Settings) ArchiveDB() string     { return s.Path("archive.db") }
-func (s *Settings) ControlSocket() string { return s.Path("control.sock") }
-func (s *Settings) Uploads() string       { return s.Path("upload") }
-func (s *Settings) SearchIndex() string   { return s.Path("search") }
-func (s *Settings) AuditLog() string      { return s.Path("audit.log") }
+func (s *Settings) StateDB() string          { return s.Path("state.db") }
+func (s *Settings) ArchiveDB() string        { return s.Path("archive.db") }
+func (s *Settings) ControlSocket() string    { return s.Path("control.sock") }
+func (s *Settings) NewControlSocket() string { return s.ControlSocket() + ".new" } // until it can be used
+func (s *Settings) Uploads() string          { return s.Path("upload") }
+func (s *Settings) SearchIndex() string      { return s.Path("search") }
+func (s *Settings) AuditLog() string         { return s.Path("audit.log") }

@@ -41,6 +41,9 @@ func parseDuration(text string) (time.Duration, error) {
 	if err != nil || v < 0 {
 		return 0, durationError(text)
 	}
+	if days+v < days {
+		return 0, fmt.Errorf("%q is too long", text)
+	}
 	return days + v, nil
 }
 
