@@ -211,7 +211,7 @@ func (b *Bridge) tell() {
 // be other people who see an alias, too.
 func (b *Bridge) refresh(out *router.Batch, all audience, s *shown, dirty map[directory.ID]bool) {
 	r := b.dir.Reach(s.view.alias.ID)
-	if r == nil {
+	if r == nil || r.Alias != s.view.alias { // aliasesChanged is at it, and counts anew
 		return
 	}
 	if r != s.reach {

@@ -102,3 +102,25 @@ func TestManyAliasesAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// Members come and go while an alias goes out of sight: who has been told that it is gone hears no more of it.
+func TestToldWhileItIsHidden(t *testing.T) {
+	s := serve(t, Options{})
+	a := s.alias("sales", nil, "romeo")
+	romeo, juliet := s.online("romeo@example.com/orchard"), s.online("juliet@example.com/balcony")
+	s.Clock.Pass(settle)
+	before := s.bridge.shown[a.ID]
+	s.update(a, directory.Membership{}, func(a *directory.Alias) error {
+		return directory.KnobNamed("visible").Set(&a.Settings, directory.VisibleHidden)
+	})
+	romeo.Sends("<presence><show>away</show></presence>")
+	juliet.Conn.Left()
+
+	s.bridge.shown[a.ID] = before // as it is between the two
+	s.bridge.hide("example.com")
+	s.bridge.tell()
+	s.bridge.reveal("example.com")
+	if got := juliet.Conn.Left(); len(got) != 1 || !strings.Contains(got[0], "type='unavailable'") {
+		t.Errorf("juliet heard %q", got)
+	}
+}

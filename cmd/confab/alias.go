@@ -281,7 +281,7 @@ func (a *app) aliasSet() *cobra.Command {
 	c.Flags().StringVar(&name, "name", "", "display `name`")
 	c.Flags().StringVar(&description, "description", "", "what it is for, as `text`")
 	c.Flags().StringArrayVar(&moderators, "moderator", nil, "a `member` who moderates, in place of those who do; may be repeated, '' for nobody")
-	c.Flags().BoolVar(&everyone, "all-users", false, "its members are all users of the domain")
+	c.Flags().BoolVar(&everyone, "all-users", false, "its members are all users of the domain; administrators write to it")
 	c.Flags().StringVar(&avatar, "avatar", "", "its picture: a `file` of an image, 128 KiB at most; '' for none")
 	set = knobFlags(c)
 	return a.jsonFlag(c)

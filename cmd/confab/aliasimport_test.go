@@ -209,9 +209,21 @@ func TestAliasImportUpdate(t *testing.T) {
 		is("team", "alice bob! carol")
 		imports("nobody.csv", "address,members,moderators\nteam,carol,\nself,all-users,\n", "changed: 2")
 		is("team", "carol")
-		if v := show("self"); !v.Everyone {
+		if v := show("self"); !v.Everyone || v.Settings["post"] != "admins" || v.Settings["announce"] != "on" { // as if it were new
 			t.Errorf("%+v", v)
 		}
+		c.ok("", "alias", "create", "new", "bob")
+		imports("posts.csv", "address,settings\nself,post=domain\n", "changed: 1")
+		imports("same.csv", "address,members\nself,all-users\n", "as they were: 1")
+		imports("some.csv", "address,members\nall,alice\nself,all-users\n", "changed: 1")
+		if v := show("all"); v.Everyone || v.Address != " alice" {
+			t.Errorf("%+v", v)
+		}
+		c.ok("", "alias", "set", "new", "--all-users")
+		if v := show("new"); v.Settings["post"] != "admins" {
+			t.Errorf("%+v", v)
+		}
+		c.ok("", "alias", "delete", "new", "--yes")
 
 		// What is refused of those that exist is told beforehand, and nothing is done.
 		const bad = "address,members,moderators,settings,kind\nnew,bob,,,\nteam,alice,,post=nobody,\nself,alice,,,room\n"

@@ -191,10 +191,24 @@ func (p *AliasCreateParams) draft(local, domain string) (directory.NewAlias, err
 	if p.Room {
 		n.Kind = directory.RoomAlias
 	}
-	if p.Everyone { // an announcement to the whole domain is not everybody's to make
-		n.Settings.Post, n.Settings.Announce = directory.PostAdmins, directory.On
+	if p.Everyone {
+		announce(&n.Settings)
 	}
 	return n, settings(&n.Settings, p.Settings, p.MaxFanout)
+}
+
+// announce is what an alias is set to that becomes one of all users: an announcement to the whole domain is not everybody's
+// to make.
+func announce(s *directory.AliasSettings) {
+	s.Post, s.Announce = directory.PostAdmins, directory.On
+}
+
+// setEveryone makes an alias one of all users, or one of its members alone.
+func setEveryone(x *directory.Alias, everyone bool) {
+	if everyone && !x.Everyone {
+		announce(&x.Settings)
+	}
+	x.Everyone = everyone
 }
 
 // AliasCreate adds an alias.
@@ -387,7 +401,7 @@ var AliasSet = define(Operation{Name: "alias set", Title: "Change an alias's nam
 			x.Description = *p.Description
 		}
 		if p.Everyone != nil {
-			x.Everyone = *p.Everyone
+			setEveryone(x, *p.Everyone)
 		}
 		if p.Avatar != nil && len(*p.Avatar) == 0 {
 			x.SetAvatar(nil)

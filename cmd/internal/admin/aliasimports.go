@@ -177,7 +177,9 @@ func (c *call[I]) sortAliases(p AliasImportParams) (*aliasImport, error) {
 func (a *ImportAlias) update(x *directory.Alias) directory.AliasUpdate {
 	u := directory.AliasUpdate{ID: x.ID, Set: func(x *directory.Alias) error {
 		x.Name, x.Description = cmp.Or(a.Name, x.Name), cmp.Or(a.Description, x.Description)
-		x.Everyone = x.Everyone || a.Everyone
+		if a.Everyone || a.Members != nil {
+			setEveryone(x, a.Everyone)
+		}
 		return settings(&x.Settings, a.Settings, nil)
 	}}
 	u.Lenient, u.Moderate = true, a.Moderators == nil
