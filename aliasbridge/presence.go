@@ -146,19 +146,22 @@ func (b *Bridge) show(viewer *directory.User, contact xmpp.JID, yield func([]byt
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !contact.IsZero() {
-		if a := b.dir.Alias(contact); a != nil && b.shown[a.ID] != nil && !b.opts.Blocks(viewer.ID, b.shown[a.ID].jid) {
-			yield(b.shown[a.ID].stanza(b.shown[a.ID].to(viewer)))
+	one := func(a *directory.Alias) {
+		s := b.shown[a.ID]
+		if s == nil || b.opts.Blocks(viewer.ID, s.jid) || s.view.alias != a && !b.look(a, nil).sees(viewer) { // reveal tells no more of it
+			return
 		}
-		return
+		if st := s.to(viewer); st != gone || !contact.IsZero() {
+			yield(s.stanza(st))
+		}
 	}
-	all, _ := m.Aliases()
-	for _, a := range all {
-		if s := b.shown[a.ID]; s != nil {
-			if st := s.to(viewer); st != gone && !b.opts.Blocks(viewer.ID, s.jid) {
-				yield(s.stanza(st))
-			}
+	if contact.IsZero() {
+		all, _ := m.Aliases()
+		for _, a := range all {
+			one(a)
 		}
+	} else if a := b.dir.Alias(contact); a != nil {
+		one(a)
 	}
 }
 

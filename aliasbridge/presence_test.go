@@ -103,7 +103,8 @@ func TestManyAliasesAtOnce(t *testing.T) {
 	}
 }
 
-// Members come and go while an alias goes out of sight: who has been told that it is gone hears no more of it.
+// Members come and go while an alias goes out of sight: who has been told that it is gone hears no more of it, nor does who
+// comes just then hear of it.
 func TestToldWhileItIsHidden(t *testing.T) {
 	s := serve(t, Options{})
 	a := s.alias("sales", nil, "romeo")
@@ -119,7 +120,12 @@ func TestToldWhileItIsHidden(t *testing.T) {
 	s.bridge.shown[a.ID] = before // as it is between the two
 	s.bridge.hide("example.com")
 	s.bridge.tell()
+	bob := s.Connect(t, "bob@example.com/home")
+	bob.Sends("<presence/>")
 	s.bridge.reveal("example.com")
+	if got := strings.Join(bob.Conn.Left(), ""); strings.Contains(got, membersOfSales) {
+		t.Errorf("bob heard %s", got)
+	}
 	if got := juliet.Conn.Left(); len(got) != 1 || !strings.Contains(got[0], "type='unavailable'") {
 		t.Errorf("juliet heard %q", got)
 	}
