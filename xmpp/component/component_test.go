@@ -27,7 +27,7 @@ import (
 
 const secret = "kept from everybody"
 
-const places = 8 // for connections that have not shown who they are
+const places = 8 // for connections of one address that have not shown who they are
 
 type house struct {
 	*featuretest.House
@@ -43,7 +43,7 @@ func open(t testing.TB, o stream.Options, more ...feature.Feature) *house {
 	h.House = featuretest.New(t, func(host *feature.Host) []feature.Feature {
 		h.Server = component.New(host, component.Options{
 			Components: []component.Component{{Name: "irc.example.com", Home: "example.com", Secret: secret}},
-			Stream:     &o, Clock: host.Clock, Log: slog.New(slog.NewTextHandler(&h.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Waiting: places,
+			Stream:     &o, Clock: host.Clock, Log: slog.New(slog.NewTextHandler(&h.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Waiting: 4 * places,
 		})
 		return append([]feature.Feature{featuretest.Keep(), h.Server.Feature(), ping.New()}, more...)
 	})
@@ -108,13 +108,20 @@ func (p *program) hears(text string) string {
 
 var streamID = regexp.MustCompile(` id='([^']*)'`)
 
-func (h *house) program(t testing.TB) *program {
+// shakesHands is a component that has shown who it is, and has not heard whether it is in.
+func (h *house) shakesHands(t testing.TB) *program {
 	t.Helper()
 	p := h.dial(t)
 	p.says(opening)
 	header := p.hears("'irc.example.com'>")
 	sum := sha1.Sum([]byte(streamID.FindStringSubmatch(header)[1] + secret))
 	p.says("<handshake>" + hex.EncodeToString(sum[:]) + "</handshake>")
+	return p
+}
+
+func (h *house) program(t testing.TB) *program {
+	t.Helper()
+	p := h.shakesHands(t)
 	p.hears("<handshake/>")
 	if names := h.Connected(); len(names) != 1 { // so there is no need to wait for it
 		t.Errorf("connected: %q", names)
@@ -264,18 +271,51 @@ func TestConnectsAnewAtOnce(t *testing.T) {
 	featuretest.Eventually(t, "his presence", func() bool { return shown.String() == "[]" })
 	old.Close()
 	<-ending
-	fresh := h.dial(t)
-	fresh.says(opening)
-	sum := sha1.Sum([]byte(streamID.FindStringSubmatch(fresh.hears("'irc.example.com'>"))[1] + secret))
-	fresh.says("<handshake>" + hex.EncodeToString(sum[:]) + "</handshake>" + presence)
-	featuretest.Eventually(t, "the next connection", func() bool {
-		stacks := make([]byte, 1<<20)
-		return shown.String() == "[][]" || bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("component.(*outlet).join("))
-	})
+	fresh := h.shakesHands(t)
+	fresh.says(presence)
+	featuretest.Eventually(t, "the next connection", func() bool { return shown.String() == "[][]" || joining() == 1 })
 	release()
 	featuretest.Eventually(t, "all three", func() bool { return strings.Count(shown.String(), "[") == 3 })
 	if got := shown.String(); got != "[][unavailable][]" {
 		t.Errorf("he seems to be away in the end: %s", got)
+	}
+}
+
+// joining is how many connections are about to be that of a component.
+func joining() int {
+	stacks := make([]byte, 1<<20)
+	return bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte("component.(*outlet).join("))
+}
+
+// Who comes back while the end of the last connection is told, and that hangs, is told to try again. Of two who wait, it is
+// the one that came last who is let in.
+func TestConnectsAnewWhileTheEndHangs(t *testing.T) {
+	ending, end := make(chan bool, 10), make(chan bool)
+	release := sync.OnceFunc(func() { close(end) })
+	defer release()
+	h := open(t, stream.Options{}, feature.Feature{
+		Name:     "slow",
+		PeerGone: func(feature.Peer, string) { ending <- true; <-end },
+	})
+	h.program(t).Close()
+	<-ending
+	early := h.shakesHands(t)
+	featuretest.Eventually(t, "the next connection", func() bool { return joining() == 1 })
+	h.Clock.Pass(10 * time.Second)
+	if got := early.hears("</stream:stream>"); !strings.Contains(got, "<internal-server-error ") || strings.Contains(got, "<handshake/>") {
+		t.Errorf("heard %s", got)
+	}
+	one := h.shakesHands(t)
+	featuretest.Eventually(t, "another", func() bool { return joining() == 1 })
+	two := h.shakesHands(t)
+	if got := one.hears("</stream:stream>"); !strings.Contains(got, "<conflict ") || strings.Contains(got, "<handshake/>") {
+		t.Errorf("heard %s", got)
+	}
+	featuretest.Eventually(t, "the last one", func() bool { return joining() == 1 })
+	release()
+	two.hears("<handshake/>")
+	if n := h.Server.Stats.Connected.Load(); n != 1 {
+		t.Errorf("%d are connected", n)
 	}
 }
 

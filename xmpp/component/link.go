@@ -8,7 +8,6 @@ import (
 	"errors"
 	"runtime/debug"
 	"strings"
-	"sync"
 
 	"confab/xmpp"
 	"confab/xmpp/feature"
@@ -19,8 +18,7 @@ import (
 type link struct {
 	*stream.Conn
 	srv    *Server
-	outlet *outlet       // nil: it has not shown who it is
-	left   chan struct{} // closed when it has left the outlet
+	outlet *outlet // nil: it has not shown who it is
 	batch  *feature.Batch
 	texts  [feature.MaxPending][]byte // of stanzas until they are on disk
 }
@@ -28,9 +26,8 @@ type link struct {
 // maxSpare bounds what a connection at rest keeps of each.
 const maxSpare = 4 << 10
 
-func (l *link) run() {
+func (l *link) run(known func()) {
 	s := l.srv
-	known := sync.OnceFunc(s.known)
 	defer s.door.Leave(l)
 	defer known()
 	defer l.Finish()
@@ -101,7 +98,9 @@ func (l *link) negotiate() error {
 	l.srv.Stats.Handshakes.Add(1)
 	l.LoggedIn()
 	l.batch = l.srv.host.Table.NewPeerBatch(o, h.Lang)
-	o.join(l)
+	if err := o.join(l); err != nil {
+		return err
+	}
 	l.outlet = o
 	return nil
 }

@@ -2,6 +2,7 @@ package component
 
 import (
 	"bytes"
+	"net"
 	"sync"
 
 	"confab/xmpp"
@@ -19,9 +20,11 @@ type outlet struct {
 	Component
 	srv *Server
 
+	place chan struct{} // full: a connection is that of the component, or what its end has others hear is being said
+
 	mu   sync.Mutex
 	link *link // nil: away
-	last *link // that came last; nil: none
+	last *link // that came last; nil: none, or it has gone
 	memory
 }
 
@@ -95,8 +98,8 @@ func (o *outlet) note(st *xmpp.Stanza) {
 
 // join makes l the connection of the component, and tells it so, as soon as the
 // one before has left: what its end has others hear does not come behind what
-// the component says now.
-func (o *outlet) join(l *link) {
+// the component says now. That may take as long as a handshake may.
+func (o *outlet) join(l *link) error {
 	o.mu.Lock()
 	before := o.last
 	o.last = l
@@ -104,21 +107,34 @@ func (o *outlet) join(l *link) {
 	if before != nil {
 		before.Close(&xmpp.StreamError{Condition: xmpp.StreamConflict, Text: "this component has connected anew"})
 		before.Interrupt()
-		<-before.left
+	}
+	late := make(chan struct{})
+	timer := o.srv.opts.Clock.AfterFunc(o.srv.opts.LoginTimeout, func() { close(late) })
+	defer timer.Stop()
+	select {
+	case o.place <- struct{}{}:
+	case <-late:
+		return xmpp.NewStreamError(xmpp.StreamInternalServerError, "others are still being told of the end of the last connection; try again later")
+	case <-l.Done():
+		return net.ErrClosed
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.link = l
 	o.srv.Stats.Connected.Add(1)
 	l.Send([]byte("<handshake/>"))
+	return nil
 }
 
 // leave ends the component's presence with its connection.
 func (o *outlet) leave(l *link) {
-	defer close(l.left)
+	defer func() { <-o.place }()
 	o.mu.Lock()
 	m := o.memory
 	o.link, o.memory = nil, memory{}
+	if o.last == l {
+		o.last = nil
+	}
 	o.mu.Unlock()
 	o.srv.Stats.Connected.Add(-1)
 	o.gone(&m)
