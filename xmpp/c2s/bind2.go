@@ -18,8 +18,8 @@ const maxTag = 128
 // turned on is so before the session can be sent anything, and the client hears
 // of all of it at once.
 func (c *client) bind2(r *request, ok *success, failed []byte) (done bool, err error) {
-	if u := c.srv.opts.Directory.ByID(c.user.ID); u == nil || u.Disabled {
-		return false, &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized}
+	if !c.known() {
+		return false, accountGone
 	}
 	full := c.resource(r)
 	c.endEarlier(full)
@@ -111,28 +111,34 @@ func (c *client) endEarlier(full xmpp.JID) {
 	}
 	for _, s := range a.Sessions(nil) {
 		if agent := s.Info().Agent; s.JID() == full || agent != "" && agent == c.info.Agent {
-			c.replace(s)
+			c.srv.end(s, conflict)
 		}
 	}
-}
-
-// replace ends a session in whose place another comes.
-func (c *client) replace(s *router.Session) {
-	s.Close(&xmpp.StreamError{Condition: xmpp.StreamConflict})
-	c.srv.end(s)
 }
 
 // bound tells the others of a session that was just bound.
 func (c *client) bound(s, replaced *router.Session) error {
 	if replaced != nil { // RFC 6120 §7.7.2.2, the first of its choices
-		c.replace(replaced)
+		c.srv.end(replaced, conflict)
 	}
 	c.srv.opts.Table.Bound(s)
 	// Who was disabled while this was going on was looked for among the sessions
 	// either before this one was there, or after.
-	if u := c.srv.opts.Directory.ByID(c.user.ID); u == nil || u.Disabled {
-		c.srv.end(s)
-		return &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized}
+	if !c.known() {
+		c.srv.end(s, accountGone)
+		return accountGone
 	}
 	return nil
+}
+
+// What clients hear whose sessions end.
+var (
+	conflict    = xmpp.NewStreamError(xmpp.StreamConflict, "")
+	accountGone = xmpp.NewStreamError(xmpp.StreamNotAuthorized, "this account was disabled, renamed or removed")
+)
+
+// known reports whether the account is still what the client has logged in to.
+func (c *client) known() bool {
+	u := c.srv.opts.Directory.ByID(c.user.ID)
+	return u != nil && !u.Disabled && u.JID == c.user.JID
 }

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -169,7 +170,7 @@ func (s *Server) changed(c directory.Change) {
 	if c.Old == nil || c.New != nil && !c.New.Disabled && c.New.JID == c.Old.JID {
 		return
 	}
-	s.Kick(c.Old.JID, &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized, Text: "this account was disabled, renamed or removed"})
+	s.Kick(c.Old.JID, accountGone)
 }
 
 // Kick ends sessions for good: of a full address one, of a bare address all of
@@ -179,16 +180,12 @@ func (s *Server) Kick(j xmpp.JID, err *xmpp.StreamError) int {
 	if a == nil {
 		return 0
 	}
-	n := 0
-	for _, session := range a.Sessions(nil) {
-		if j.IsFull() && session.JID() != j {
-			continue
-		}
-		session.Close(err)
-		s.end(session)
-		n++
+	all := a.Sessions(nil)
+	if j.IsFull() {
+		all = slices.DeleteFunc(all, func(x *router.Session) bool { return x.JID() != j })
 	}
-	return n
+	s.endAll(all, err)
+	return len(all)
 }
 
 // client is one connection. It is what its session writes to.
@@ -230,7 +227,7 @@ func (c *client) run(begin func(*client) error) {
 			s.opts.Log.Error("a stream panicked", "panic", p, "stack", string(debug.Stack()))
 			c.Close(&xmpp.StreamError{Condition: xmpp.StreamInternalServerError})
 			if c.session != nil {
-				s.end(c.session)
+				s.end(c.session, nil)
 			}
 		}
 	}()
@@ -268,17 +265,17 @@ func (c *client) leave(closed bool) {
 		return
 	}
 	if closed && !c.srv.door.Closed() {
-		c.srv.end(c.session)
+		c.srv.end(c.session, nil)
 		return
 	}
 	s := c.session
 	c.srv.parting.add(s, c)
-	waits, mine := s.Hibernate(c, func() { c.srv.end(s) })
+	waits, mine := s.Hibernate(c, func() { c.srv.end(s, nil) })
 	switch {
 	case waits:
 		t.Inactive(s)
 	case mine:
-		c.srv.end(s)
+		c.srv.end(s, nil)
 	default: // somebody else has ended it
 		c.srv.ended.note(s)
 	}

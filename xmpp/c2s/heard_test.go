@@ -2,7 +2,9 @@ package c2s
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -17,6 +19,7 @@ import (
 	"confab/xmpp/feature/featuretest"
 	"confab/xmpp/router"
 	"confab/xmpp/store"
+	"confab/xmpp/xmpptest"
 )
 
 // frames is a framed connection whose client looks at the server when it hears something.
@@ -109,6 +112,116 @@ func TestHeardIsSo(t *testing.T) {
 			}
 			<-heard
 			close(f.ended)
+		})
+	}
+}
+
+// farewell is a connection whose client looks at the server when it hears the end.
+type farewell struct {
+	xmpptest.Conn
+	heard func(*xmpp.StreamError)
+}
+
+func (f *farewell) Close(why *xmpp.StreamError) { f.heard(why) }
+
+// Who hears that his session is ended may rely on it, too: nobody goes on with it.
+func TestKickedIsSo(t *testing.T) {
+	d := open(t)
+	romeo := d.Directory.User(xmpp.MustJID("romeo@example.com"))
+	f := new(farewell)
+	s, _, err := d.Router.Bind(romeo, xmpp.MustJID("romeo@example.com/orchard"), f, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var token string
+	if err := s.EnableManagement(time.Minute, func(id string) []byte { token = id; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	heard := 0
+	f.heard = func(why *xmpp.StreamError) {
+		if heard++; why == nil || why.Condition != xmpp.StreamPolicyViolation {
+			t.Errorf("heard %v", why)
+		}
+		if s.Alive() || d.Router.Resumable(token) != nil {
+			t.Error("the session goes on")
+		}
+	}
+	if d.Kick(romeo.JID, xmpp.NewStreamError(xmpp.StreamPolicyViolation, "")); heard != 1 {
+		t.Errorf("the end was heard %d times", heard)
+	}
+}
+
+// All who are to go go at once, though what the end of one has others hear takes its time.
+func TestKickWhileTheStoreHangs(t *testing.T) {
+	end := make(chan bool)
+	d := open(t, feature.Feature{Name: "slow", Ended: func(*router.Session, router.Unacknowledged) { <-end }})
+	var all []*guest
+	for i := range 3 {
+		g := d.authenticated(t)
+		defer g.Close()
+		g.say(fmt.Sprintf("<iq type='set' id='1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>%d</resource></bind></iq>", i))
+		g.hear("</iq>")
+		all = append(all, g)
+	}
+	kicked := make(chan int)
+	go func() {
+		kicked <- d.Kick(xmpp.MustJID("romeo@example.com"), xmpp.NewStreamError(xmpp.StreamPolicyViolation, ""))
+	}()
+	for _, g := range all {
+		if answer := g.hear("</stream:stream>"); !strings.Contains(answer, "<policy-violation ") {
+			t.Errorf("heard %s", answer)
+		}
+	}
+	close(end)
+	if n := <-kicked; n != 3 {
+		t.Errorf("%d sessions were ended", n)
+	}
+}
+
+// Of several sessions the one goes whose address it is.
+func TestKickOne(t *testing.T) {
+	d := open(t)
+	one, two := d.Connect(t, "romeo@example.com/one"), d.Connect(t, "romeo@example.com/two")
+	if n := d.Kick(two.Session.JID(), xmpp.NewStreamError(xmpp.StreamPolicyViolation, "")); n != 1 || !one.Session.Alive() || two.Session.Alive() {
+		t.Errorf("%d sessions were ended; alive: %v, %v", n, one.Session.Alive(), two.Session.Alive())
+	}
+}
+
+// Who is renamed between the login and an address gets none: it would be at a name that is not, or will not be, his.
+func TestRenamedWhileBinding(t *testing.T) {
+	rename := func(d *door, user directory.ID) {
+		if err := d.Directory.Update(context.Background(), user, func(u *directory.User) { u.Local = "tybalt" }); err != nil {
+			t.Error(err)
+		}
+	}
+	var d *door
+	late := feature.Feature{Name: "late", Catchup: func(u *directory.User, bind func([]byte)) error {
+		rename(d, u.ID)
+		bind(nil)
+		return nil
+	}}
+	for name, renamed := range map[string]func(t *testing.T) *guest{
+		"before": func(t *testing.T) *guest {
+			d = open(t)
+			g := d.authenticated(t)
+			rename(d, d.ID("romeo@example.com"))
+			g.say("<iq type='set' id='1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
+			return g
+		},
+		"meanwhile": func(t *testing.T) *guest {
+			d = open(t, late)
+			return d.login(t, bindManaged)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := renamed(t)
+			defer g.Close()
+			if answer := g.hear("</stream:stream>"); !strings.Contains(answer, "<not-authorized ") {
+				t.Errorf("heard %s", answer)
+			}
+			if n := d.Router.Stats.Sessions.Load(); n != 0 {
+				t.Errorf("there are %d sessions", n)
+			}
 		})
 	}
 }

@@ -124,6 +124,24 @@ func (d *door) knock(t testing.TB) *guest {
 	return &guest{Conn: c, t: t}
 }
 
+// authenticated is romeo on the stream on which he binds an address.
+func (d *door) authenticated(t testing.TB) *guest {
+	t.Helper()
+	g := d.knock(t)
+	g.authenticate()
+	return g
+}
+
+func (g *guest) authenticate() {
+	g.t.Helper()
+	g.say(header)
+	g.hear("</stream:features>")
+	g.say("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>" + base64.StdEncoding.EncodeToString([]byte("\x00romeo\x00pw")) + "</auth>")
+	g.hear("<success")
+	g.say(header)
+	g.hear("</stream:features>")
+}
+
 func (g *guest) say(s string) {
 	g.t.Helper()
 	if _, err := g.Write([]byte(s)); err != nil {
@@ -381,12 +399,7 @@ func BenchmarkLogin(b *testing.B) {
 		login func(g *guest)
 	}{
 		{"SASL", func(g *guest) {
-			g.say(header)
-			g.hear("</stream:features>")
-			g.say("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>" + plain + "</auth>")
-			g.hear("<success")
-			g.say(header)
-			g.hear("</stream:features>")
+			g.authenticate()
 			g.say("<iq id='1' type='set'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>x</resource></bind></iq>")
 			g.hear("</iq>")
 		}},

@@ -223,9 +223,8 @@ func (c *client) bindResource(st *xmpp.Stanza, p *xmpp.Element) (done bool, err 
 	if err != nil { // §7.7.2.1
 		return refuse(xmpp.NewError(xmpp.BadRequest, "the resource is not valid"))
 	}
-	// Between login and binding the account may have been disabled.
-	if u := c.srv.opts.Directory.ByID(c.user.ID); u == nil || u.Disabled {
-		return false, &xmpp.StreamError{Condition: xmpp.StreamNotAuthorized}
+	if !c.known() {
+		return false, accountGone
 	}
 	b := append([]byte(nil), "<bind xmlns='"+xmpp.NSBind+"'><jid>"...)
 	b = append(xmpp.AppendText(b, full.String()), "</jid></bind>"...)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"confab/xmpp"
 	"confab/xmpp/auth"
 	"confab/xmpp/directory"
 	"confab/xmpp/router"
@@ -65,7 +66,7 @@ func (s *Server) layDown() {
 			break
 		}
 	}
-	s.endAll(leave)
+	s.endAll(leave, nil)
 	t.Close() // what the server says from now on would be in the history, and not with those who rest
 	// What a feature still says while it saves comes before the sessions are laid down.
 	held := make([][]byte, len(stay))
@@ -96,7 +97,7 @@ func (s *Server) layDown() {
 		}
 	}
 	write()
-	s.endAll(failed)
+	s.endAll(failed, nil)
 }
 
 // record is what is written of a session.
@@ -127,14 +128,14 @@ func (s *Server) write(chunk []record) error {
 
 // endAll ends sessions side by side, so that what has to be written for them
 // shares its commits.
-func (s *Server) endAll(sessions []*router.Session) {
+func (s *Server) endAll(sessions []*router.Session, why *xmpp.StreamError) {
 	var wg sync.WaitGroup
 	at := make(chan struct{}, 256)
 	for _, x := range sessions {
 		at <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-at }()
-			s.end(x)
+			s.end(x, why)
 		})
 	}
 	wg.Wait()
@@ -239,9 +240,9 @@ func (s *Server) Begin(ctx context.Context) error {
 			over = append(over, r.session)
 			continue
 		}
-		r.session.AwaitClient(func() { s.end(r.session) })
+		r.session.AwaitClient(func() { s.end(r.session, nil) })
 	}
 	s.resting = nil
-	s.endAll(over)
+	s.endAll(over, nil)
 	return nil
 }

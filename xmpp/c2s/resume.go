@@ -107,13 +107,14 @@ func (c *client) await(token string) bool {
 	return false
 }
 
-// end ends a session for good and remembers what it has handled.
-func (s *Server) end(x *router.Session) {
+// end ends a session for good and remembers what it has handled. Its client, if
+// there is one, hears why.
+func (s *Server) end(x *router.Session, why *xmpp.StreamError) {
 	if c, ok := x.Conn().(*client); ok {
 		s.parting.add(x, c)
 	}
 	s.ended.note(x)
-	s.opts.Table.End(x)
+	s.opts.Table.EndBecause(x, why)
 }
 
 // parting are the connections, by token, that part from a session that can be

@@ -181,8 +181,11 @@ func (t *Table) Inactive(s *router.Session) {
 }
 
 // End ends a session and tells the features.
-func (t *Table) End(s *router.Session) {
-	lost, first := s.End()
+func (t *Table) End(s *router.Session) { t.EndBecause(s, nil) }
+
+// EndBecause is End with an error for the session's client, if that is connected.
+func (t *Table) EndBecause(s *router.Session, why *xmpp.StreamError) {
+	lost, first := s.End(why)
 	if first {
 		t.ended(s, lost)
 	}

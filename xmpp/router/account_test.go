@@ -26,7 +26,7 @@ func TestBindSameResource(t *testing.T) {
 	if r.Session(full) != s || r.Stats.Sessions.Load() != 1 {
 		t.Error("the new session is not the only one")
 	}
-	if _, first := old.End(); !first {
+	if _, first := old.End(nil); !first {
 		t.Error("the old one had ended")
 	}
 	if r.Session(full) != s || r.Stats.Sessions.Load() != 1 || s.Account() != r.Account(full) {
@@ -47,8 +47,8 @@ func TestTooManyResources(t *testing.T) {
 	if _, replaced, err := r.Bind(romeo, one.JID(), new(xmpptest.Conn), nil); err != nil || replaced != one {
 		t.Errorf("one of the two again: %v", err)
 	}
-	one.End()
-	r.Session(xmpp.MustJID("romeo@example.com/two")).End()
+	one.End(nil)
+	r.Session(xmpp.MustJID("romeo@example.com/two")).End(nil)
 	if _, _, err := r.Bind(romeo, full, new(xmpptest.Conn), nil); err != nil {
 		t.Errorf("when there is room again: %v", err)
 	}
@@ -63,11 +63,11 @@ func TestAccountComesAndGoes(t *testing.T) {
 	if a == nil || a != one.Account() || a.User != romeo.ID || a.JID != romeo.JID {
 		t.Fatalf("account: %v", a)
 	}
-	one.End()
+	one.End(nil)
 	if r.Account(romeo.JID) != a || len(a.Sessions(nil)) != 1 {
 		t.Error("the account went with its first session")
 	}
-	two.End()
+	two.End(nil)
 	if r.Account(romeo.JID) != nil || r.Session(two.JID()) != nil || len(r.Domain("example.com").Accounts()) != 0 {
 		t.Error("the account is still there")
 	}
@@ -86,7 +86,7 @@ func TestOnline(t *testing.T) {
 	for range 500 {
 		name := fmt.Sprintf("user%d", random.IntN(20))
 		if s := online[name]; s != nil {
-			s.End()
+			s.End(nil)
 			delete(online, name)
 		} else {
 			j := xmpp.MustJID(name + "@example.com/x")
@@ -143,7 +143,7 @@ func TestSlot(t *testing.T) {
 	if v, ok := slot.Peek(a); !ok || v != x {
 		t.Error("the value was not replaced")
 	}
-	s.End()
+	s.End(nil)
 	s, _ = bind(t, r, "orchard")
 	if _, ok := slot.Peek(s.Account()); ok {
 		t.Error("a value outlived its account")
@@ -236,7 +236,7 @@ func visit(r *router.Router, u *directory.User, resource string) error {
 		return err
 	}
 	there := r.Session(full) == s
-	s.End()
+	s.End(nil)
 	if gone := r.Session(full) == nil; !there || !gone {
 		return fmt.Errorf("%v was there: %v, and gone: %v", full, there, gone)
 	}
@@ -258,9 +258,9 @@ func live(t *testing.T, r *router.Router, u *directory.User, random *rand.Rand) 
 	}
 	if replaced != nil {
 		replaced.Close(nil)
-		replaced.End()
+		replaced.End(nil)
 	}
-	defer s.End()
+	defer s.End(nil)
 	s.SetPresence(router.Presence{Available: true})
 	if random.IntN(2) == 0 {
 		return
@@ -302,11 +302,11 @@ func TestNamesake(t *testing.T) {
 	if s := r.Session(now.JID()); s != now {
 		t.Error("the address leads to the first one's session")
 	}
-	old.End()
+	old.End(nil)
 	if s := r.Session(now.JID()); s != now || len(r.Domain("example.com").Accounts()) != 1 {
 		t.Error("the second one went with the first")
 	}
-	now.End()
+	now.End(nil)
 	if r.Account(now.JID()) != nil || len(r.Domain("example.com").Accounts()) != 0 {
 		t.Error("an account stays")
 	}

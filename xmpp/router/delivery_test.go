@@ -156,7 +156,7 @@ func TestSendIsFlushedOnce(t *testing.T) {
 	if got := fmt.Sprint(c.Left()); got != "[<b/> <c/>]" {
 		t.Errorf("after it was: %s", got)
 	}
-	s.End()
+	s.End(nil)
 	s.Send(nil, []byte("<d/>"))
 	if got := c.Left(); len(got) != 0 {
 		t.Errorf("after the end: %q", got)
@@ -224,7 +224,7 @@ func TestExact(t *testing.T) {
 	other, conn := bind(t, r, "other")
 	other.SetPresence(router.Presence{Available: true})
 	to := gone.JID()
-	gone.End()
+	gone.End(nil)
 	var out router.Batch
 	for _, exact := range []bool{true, false} {
 		got := r.DeliverMessage(&out, &router.Message{To: to, Bytes: []byte("<message/>"), Exact: exact}, nil)

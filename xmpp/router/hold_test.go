@@ -48,7 +48,7 @@ func TestHold(t *testing.T) {
 	}
 	s.Hold(waits)
 	send(s, "<pa7/>")
-	s.End()
+	s.End(nil)
 	if n := r.Stats.Held.Load(); n != 0 {
 		t.Errorf("%d bytes are held for nobody", n)
 	}

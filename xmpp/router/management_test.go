@@ -95,7 +95,7 @@ func TestEnable(t *testing.T) {
 	if waits, mine := other.Hibernate(other.Conn(), nil); waits || !mine {
 		t.Errorf("without resumption it waits: %v, mine: %v", waits, mine)
 	}
-	other.End()
+	other.End(nil)
 	if err := other.EnableManagement(0, nil); err != router.ErrManaged {
 		t.Errorf("after the end: %v", err)
 	}
@@ -252,7 +252,7 @@ func TestExpiry(t *testing.T) {
 		t.Errorf("too late: %v", err)
 	}
 	_, token := s.Managed()
-	lost, first := s.End()
+	lost, first := s.End(nil)
 	if !first || len(lost.Stanzas) != 1 || string(lost.Stanzas[0]) != "<a/>" {
 		t.Errorf("lost: %q", lost.Stanzas)
 	}
@@ -271,11 +271,11 @@ func TestWhatWasNeverAcknowledged(t *testing.T) {
 	if err := s.Acknowledge(1); err != nil {
 		t.Fatal(err)
 	}
-	lost, first := s.End()
+	lost, first := s.End(nil)
 	if got := fmt.Sprintf("%s %d %v", lost.Stanzas, lost.FirstID, first); got != "[<b/> <c/> <d/> <e/>] 11 true" {
 		t.Error(got)
 	}
-	if lost, first := s.End(); first || len(lost.Stanzas) != 0 {
+	if lost, first := s.End(nil); first || len(lost.Stanzas) != 0 {
 		t.Errorf("the second end: %v, %q", first, lost.Stanzas)
 	}
 }
@@ -319,7 +319,7 @@ func TestOverflowOfAConnectedSession(t *testing.T) {
 		if waits, mine := s.Hibernate(c, nil); waits || !mine {
 			t.Errorf("%s: what cannot be resumed waits: %v, mine: %v", test.name, waits, mine)
 		}
-		if lost, _ := s.End(); len(lost.Stanzas) != 0 || lost.FirstID != 2000 {
+		if lost, _ := s.End(nil); len(lost.Stanzas) != 0 || lost.FirstID != 2000 {
 			t.Errorf("%s: lost %q from %d on", test.name, lost.Stanzas, lost.FirstID)
 		}
 	}
@@ -335,7 +335,7 @@ func TestMuchIsNeverAcknowledged(t *testing.T) {
 		}
 	}
 	closedWith(t, c, xmpp.StreamResourceConstraint)
-	if lost, _ := s.End(); lost.FirstID != 1 || r.Stats.Queued.Load() != 0 || r.Stats.Overflowed.Load() != 1 {
+	if lost, _ := s.End(nil); lost.FirstID != 1 || r.Stats.Queued.Load() != 0 || r.Stats.Overflowed.Load() != 1 {
 		t.Errorf("lost from %d on, %d bytes are kept, %d overflows", lost.FirstID, r.Stats.Queued.Load(), r.Stats.Overflowed.Load())
 	}
 }
@@ -366,7 +366,7 @@ func TestOverflowOfAHibernatingSession(t *testing.T) {
 		if err := s.Resume(new(xmpptest.Conn), 0, header); err != router.ErrNotResumable {
 			t.Errorf("%s: resumed: %v", test.name, err)
 		}
-		if lost, _ := s.End(); len(lost.Stanzas) != 9+test.fit || lost.FirstID != 100 {
+		if lost, _ := s.End(nil); len(lost.Stanzas) != 9+test.fit || lost.FirstID != 100 {
 			t.Errorf("%s: lost %d from %d on", test.name, len(lost.Stanzas), lost.FirstID)
 		}
 		if n := r.Stats.Overflowed.Load(); n != 1 {
@@ -391,7 +391,7 @@ func TestPresencesWhileHibernating(t *testing.T) {
 	}
 	r = router.New(router.Options{Clock: clock, Queue: router.QueueLimits{Stanzas: 5, Bytes: 10_000}})
 	s = r.Restore(rest, &directory.User{ID: 7, JID: xmpp.MustJID("romeo@example.com"), Domain: "example.com", Local: "romeo"})
-	s.AwaitClient(func() { s.End(); close(ended) })
+	s.AwaitClient(func() { s.End(nil); close(ended) })
 	for range 25 {
 		send(s, "<presence/>")
 	}
@@ -415,7 +415,7 @@ func TestAcknowledgedStanzasMakeRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if lost, _ := s.End(); len(lost.Stanzas) != 0 || lost.FirstID != 0 {
+	if lost, _ := s.End(nil); len(lost.Stanzas) != 0 || lost.FirstID != 0 {
 		t.Errorf("lost %d", len(lost.Stanzas))
 	}
 }

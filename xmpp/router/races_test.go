@@ -38,7 +38,7 @@ func TestDeliveryWhileASessionEnds(t *testing.T) {
 				t.Errorf("a message to %s was got by %d sessions", to, len(got))
 			}
 		}
-		s.End()
+		s.End(nil)
 		if !tried {
 			t.Fatal("there was no such moment")
 		}
@@ -55,7 +55,7 @@ func TestEndClosesTheConnection(t *testing.T) {
 	if err := s.Resume(c2, 0, header); err != nil {
 		t.Fatal(err)
 	}
-	s.End()
+	s.End(nil)
 	if _, closed := c2.Closed(); !closed {
 		t.Error("the connection of the ended session is still open")
 	}
@@ -83,7 +83,7 @@ func TestLostSessionsMakeRoom(t *testing.T) {
 		if err != nil || replaced != lost[want] {
 			t.Fatalf("%v instead of %s made room: %v", replaced, want, err)
 		}
-		replaced.End()
+		replaced.End(nil)
 	}
 	if _, _, err := r.Bind(romeo, xmpp.MustJID("romeo@example.com/new"), new(xmpptest.Conn), nil); err == nil {
 		t.Error("somebody who is connected made room")

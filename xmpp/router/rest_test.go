@@ -36,7 +36,7 @@ func hibernatingUntil(t *testing.T, r *router.Router, full string, ended chan st
 		s.SendKept(nil, []byte(stanza), uint64(100+i))
 	}
 	expired := func() {
-		s.End()
+		s.End(nil)
 		if ended != nil {
 			close(ended)
 		}
@@ -92,7 +92,7 @@ func TestSessionAtRest(t *testing.T) {
 	if err := back.Resume(c, 1, header); err != router.ErrNotResumable {
 		t.Errorf("before it awaits its client: %v", err)
 	}
-	back.AwaitClient(func() { back.End() })
+	back.AwaitClient(func() { back.End(nil) })
 	back.Send(nil, []byte("<presence id='later'/>"))
 	if err := back.Resume(c, 1, header); err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func TestRestoredSessionExpires(t *testing.T) {
 	next := router.New(router.Options{Clock: clock})
 	back := next.Restore(rest, &directory.User{ID: 7, JID: xmpp.MustJID("romeo@example.com"), Domain: "example.com", Local: "romeo"})
 	ended := make(chan struct{})
-	back.AwaitClient(func() { back.End(); close(ended) })
+	back.AwaitClient(func() { back.End(nil); close(ended) })
 	clock.Pass(59 * time.Second)
 	if !back.Alive() {
 		t.Fatal("it expired too early")
@@ -155,7 +155,7 @@ func TestLargestGoesFirst(t *testing.T) {
 	if !small.Alive() || !connected.Alive() || r.Stats.Overflowed.Load() != 1 {
 		t.Errorf("small lives: %v, connected lives: %v, %d overflowed", small.Alive(), connected.Alive(), r.Stats.Overflowed.Load())
 	}
-	small.End()
+	small.End(nil)
 	if err := connected.Acknowledge(2); err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ func TestSendRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Drain(0) // a connection that cannot tell has nothing waiting
-	lost, _ := s.End()
+	lost, _ := s.End(nil)
 	if len(lost.Stanzas) != 2 || string(lost.Stanzas[0]) != "<bb/>" || string(lost.Stanzas[1]) != "<c/>" {
 		t.Errorf("%q were not acknowledged", lost.Stanzas)
 	}

@@ -334,8 +334,9 @@ func (a *Account) remove(s *Session) bool {
 
 // End takes the session out of the table for good and returns what was sent to
 // it and not acknowledged. Only the first call reports true. If the session has
-// a connection still, or again, that is closed: its client is no longer heard.
-func (s *Session) End() (lost Unacknowledged, first bool) {
+// a connection still, or again, that is closed then, with an error for the peer
+// unless why is nil: its client is no longer heard.
+func (s *Session) End(why *xmpp.StreamError) (lost Unacknowledged, first bool) {
 	s.mu.Lock()
 	if s.ended {
 		s.mu.Unlock()
@@ -354,11 +355,11 @@ func (s *Session) End() (lost Unacknowledged, first bool) {
 	token := s.sm.token
 	s.sm.stop()
 	s.mu.Unlock()
-	if c != nil {
-		c.Close(nil)
-	}
 	if token != "" {
 		s.router.resumable.Delete(token)
+	}
+	if c != nil {
+		c.Close(why)
 	}
 
 	a, d := s.account, s.account.Domain
