@@ -220,7 +220,7 @@ func (r *room) enter(out *router.Batch, e *entry) (*seat, error) {
 	if fresh {
 		o = &occupant{nick: nick, user: user, id: r.occupantID(user)}
 		o.mark = appendOccupantID(nil, o.id)
-		o.standing = standing{a, r.roleOf(user, a)}
+		o.standing = standing{a, r.roleOf(s, a)}
 		if o.jid, err = r.jid.WithResource(nick); err == nil {
 			err = r.admit(o)
 		}

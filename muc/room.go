@@ -40,7 +40,7 @@ type room struct {
 	written    string // the text of the subject that is on disk
 	vcard      vcard
 	asked      map[xmpp.JID]time.Time // who wishes to be registered, and since when
-	voices     map[xmpp.JID]Role      // of who left with another one than he would come with, see remember
+	voices     map[who]Role           // of who left with another one than he would come with, see remember
 	locked     bool                   // nobody but its owner may enter until it is configured (§10.1)
 	gone       bool                   // this value is no longer in memory: look the room up again
 	resting    bool                   // a timer looks whether it is still needed
@@ -82,6 +82,14 @@ type seat struct {
 	after   uint64
 	waiting []byte
 	ends    []int
+}
+
+// who is whose client it is.
+func (s *seat) who() who {
+	if s.user != 0 {
+		return who{user: s.user}
+	}
+	return who{address: s.jid.Bare()}
 }
 
 func (m *Rooms) newRoom(address xmpp.JID, id directory.ID, c Config) *room {
@@ -141,7 +149,7 @@ func (r *room) setAffiliate(person xmpp.JID, a affiliate) {
 			delete(r.reserved, k)
 		}
 	}
-	delete(r.voices, person)
+	delete(r.voices, r.m.whoIs(person))
 	if a == (affiliate{}) {
 		delete(r.affiliates, person)
 		return
@@ -253,7 +261,7 @@ func (r *room) vacate(out *router.Batch, s *seat) (last bool) {
 	if len(o.seats) > 0 {
 		return false
 	}
-	r.remember(o)
+	r.remember(s)
 	r.dismiss(o)
 	return true
 }
@@ -263,22 +271,22 @@ const maxVoices = 1000
 
 // remember has somebody come back with the voice that he leaves with, or without the one that was taken from him, as long as
 // the room is in memory (§5.1). Whoever was made a moderator for this visit has been one.
-func (r *room) remember(o *occupant) {
-	usual, role := roleFor(o.affiliation, r.config.Moderated), min(o.role, Participant)
-	if _, known := r.voices[o.user]; role == usual || usual == Moderator || !known && len(r.voices) >= maxVoices {
-		delete(r.voices, o.user)
+func (r *room) remember(s *seat) {
+	usual, role := roleFor(s.of.affiliation, r.config.Moderated), min(s.of.role, Participant)
+	if _, known := r.voices[s.who()]; role == usual || usual == Moderator || !known && len(r.voices) >= maxVoices {
+		delete(r.voices, s.who())
 		return
 	}
 	if r.voices == nil {
-		r.voices = map[xmpp.JID]Role{}
+		r.voices = map[who]Role{}
 	}
-	r.voices[o.user] = role
+	r.voices[s.who()] = role
 }
 
-// roleOf is the role that somebody enters with.
-func (r *room) roleOf(person xmpp.JID, a Affiliation) Role {
+// roleOf is the role that a client enters with.
+func (r *room) roleOf(s *seat, a Affiliation) Role {
 	role := roleFor(a, r.config.Moderated)
-	if voice := r.voices[person]; voice != NoRole && role != Moderator {
+	if voice := r.voices[s.who()]; voice != NoRole && role != Moderator {
 		return voice
 	}
 	return role

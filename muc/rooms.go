@@ -410,7 +410,6 @@ func (m *Rooms) directoryChanged(c directory.Change) {
 	m.mu.RUnlock()
 	for _, r := range rooms {
 		r.mu.Lock()
-		delete(r.voices, c.Old.JID)
 		delete(r.asked, c.Old.JID)
 		if a, ok := r.affiliates[c.Old.JID]; ok {
 			r.setAffiliate(c.Old.JID, affiliate{})

@@ -337,3 +337,22 @@ func TestNobodyBansHimself(t *testing.T) {
 		}
 	}
 }
+
+// TestNamesakeOfAnOccupant is the same with somebody who is in the room while he is deleted.
+func TestNamesakeOfAnOccupant(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	all := cast(t, h, cave, []string{"moderatedroom=1"}, there, away)
+	all[0].Sends(admin("1", "<item nick='juliet' role='participant'/>"))
+	if err := h.Directory.Delete(t.Context(), h.ID("juliet@example.com")); err != nil {
+		t.Fatal(err)
+	}
+	h.Table.End(all[1].Session)
+	if err := h.Directory.Add(t.Context(), directory.NewUser{Domain: "example.com", Local: "juliet"}); err != nil {
+		t.Fatal(err)
+	}
+	juliet := h.Online(t, "juliet@example.com/new")
+	join(juliet, cave)
+	if got := heard(t, juliet); !strings.Contains(got, "role='visitor'") {
+		t.Error(got)
+	}
+}
