@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"confab/muc"
 	"confab/xmpp"
@@ -222,4 +223,25 @@ func TestNickInAnotherSpelling(t *testing.T) {
 	if err != nil || len(d.Present) != 2 || len(d.Present[1].Clients) != 2 {
 		t.Errorf("%+v, %v", d.Present, err)
 	}
+}
+
+// TestAskedAndNotRestored has somebody's room be gone after a restart: who has asked him something there is told, too.
+func TestAskedAndNotRestored(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	all := cast(t, h, cave, nil, there, away)
+	for _, p := range all {
+		if err := p.EnableManagement(time.Minute, func(string) []byte { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all[0].Sends("<iq type='get' id='v' to='" + cave + "/juliet'><query xmlns='jabber:iq:version'/></iq>")
+	saved := h.Table.Save(all[1].Session)
+	h = newHouse(t, muc.Options{})
+	juliet, romeo := h.Online(t, away), h.Online(t, there)
+	if err := h.Table.Restore(juliet.Session, saved); err != nil {
+		t.Fatal(err)
+	}
+	h.Table.Restored()
+	hears(t, romeo, "<iq type='error' id='v' from='"+cave+"/juliet' to='"+there+"'><error type='cancel' by='"+cave+"'>"+
+		"<item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>who was asked is not there any more</text></error></iq>")
 }

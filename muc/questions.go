@@ -83,7 +83,7 @@ func (m *Rooms) pass(d *feature.Dispatch, r *room) (whose xmpp.JID, err error) {
 	}
 	q := question{rand.Text(), s.jid, s.line, d.To, string(d.Stanza.ID)}
 	if len(to.questions) == maxQuestions {
-		to.questions[0].fail(r, nil, xmpp.NewError(xmpp.ResourceConstraint, "nobody has answered, and there are too many questions"))
+		to.questions[0].fail(m, nil, xmpp.NewError(xmpp.ResourceConstraint, "nobody has answered, and there are too many questions"))
 		to.questions = slices.Delete(to.questions, 0, 1)
 	}
 	to.questions = append(to.questions, q)
@@ -117,32 +117,31 @@ func (m *Rooms) answered(d *feature.Dispatch) {
 	n.SetAttr("id", q.own)
 	n.SetAttr("from", q.asked.String())
 	n.SetAttr("to", q.asker.String())
-	q.send(r, nil, n.Append(nil))
+	q.send(m, nil, n.Append(nil))
 }
 
 // send sends the asker an answer.
-func (q *question) send(r *room, out *router.Batch, stanza []byte) {
+func (q *question) send(m *Rooms, out *router.Batch, stanza []byte) {
 	if q.line != nil {
 		q.line.Send(out, stanza)
-	} else if s := r.m.host.Router.Session(q.asker); s != nil {
+	} else if s := m.host.Router.Session(q.asker); s != nil {
 		s.Send(out, stanza)
 	}
 }
 
 // fail answers in the name of a client that does not.
-func (q *question) fail(r *room, out *router.Batch, e *xmpp.Error) {
-	e.By = r.jid
+func (q *question) fail(m *Rooms, out *router.Batch, e *xmpp.Error) {
+	e.By = q.asked.Bare()
 	b := xmpp.AppendAttr([]byte("<iq type='error'"), "id", q.own)
 	b = xmpp.AppendAttr(xmpp.AppendAttr(b, "from", q.asked.String()), "to", q.asker.String())
-	q.send(r, out, append(e.Append(append(b, '>')), "</iq>"...))
+	q.send(m, out, append(e.Append(append(b, '>')), "</iq>"...))
 }
 
 // unanswered lets everybody know who has asked a client that leaves.
-func (r *room) unanswered(out *router.Batch, s *seat) {
-	for i := range s.questions {
-		s.questions[i].fail(r, out, xmpp.NewError(xmpp.ItemNotFound, "who was asked is not there any more"))
+func (m *Rooms) unanswered(out *router.Batch, all []question) {
+	for i := range all {
+		all[i].fail(m, out, xmpp.NewError(xmpp.ItemNotFound, "who was asked is not there any more"))
 	}
-	s.questions = nil
 }
 
 // ofSessions are the questions whose askers stay over a restart.

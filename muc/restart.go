@@ -243,6 +243,7 @@ func (m *Rooms) restore(s *router.Session, saved []byte) error {
 			if occupant, err := p.room.WithResource(p.nick); err == nil {
 				m.notIn(&entry{client: s.JID(), line: s}, occupant)
 			}
+			m.stray = append(m.stray, p.questions...)
 		}
 	}
 	return nil
@@ -277,6 +278,10 @@ func (r *room) reseat(s *router.Session, p *place) bool {
 // restored lets what was changed while the server was down come to those who
 // were in a room all the time.
 func (m *Rooms) restored() {
+	out := newBatch()
+	m.unanswered(out, m.stray)
+	flush(out)
+	m.stray = nil
 	m.everyRoom(func(out *router.Batch, r *room) {
 		if r.given != nil {
 			r.reconsider(out)

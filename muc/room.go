@@ -254,7 +254,8 @@ func (r *room) vacate(out *router.Batch, s *seat) (last bool) {
 	}
 	r.seats = slices.DeleteFunc(r.seats, func(x *seat) bool { return x == s })
 	delete(r.clients, s.jid)
-	r.unanswered(out, s)
+	r.m.unanswered(out, s.questions)
+	s.questions = nil
 	o := s.of
 	o.seats = slices.DeleteFunc(o.seats, func(x *seat) bool { return x == s })
 	r.m.leaves(s, r)

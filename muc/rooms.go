@@ -107,6 +107,7 @@ type Rooms struct {
 	held    atomic.Int64 // bytes of the vCards of temporary rooms
 	budgets feature.Budgets
 	Stats   Stats
+	stray   []question // while sessions are restored: whom they were put to is in no room any more
 
 	mu     sync.RWMutex
 	loaded map[xmpp.JID]*room
