@@ -42,6 +42,34 @@ func (a *Archive) Retain(ctx context.Context, age time.Duration) (removed int, e
 	}
 }
 
+// How the clock has gone is noted with each look at it, so that one that is wrong, as of a machine whose battery is empty,
+// does not make old what is not.
+var keyClock = []byte("clock") // what it showed then, and since when it has not leapt: 8 bytes each
+
+const (
+	maxLeap = 7 * 24 * time.Hour // between two looks; longer, and it was set, or nothing ran
+	proof   = 7 * 24 * time.Hour // for which it has to go on evenly to be believed again
+)
+
+// ClockHolds reports whether the clock may be believed about what is old: since it was seen last, which is what this is
+// called for once a day, no more time has passed than may have, or that was a week ago and nobody has set it right.
+func (a *Archive) ClockHolds(ctx context.Context) (holds bool, err error) {
+	err = a.db.Update(ctx, func(tx store.Tx) error {
+		now := TimeID(a.opts.Clock.Now())
+		seen, since := a.opened, uint64(0)
+		if v := tx.Get(spaceMeta, keyClock); len(v) == 16 {
+			seen, since = idOf(v[:8]), idOf(v)
+		}
+		if seen > 0 && now > seen+uint64(maxLeap/time.Microsecond) {
+			since = now
+		}
+		since = min(since, now) // it was set back
+		holds = since == 0 || now >= since+uint64(proof/time.Microsecond)
+		return tx.Put(spaceMeta, keyClock, appendID(appendID(nil, now), since))
+	})
+	return holds, err
+}
+
 // sweep removes the oldest messages before cut, and their places.
 func (a *Archive) sweep(tx store.Tx, cut uint64) (n int, err error) {
 	ends := places{}

@@ -72,6 +72,62 @@ func TestRetain(t *testing.T) {
 	}
 }
 
+// A clock that leaps is not believed before it has gone on evenly for a week, by whatever server asks.
+func TestClockHolds(t *testing.T) {
+	const day = 24 * time.Hour
+	h := open(t, t.TempDir())
+	holds := func(want bool) {
+		t.Helper()
+		if got, err := h.ClockHolds(t.Context()); got != want || err != nil {
+			t.Errorf("%v: %v, %v", h.clock.Now(), got, err)
+		}
+	}
+	passes := func(days int, want bool) {
+		t.Helper()
+		for range days {
+			h.clock.Pass(day)
+			holds(want)
+		}
+	}
+	h.clock.Pass(400 * day)
+	holds(true) // nothing is there that could be old
+	passes(3, true)
+	h.clock.Pass(maxLeap)
+	holds(true)
+	h.clock.Pass(365 * day)
+	holds(false)
+	passes(3, false)
+	now := h.clock.Now()
+	h = h.reopen()
+	h.clock.Pass(now.Sub(h.clock.Now()))
+	passes(3, false)
+	passes(3, true)
+
+	// It was wrong, and is set right: that is a leap back.
+	h.clock.Pass(365 * day)
+	holds(false)
+	h.clock.Pass(-365 * day)
+	holds(false)
+	passes(6, false)
+	passes(2, true)
+	h.clock.Pass(-time.Hour)
+	holds(true)
+}
+
+// Without a note of the clock, what was said last before the start tells how far it has gone.
+func TestClockHoldsAtFirst(t *testing.T) {
+	for _, days := range []int{1, 60} {
+		h := open(t, t.TempDir())
+		h.keep(message(romeo, juliet, "1"))
+		h = h.reopen()
+		h.clock.Pass(time.Duration(days) * 24 * time.Hour)
+		h.keep(message(romeo, juliet, "2"))
+		if got, err := h.ClockHolds(t.Context()); got != (days == 1) || err != nil {
+			t.Errorf("%d days: %v, %v", days, got, err)
+		}
+	}
+}
+
 func TestPurge(t *testing.T) {
 	h := open(t, t.TempDir())
 	for range 300 {

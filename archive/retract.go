@@ -69,9 +69,11 @@ func (r *retraction) entomb(a *Archive, tx store.Tx) error {
 	inside := append([]byte(nil), r.before...)
 	inside = append(inside, "<retracted xmlns='urn:xmpp:message-retract:1' stamp='"...)
 	inside = append(AppendStamp(inside, IDTime(r.m.ID)), '\'')
-	if len(r.d.Stanza.ID) > 0 {
-		inside = xmpp.AppendAttrBytes(inside, "id", r.d.Stanza.ID)
+	name := r.d.Stanza.ID
+	if len(name) == 0 { // one there must be (XEP-0424 §6), and by this a retraction can be found, too
+		name = AppendID(nil, r.m.ID)
 	}
+	inside = xmpp.AppendAttrBytes(inside, "id", name)
 	inside = append(append(append(inside, '>'), r.within...), "</retracted>"...)
 	return a.setTombstone(tx, id, Tombstone{ID: r.m.ID, By: r.d.From.Bare(), Inside: inside})
 }

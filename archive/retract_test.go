@@ -47,6 +47,18 @@ func TestRetraction(t *testing.T) {
 	same(t, []byte(got[1]), "<message from='juliet@example.com/balcony' to='romeo@example.com' type='chat' id='b'><body>hers</body></message>")
 }
 
+// A retraction that has no id of its own is found by the one that it has in the archive.
+func TestRetractionWithoutID(t *testing.T) {
+	s := serve(t)
+	romeo := s.Online(t, "romeo@example.com/orchard")
+	romeo.Sends("<message to='juliet@example.com' type='chat' id='a'><body>mine</body></message>",
+		"<message to='juliet@example.com' type='chat'><retract xmlns='urn:xmpp:message-retract:1' id='a'/></message>")
+	got := s.seen(s.ID("juliet@example.com"))
+	if len(got) != 2 || !strings.Contains(got[0], "Z' id='"+FormatID(s.Last())+"'>") {
+		t.Errorf("the archive shows %q", got)
+	}
+}
+
 // Whoever has heard of a retraction does not find the text any more, whatever happens next.
 func TestRetractionIsOneTransaction(t *testing.T) {
 	var s *server

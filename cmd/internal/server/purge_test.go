@@ -9,6 +9,7 @@ import (
 	"confab/cmd/internal/admin"
 	"confab/xmpp"
 	"confab/xmpp/directory"
+	"confab/xmpp/xmpptest"
 )
 
 // A purge that ends with the deletion, as by a crash or because who asked for it is gone, is done nevertheless: there is
@@ -43,11 +44,33 @@ func TestInterruptedPurge(t *testing.T) {
 	if s.directory.ByID(romeo) != nil || last(romeo) == 0 {
 		t.Fatalf("the deletion was interrupted elsewhere: the last message of romeo is %d", last(romeo))
 	}
-	s.clean(time.Hour)
+	s.clean(t.Context(), time.Hour)
 	if last(romeo) != 0 || last(juliet) != m.ID {
 		t.Errorf("the last message of romeo is %d, of juliet %d", last(romeo), last(juliet))
 	}
 	if n, err := s.admin.GoOn(t.Context()); n != 0 || err != nil {
 		t.Errorf("ended %d once more, %v", n, err)
+	}
+}
+
+// A clock that leaps makes nothing old: not before it has gone on for a week.
+func TestRetentionWaitsForTheClock(t *testing.T) {
+	clock := &xmpptest.Clock{}
+	s := newServer(t, Options{Clock: clock})
+	s.settings.Load().Archive.Retention.Duration = archive.MinRetention
+	m := &archive.Message{Stanza: []byte("<message><body>Hi</body></message>"), Type: xmpp.TypeChat, Rows: []archive.Row{{Owner: 7}}}
+	if err := s.archive.Keep(t.Context(), []*archive.Message{m}, archive.Also{}); err != nil {
+		t.Fatal(err)
+	}
+	s.removeOld(t.Context(), func(text string, err error) { t.Error(text, err) })
+	for day := range 9 {
+		if clock.Pass(24 * time.Hour); day == 0 {
+			clock.Pass(365 * 24 * time.Hour)
+		}
+		s.removeOld(t.Context(), func(text string, err error) { t.Error(text, err) })
+		_, last, err := s.archive.Ends(t.Context(), 7)
+		if err != nil || (last == m.ID) != (day < 7) {
+			t.Errorf("day %d: %d, %v", day, last, err)
+		}
 	}
 }

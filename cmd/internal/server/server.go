@@ -103,6 +103,7 @@ type Server struct {
 	once    sync.Once
 	crashed atomic.Bool
 	restart atomic.Bool
+	chores  feature.Gate // what housekeeping does
 
 	listeners map[string][]net.Listener
 	control   *admin.Socket
@@ -344,7 +345,9 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}
 	serve("control socket", func() error { return s.control.Serve(s.admin) })
-	s.housekeeping()
+	work, rest := context.WithCancel(context.Background())
+	defer rest()
+	s.housekeeping(work)
 	s.archive.Follow()
 
 	var err error
@@ -354,6 +357,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case err = <-failed:
 	}
 	s.opts.Log.Info("stopping")
+	rest()
 	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	// Whoever else makes this server speak ends first: what it says is to reach the sessions, which are laid down after that.
@@ -366,6 +370,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.table.Stop()
 	}
 	s.control.Close(grace)
+	s.chores.Close(grace)
 	wg.Wait()
 	return errors.Join(err, s.close())
 }
@@ -440,10 +445,10 @@ func (s *Server) close() error {
 	return errors.Join(errs...)
 }
 
-// housekeeping does once a day what need not be done sooner.
-func (s *Server) housekeeping() {
+// housekeeping does once a day what need not be done sooner, until ctx is done.
+func (s *Server) housekeeping(ctx context.Context) {
 	const every = 24 * time.Hour
-	s.opts.Clock.AfterFunc(time.Minute, func() { s.clean(every) })
+	s.opts.Clock.AfterFunc(time.Minute, func() { s.clean(ctx, every) })
 	s.opts.Clock.AfterFunc(every, func() { s.remind(every) })
 }
 
@@ -460,35 +465,51 @@ func (s *Server) remind(every time.Duration) {
 	s.opts.Clock.AfterFunc(every, func() { s.remind(every) })
 }
 
-func (s *Server) clean(every time.Duration) {
-	select {
-	case <-s.stop:
+func (s *Server) clean(ctx context.Context, every time.Duration) {
+	if ctx.Err() != nil || !s.chores.Enter() {
 		return
-	default:
 	}
-	ctx := context.Background()
+	defer s.chores.Leave()
+	failed := func(text string, err error) {
+		if ctx.Err() == nil { // else it goes on after the next start
+			s.opts.Log.Error(text, "error", err)
+		}
+	}
 	if err := s.archive.DropCountsBefore(ctx, s.opts.Clock.Now().Add(-7*24*time.Hour)); err != nil {
-		s.opts.Log.Error("old counts could not be dropped", "error", err)
+		failed("old counts could not be dropped", err)
 	}
 	if n, err := s.admin.GoOn(ctx); err != nil {
-		s.opts.Log.Error("the history of somebody who was deleted could not be removed", "error", err)
+		failed("the history of somebody who was deleted could not be removed", err)
 	} else if n > 0 {
 		s.opts.Log.Info("removed the history of those who were deleted, which was interrupted", "users", n)
 	}
-	if age := s.settings.Load().Archive.Retention.Duration; age > 0 {
+	s.removeOld(ctx, failed)
+	s.invites.Sweep(ctx)
+	s.opts.Clock.AfterFunc(every, func() { s.clean(ctx, every) })
+}
+
+// removeOld removes the messages and the files that are older than archive.retention.
+func (s *Server) removeOld(ctx context.Context, failed func(text string, err error)) {
+	age := s.settings.Load().Archive.Retention.Duration
+	if ok, err := s.archive.ClockHolds(ctx); err != nil {
+		failed("how the clock goes could not be noted", err)
+		age = 0
+	} else if !ok && age > 0 {
+		s.opts.Log.Warn("the clock has leapt by more than a week, or no server ran for so long: before it has gone on evenly for a week, no old messages and files are removed", "clock", s.opts.Clock.Now())
+		age = 0
+	}
+	if age > 0 {
 		if n, err := s.archive.Retain(ctx, age); err != nil {
-			s.opts.Log.Error("old messages could not be removed", "error", err)
+			failed("old messages could not be removed", err)
 		} else if n > 0 {
 			s.opts.Log.Info("removed messages older than archive.retention", "messages", n)
 		}
 	}
-	if n, err := s.uploads.Sweep(ctx, s.settings.Load().Archive.Retention.Duration); err != nil {
-		s.opts.Log.Error("old files could not be removed", "error", err)
+	if n, err := s.uploads.Sweep(ctx, age); err != nil {
+		failed("old files could not be removed", err)
 	} else if n > 0 {
 		s.opts.Log.Info("removed files that no message links any more", "files", n)
 	}
-	s.invites.Sweep(ctx)
-	s.opts.Clock.AfterFunc(every, func() { s.clean(every) })
 }
 
 // Crash ends a server as the end of its process would: nobody is told, nothing
