@@ -50,7 +50,7 @@ func (g *Gate) Close(ctx context.Context) {
 }
 
 // errClosed is what Inject returns when the table is closed.
-var errClosed = xmpp.NewError(xmpp.ServiceUnavailable, "the server is stopping")
+var errClosed = xmpp.NewError(xmpp.ServiceUnavailable, "the server is stopping").WithType(xmpp.ErrorWait)
 
 // Close ends Inject and its kind, by which the server itself speaks. After that, nothing comes into the history or to a
 // session but by a reader of a connection. It returns when what was under way has arrived.

@@ -84,7 +84,7 @@ func room() feature.Feature {
 type house struct {
 	*featuretest.House
 	*push.Push
-	members []string // of the rooms den and hall
+	members []string  // of the rooms den and hall
 	asked   chan bool // if not nil, who asks for them waits
 	service *service
 	t       *testing.T
@@ -405,6 +405,24 @@ func TestNothingToRetry(t *testing.T) {
 	h.Clock.Pass(2 * time.Hour)
 	juliet.Sends(body)
 	h.hears()
+}
+
+// A server that is stopping says nothing any more: that is no word of the service.
+func TestStopping(t *testing.T) {
+	folder := t.TempDir()
+	h := open(t, folder)
+	romeo, juliet := h.Connect(t, "romeo@example.com/phone"), h.Online(t, "juliet@example.com/balcony")
+	h.enabled(romeo, "n1")
+	h.Table.End(romeo.Session)
+	h.Table.Close()
+	juliet.Sends(body)
+	h.hears()
+	h.Table.Stop()
+	h.State.Close()
+	h.Held.Close()
+	h = open(t, folder)
+	h.Online(t, "juliet@example.com/balcony").Sends(body)
+	h.hears("n1 1")
 }
 
 // A service that has erred for a week is left alone, however seldom it was asked.

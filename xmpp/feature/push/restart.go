@@ -8,7 +8,12 @@ import (
 )
 
 // What is saved of a session are the registrations that it made, by their keys,
-// each with whether what it did not acknowledge is counted, and the count.
+// each with what holds of it, and the count.
+
+const (
+	savedTold = 1 << iota // what it did not acknowledge is counted
+	savedOwed             // and no service has taken the count
+)
 
 func (p *Push) save(s *router.Session) (b []byte) {
 	p.mu.Lock()
@@ -17,13 +22,16 @@ func (p *Push) save(s *router.Session) (b []byte) {
 		if r.session != s {
 			continue
 		}
-		told := byte(0)
+		var flags byte
 		if r.told {
-			told = 1
+			flags |= savedTold
+		}
+		if r.queued || r.asked != "" || !r.failing.IsZero() {
+			flags |= savedOwed
 		}
 		k := r.key()
 		b = append(binary.AppendUvarint(b, uint64(len(k))), k...)
-		b = binary.AppendUvarint(append(b, told), uint64(r.count))
+		b = binary.AppendUvarint(append(b, flags), uint64(r.count))
 	}
 	return b
 }
@@ -39,7 +47,7 @@ func (p *Push) restore(s *router.Session, saved []byte) error {
 			return errSaved
 		}
 		key, rest := string(saved[size:size+int(n)]), saved[size+int(n):]
-		told := rest[0] == 1
+		flags := rest[0]
 		count, size := binary.Uvarint(rest[1:])
 		if size <= 0 {
 			return errSaved
@@ -47,7 +55,10 @@ func (p *Push) restore(s *router.Session, saved []byte) error {
 		saved = rest[1+size:]
 		for _, r := range p.owners[s.User()] {
 			if string(r.key()) == key {
-				r.session, r.told, r.count = s, told, int(count)
+				r.session, r.told, r.count = s, flags&savedTold != 0, int(count)
+				if flags&savedOwed != 0 {
+					p.failed(r, true) // services are not there before this server is
+				}
 			}
 		}
 	}
