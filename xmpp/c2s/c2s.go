@@ -259,8 +259,6 @@ func (c *client) letGo() {
 // leave parts from the session. A closed stream ends it, unless the server is
 // stopping; a lost connection lets it wait for a resumption.
 func (c *client) leave(closed bool) {
-	t := c.srv.opts.Table
-	t.Commit(c.batch)
 	if c.srv.crashed.Load() {
 		return
 	}
@@ -273,7 +271,7 @@ func (c *client) leave(closed bool) {
 	waits, mine := s.Hibernate(c, func() { c.srv.end(s, nil) })
 	switch {
 	case waits:
-		t.Inactive(s)
+		c.srv.opts.Table.Inactive(s)
 	case mine:
 		c.srv.end(s, nil)
 	default: // somebody else has ended it

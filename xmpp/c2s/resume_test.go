@@ -122,6 +122,8 @@ func TestResumeWhileTheStoreHangs(t *testing.T) {
 	if answer := late.hear("</success>"); !strings.Contains(answer, "<resumed ") || !strings.Contains(answer, " h='1'") {
 		t.Errorf("heard %s", answer)
 	}
+	late.say("<iq type='set' id='2'><enable xmlns='urn:xmpp:carbons:2'/></iq>")
+	late.hear("id='2'")
 }
 
 // What somebody says behind the end of the session is not handled, be it on its way already.
