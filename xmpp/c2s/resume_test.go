@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/base64"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"confab/xmpp"
 	"confab/xmpp/feature/featuretest"
@@ -139,5 +141,44 @@ func TestNothingIsHandledBehindTheEnd(t *testing.T) {
 	featuretest.Eventually(t, "the end", func() bool { return len(d.Server.door.Inside()) == 0 })
 	if n := d.Table.Stats.Presences.Load(); n != 0 {
 		t.Error("the presence was handled")
+	}
+}
+
+// Of what was noted when a session ended and what is on disk, whichever is further on was handled, modulo 2³²; and that is
+// the business of its user.
+func TestHandledBefore(t *testing.T) {
+	romeo, juliet := xmpp.MustJID("romeo@example.com"), xmpp.MustJID("juliet@example.com")
+	const none = ""
+	for _, test := range []struct {
+		user          xmpp.JID
+		noted, stored string
+		want          string
+	}{
+		{romeo, none, none, none},
+		{romeo, "3", none, "3"},
+		{romeo, none, "2", "2"},
+		{romeo, "3", "2", "3"},
+		{romeo, "2", "3", "3"},
+		{romeo, "4294967295", "1", "1"},
+		{romeo, "1", "4294967295", "1"},
+		{juliet, "3", "4", none},
+	} {
+		d := open(t)
+		c, token := &client{srv: d.Server, user: d.Directory.User(test.user)}, "nobody's"
+		if n, err := strconv.ParseUint(test.noted, 10, 32); err == nil {
+			s := d.Connect(t, "romeo@example.com/orchard").Session
+			if err := s.EnableManagement(time.Minute, func(id string) []byte { token = id; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			s.Handled(uint32(n))
+			d.Server.end(s, nil)
+		}
+		d.opts.Handled = func(string) (uint32, bool) {
+			n, err := strconv.ParseUint(test.stored, 10, 32)
+			return uint32(n), err == nil
+		}
+		if got := c.handledBefore(token); got != test.want {
+			t.Errorf("%+v: %q", test, got)
+		}
 	}
 }
