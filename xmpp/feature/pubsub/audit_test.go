@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"confab/xmpp/directory"
 	"confab/xmpp/store"
@@ -22,6 +23,7 @@ func (p *PubSub) Audit() error {
 		}
 		wrong := func(format string, args ...any) { err = errors.Join(err, fmt.Errorf(format, args...)) }
 		nodes, items, people := 0, 0, 0
+		known := acquaintance{nodes: map[string]map[place]int{}}
 		for k := range tx.Scan(spaceNodes, store.Range{}) {
 			id, name, _ := splitNodeKey(k)
 			if name == "" {
@@ -56,6 +58,7 @@ func (p *PubSub) Audit() error {
 				count(&have.Owners, false, is.affiliation == Owner)
 				count(&have.Affiliated, false, is.affiliation != None)
 				count(&have.Subscribers, false, is.subscription != unsubscribed)
+				known.note(jid, place{p.homes[id], name}, 1)
 				if s.people.get(jid) != is {
 					wrong("%s: %s is %v, and %v in memory", name, jid, is, s.people.get(jid))
 				}
@@ -105,6 +108,9 @@ func (p *PubSub) Audit() error {
 			if sums[owner{id, user}] == nil {
 				wrong("%d at %d is counted, and has nothing", user, id)
 			}
+		}
+		if !reflect.DeepEqual(known.nodes, p.people.nodes) {
+			wrong("who is something to nodes is %v in memory, not %v", p.people.nodes, known.nodes)
 		}
 		inMemory := 0
 		for _, h := range p.homes {
