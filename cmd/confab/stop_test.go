@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -89,4 +90,49 @@ func TestRestartWaitsForTheServer(t *testing.T) {
 	}
 	c.fails(exitFailed, "the server did not come back", "restart")
 	<-p.ended
+}
+
+// working is a store on which an update, once it is asked to, takes until somebody ends it.
+type working struct {
+	store.DB
+	slow          atomic.Bool
+	begun, closed chan struct{}
+}
+
+func (w *working) Update(ctx context.Context, fn func(store.Tx) error) error {
+	if w.slow.CompareAndSwap(true, false) {
+		close(w.begun)
+		select {
+		case <-ctx.Done():
+		case <-w.closed:
+		}
+	}
+	return w.DB.Update(ctx, fn)
+}
+
+func (w *working) Close() error {
+	defer close(w.closed)
+	return w.DB.Close()
+}
+
+// A server that ends while it removes what is old leaves the rest for the next time, and complains of nothing.
+func TestStopWhileCleaning(t *testing.T) {
+	db := &working{begun: make(chan struct{}), closed: make(chan struct{})}
+	w := promised(t, func(inner store.DB) store.DB { db.DB = inner; return db })
+	db.slow.Store(true)
+	cleaned := make(chan struct{})
+	go func() { w.clock.Pass(time.Minute); close(cleaned) }()
+	<-db.begun
+	before := w.logged.Load()
+	if err := w.Stop(dialogue.Orderly); err != nil {
+		t.Fatal(err)
+	}
+	<-cleaned
+	if n := w.logged.Load() - before; n != 0 {
+		t.Errorf("%d lines in the log", n)
+	}
+	db.begun, db.closed = make(chan struct{}), make(chan struct{})
+	if err := w.Start(); err != nil {
+		t.Fatal(err)
+	}
 }
