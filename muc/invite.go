@@ -78,31 +78,39 @@ type invite struct {
 	thread   string
 }
 
-// invite passes invitations on. In members-only rooms whoever is invited becomes a member.
+// invite passes invitations on. In members-only rooms whoever is invited becomes a member, and who may not edit the list of
+// members invites nobody: not even somebody who is on it, which he would learn by that (§7.8.2).
 func (m *Rooms) invite(d *feature.Dispatch, all []invite) error {
 	return m.changeFor(d, func(r *room, q request) (act, error) {
+		switch {
+		case q.by.role == NoRole && q.by.affiliation < Member:
+			return act{}, errNotIn
+		case r.locked:
+			return act{}, errNoRoom
+		case r.config.MembersOnly && r.given == nil && q.by.affiliation < Admin && (!r.config.MembersInvite || q.by.affiliation < Member):
+			return act{}, xmpp.NewError(xmpp.Forbidden, "you may not invite anybody into this room")
+		}
 		var fresh []affiliationChange
-		for i := range all {
-			to := all[i].to.Bare()
+		var sent []invite
+		for _, i := range all {
+			to := i.to.Bare()
 			a := r.affiliation(to)
 			switch {
-			case q.by.role == NoRole && q.by.affiliation < Member:
-				return act{}, errNotIn
-			case r.locked:
-				return act{}, errNoRoom
-			case a == Outcast:
+			case a == Outcast && q.by.affiliation >= Admin:
 				return act{}, xmpp.NewError(xmpp.Forbidden, "who is banned cannot be invited")
+			case a == Outcast: // §9.2: who is banned is not for everybody to know
+				continue
 			case r.config.MembersOnly && a < Member:
-				// §9.5: the list of members is not everybody's.
-				if r.given != nil || q.by.affiliation < Admin && (!r.config.MembersInvite || q.by.affiliation < Member) {
-					return act{}, xmpp.NewError(xmpp.Forbidden, "you may not invite anybody who is no member")
+				if r.given != nil {
+					return act{}, xmpp.NewError(xmpp.Forbidden, "the members of this room are not chosen here")
 				}
 				fresh = append(fresh, affiliationChange{person: to, to: affiliate{Affiliation: Member}})
 			}
-			all[i].password = r.config.Password
+			i.password = r.config.Password
+			sent = append(sent, i)
 		}
 		a, err := r.affiliate(fresh, "")
-		a.after = func() { m.sendInvites(r.jid, all) }
+		a.after = func() { m.sendInvites(r.jid, sent) }
 		return a, err
 	})
 }
