@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strconv"
 
 	"confab/xmpp"
@@ -22,7 +23,9 @@ func (c *client) bind2(r *request, ok *success, failed []byte) (done bool, err e
 		return false, accountGone
 	}
 	full := c.resource(r)
-	c.endEarlier(full)
+	if !c.endEarlier(full) {
+		return false, xmpp.NewStreamError(xmpp.StreamInternalServerError, "others are still being told of the end of your last session; try again later")
+	}
 	var s, replaced *router.Session
 	// A login that is refused does not read the history, so it is known before
 	// what waits is taken for read. Who takes the last place in between is the
@@ -103,17 +106,26 @@ func (c *client) resource(r *request) xmpp.JID {
 
 // endEarlier ends the sessions that the same client had before (XEP-0386 §3.2).
 // It does so before the new one is bound: what they did not acknowledge the
-// client finds in the history, and it must not wait for the new session too.
-func (c *client) endEarlier(full xmpp.JID) {
+// client finds in the history, and it must not wait for the new session too. It
+// reports false if that takes longer than a login may.
+func (c *client) endEarlier(full xmpp.JID) bool {
 	a := c.srv.opts.Router.Account(full)
 	if a == nil {
-		return
+		return true
 	}
-	for _, s := range a.Sessions(nil) {
-		if agent := s.Info().Agent; s.JID() == full || agent != "" && agent == c.info.Agent {
-			c.srv.end(s, conflict)
-		}
+	earlier := slices.DeleteFunc(a.Sessions(nil), func(s *router.Session) bool {
+		agent := s.Info().Agent
+		return s.JID() != full && (agent == "" || agent != c.info.Agent)
+	})
+	if len(earlier) == 0 {
+		return true
 	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.srv.endAll(earlier, conflict)
+	}()
+	return c.waits(ended)
 }
 
 // bound tells the others of a session that was just bound.

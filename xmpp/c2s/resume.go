@@ -95,11 +95,17 @@ func (c *client) await(token string) bool {
 	}
 	old.Close(&xmpp.StreamError{Condition: xmpp.StreamConflict, Text: "resumed on another connection"})
 	old.Interrupt()
+	return c.waits(old.left)
+}
+
+// waits reports whether something is done before the login has to be, and while
+// the client waits for it.
+func (c *client) waits(done <-chan struct{}) bool {
 	late := make(chan struct{})
 	timer := c.srv.opts.Clock.AfterFunc(c.remaining(), func() { close(late) })
 	defer timer.Stop()
 	select {
-	case <-old.left:
+	case <-done:
 		return true
 	case <-late:
 	case <-c.Done():

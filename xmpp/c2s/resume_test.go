@@ -6,11 +6,14 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"confab/xmpp"
+	"confab/xmpp/feature"
 	"confab/xmpp/feature/featuretest"
+	"confab/xmpp/router"
 )
 
 // login logs romeo in by SASL2; what asks for more is part of the request.
@@ -126,6 +129,35 @@ func TestResumeWhileTheStoreHangs(t *testing.T) {
 	}
 	late.say("<iq type='set' id='2'><enable xmlns='urn:xmpp:carbons:2'/></iq>")
 	late.hear("id='2'")
+}
+
+// Who logs in again while the end of the earlier session is told, and that hangs, is told to try again.
+func TestLoginWhileTheStoreHangs(t *testing.T) {
+	ending, end := make(chan bool, 2), make(chan bool)
+	d := open(t, feature.Feature{Name: "slow", Ended: func(*router.Session, router.Unacknowledged) { ending <- true; <-end }})
+	release := sync.OnceFunc(func() { close(end) })
+	defer release()
+	first := d.login(t, bindManaged)
+	defer first.Close()
+	first.hear("<bound")
+	early := d.login(t, bindManaged)
+	defer early.Close()
+	<-ending
+	if answer := first.hear("</stream:stream>"); !strings.Contains(answer, "<conflict ") {
+		t.Errorf("the first one heard %s", answer)
+	}
+	featuretest.Eventually(t, "a client that waits", func() bool {
+		stacks := make([]byte, 1<<20)
+		return bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("c2s.(*client).waits("))
+	})
+	d.Clock.Pass(d.opts.LoginTimeout)
+	if answer := early.hear("</stream:stream>"); !strings.Contains(answer, "<internal-server-error ") || strings.Contains(answer, "<success") {
+		t.Errorf("heard %s", answer)
+	}
+	release()
+	late := d.login(t, bindManaged)
+	defer late.Close()
+	late.hear("<bound")
 }
 
 // What somebody says behind the end of the session is not handled, be it on its way already.
