@@ -92,7 +92,7 @@ func remember(d *feature.Dispatch, dir direction, a *router.Account) {
 
 func answers(d *feature.Dispatch, dir direction, a *router.Account) bool {
 	c, ok := lately.Peek(a)
-	if !ok || len(d.Stanza.ID) == 0 {
+	if !ok {
 		return false
 	}
 	c.mu.Lock()

@@ -324,6 +324,7 @@ func TestHalfUpload(t *testing.T) {
 	// One that goes on past the life of its slot is taken.
 	path, conn = h.halfway(romeo, 6)
 	h.Clock.Pass(2 * slotLife)
+	h.send(path, "abcdef", 409)
 	fmt.Fprint(conn, "def")
 	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {

@@ -209,7 +209,7 @@ func TestQuotaIsKept(t *testing.T) {
 	h.limits.Quota = 2 * block
 	romeo := h.Online(t, "romeo@example.com/orchard")
 	first, second := h.slot(romeo, "filename='a' size='3'"), h.slot(romeo, "filename='a' size='3'")
-	h.limits.Quota = block
+	h.limits.Quota = 2*block - 1 // of which a file takes whole blocks
 	h.send(first, "abc", 201)
 	h.send(second, "abc", 507)
 	h.charged("romeo@example.com", block)
