@@ -70,6 +70,13 @@ func TestAliasMembers(t *testing.T) {
 	h.add("romeo", "juliet", "nurse", "tybalt")
 	h.create("north", "juliet", "romeo!", "ann@example.net", "xmpp:Eve@example.net")
 	h.reaches("north", "juliet", "romeo!", "eve@example.net", "-ann@example.net")
+	h.create("twice", "romeo!", "romeo", "juliet", "juliet!")
+	h.reaches("twice", "juliet!", "romeo!")
+	own := newAlias("own", "own", "nurse")
+	if own.Lenient = true; h.AddAliases(t.Context(), own) != nil {
+		t.Error("an alias in its own list was refused")
+	}
+	h.reaches("own", "nurse")
 	h.create("south", "north", "nurse")
 	h.reaches("south", "juliet", "nurse", "romeo!", "eve@example.net", "-ann@example.net")
 	h.create("west", "north!", "juliet")

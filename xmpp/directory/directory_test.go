@@ -491,3 +491,30 @@ func TestStoreFails(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
+
+// Somebody who had an address before and was deleted does not end what leads from it to whoever left it later, and nor does
+// a restart.
+func TestFormerAddressOfTwo(t *testing.T) {
+	h := newHouse(t)
+	h.add("romeo", "nurse")
+	h.delete("romeo")
+	h.clock.now = h.clock.now.Add(time.Hour)
+	h.add("romeo")
+	h.clock.now = h.clock.now.Add(time.Hour)
+	montague := h.update("romeo", func(u *User) { u.Local = "montague" })
+	former := xmpp.MustJID("romeo@" + here)
+	for _, when := range []string{"at once", "after a restart"} {
+		if u := h.Resolve(former); u == nil || u.ID != montague.ID {
+			t.Errorf("%s: %s leads to %+v", when, former, u)
+		}
+		h = h.reopen()
+	}
+	h.add("romeo") // who takes the address and leaves this world ends it
+	h.delete("romeo")
+	for range 2 {
+		if u := h.Resolve(former); u != nil {
+			t.Errorf("%s leads to %+v", former, u)
+		}
+		h = h.reopen()
+	}
+}
