@@ -524,3 +524,24 @@ func FuzzApproval(f *testing.F) {
 		}
 	})
 }
+
+// What was in a node that keeps nothing any more is gone, also when it keeps things again.
+func TestTransient(t *testing.T) {
+	h := open(t)
+	romeo := h.Connect(t, "romeo@example.com/orchard")
+	does(t, romeo, iq("set", "<publish node='n'><item id='i'><x xmlns='urn:x'/></item></publish>"))
+	persist := func(v string) {
+		t.Helper()
+		does(t, romeo, owner("set", "<configure node='n'><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>http://jabber.org/protocol/pubsub#node_config</value></field>"+
+			"<field var='pubsub#persist_items'><value>"+v+"</value></field></x></configure>"))
+	}
+	persist("0")
+	refused(t, romeo, iq("get", "<items node='n'/>"), "feature-not-implemented")
+	persist("1")
+	if got := does(t, romeo, iq("get", "<items node='n'/>")); strings.Contains(got, "<item ") {
+		t.Error(got)
+	}
+	if err := h.nodes.Audit(); err != nil {
+		t.Error(err)
+	}
+}
