@@ -3,6 +3,7 @@ package aliasbridge
 import (
 	"context"
 	"slices"
+	"sync"
 
 	"confab/muc"
 	"confab/xmpp"
@@ -70,21 +71,23 @@ func (b *Bridge) inTurn(domain string, fn func(out *router.Batch, all audience, 
 	}
 }
 
-// audience is who of a domain hears of aliases.
-type audience []listener
+// audience is who of a domain hears of aliases, once somebody has to: most look at aliases that nothing has happened to.
+type audience func() []listener
 
 type listener struct {
 	account *router.Account
 	user    *directory.User
 }
 
-func (b *Bridge) audience(domain string) (all audience) {
-	for _, account := range b.host.Router.Domain(domain).Accounts() {
-		if u := b.dir.ByID(account.User); u != nil {
-			all = append(all, listener{account, u})
+func (b *Bridge) audience(domain string) audience {
+	return sync.OnceValue(func() (all []listener) {
+		for _, account := range b.host.Router.Domain(domain).Accounts() {
+			if u := b.dir.ByID(account.User); u != nil {
+				all = append(all, listener{account, u})
+			}
 		}
-	}
-	return all
+		return all
+	})
 }
 
 // hide shows aliases as offline that are gone, at their old addresses, or not seen any more.
@@ -112,7 +115,7 @@ func (b *Bridge) hide(domain string) {
 			continue
 		}
 		// Those who lose sight of it hear that now; the others are told by reveal.
-		for _, l := range all {
+		for _, l := range all() {
 			if s.to(l.user) != gone && !now.sees(l.user) {
 				b.send(&out, l.account, s, gone)
 			}
@@ -136,7 +139,7 @@ func (b *Bridge) reveal(domain string) {
 			return
 		}
 		b.shown[a.ID] = next
-		for _, l := range all {
+		for _, l := range all() {
 			if !next.view.sees(l.user) {
 				continue
 			}

@@ -268,7 +268,7 @@ func (b *Bridge) replace(out *router.Batch, all audience, old, now *shown) {
 	} else {
 		delete(b.shown, old.view.alias.ID)
 	}
-	for _, l := range all {
+	for _, l := range all() {
 		if is := now.to(l.user); is != old.to(l.user) {
 			b.send(out, l.account, s, is)
 		}
