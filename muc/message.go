@@ -70,10 +70,13 @@ func (m *Rooms) keepSubject(r *room, sub *subject) error {
 	r.changing <- struct{}{}
 	defer func() { <-r.changing }()
 	r.mu.Lock()
-	ended := r.gone && !r.lent
+	ended, temporary := r.gone && !r.lent, !r.config.Persistent
 	r.mu.Unlock()
-	if ended {
+	switch {
+	case ended:
 		return errNoRoom
+	case temporary:
+		return nil
 	}
 	if err := m.store.putSubject(context.Background(), r.id, sub); err != nil {
 		return err
@@ -179,9 +182,6 @@ func (r *room) say(d *feature.Dispatch) (*subject, error) {
 	}
 	d.Reach = len(r.seats)
 	d.Fate = router.Deliver
-	if !r.config.Persistent {
-		sub = nil
-	}
 	return sub, nil
 }
 

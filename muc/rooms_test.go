@@ -326,6 +326,22 @@ func TestTemporaryRoomsLeaveNothing(t *testing.T) {
 	if after := kept(); !slices.Equal(after, before) {
 		t.Errorf("there is %q, and was %q", after, before)
 	}
+	// Or to one that is persistent no longer.
+	for i := range 20 {
+		romeo = cast(t, h, cave, []string{"persistentroom=1"}, fmt.Sprint("romeo@example.com/a", i))[0]
+		second := h.Online(t, "romeo@example.com/second")
+		var temporary sync.WaitGroup
+		temporary.Go(func() { second.Sends(configured(cave, "persistentroom=0")) })
+		for range 5 {
+			romeo.Sends("<message to='" + cave + "' type='groupchat'><subject>Spells</subject></message>")
+		}
+		temporary.Wait()
+		h.Table.End(romeo.Session)
+		h.Table.End(second.Session)
+	}
+	if after := kept(); !slices.Equal(after, before) {
+		t.Errorf("there is %q, and was %q", after, before)
+	}
 	// Earlier versions left something of each.
 	err := h.State.Update(t.Context(), func(tx store.Tx) error { return tx.Put("rooms", []byte("o12345678"), []byte("x")) })
 	if err != nil {
