@@ -16,30 +16,41 @@ func (m *Rooms) create(u *directory.User, address xmpp.JID, e *entry) error {
 	if _, err := nickKey(e.nick); err != nil {
 		return err
 	}
-	if m.made() >= m.opts.MaxRooms {
+	switch all, own := m.made(u.ID); {
+	case all >= m.opts.MaxRooms:
 		return xmpp.NewError(xmpp.ResourceConstraint, "there are too many rooms")
+	case own >= m.opts.MaxRoomsEach && !u.Admin:
+		return xmpp.NewError(xmpp.ResourceConstraint, "you have made too many rooms; destroy one that nobody needs any more")
 	}
 	r, err := m.found(context.Background(), address, DefaultConfig())
 	if err != nil {
 		return err
 	}
-	r.locked = true
+	r.maker, r.locked = u.ID, true
 	r.setAffiliate(u.JID, affiliate{Affiliation: Owner})
 	m.place(r, nil)
 	return nil
 }
 
-// made is how many rooms there are that people made.
-func (m *Rooms) made() int {
+// made is how many rooms there are that people made, and that one of them did.
+func (m *Rooms) made(by directory.ID) (all, own int) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	n := len(m.kept)
-	for j, r := range m.loaded {
-		if !r.lent && m.kept[j] == nil {
-			n++
+	count := func(maker directory.ID) {
+		all++
+		if maker == by {
+			own++
 		}
 	}
-	return n
+	for _, rec := range m.kept {
+		count(rec.maker)
+	}
+	for j, r := range m.loaded {
+		if !r.lent && m.kept[j] == nil {
+			count(r.maker)
+		}
+	}
+	return all, own
 }
 
 // found gives a new room its id, for good.

@@ -170,3 +170,23 @@ func TestLongInvitations(t *testing.T) {
 	}
 	hears(t, all[1])
 }
+
+// TestRoomsOfOne has somebody make as many rooms as he may, over restarts too: others make theirs.
+func TestRoomsOfOne(t *testing.T) {
+	folder := t.TempDir()
+	for i := range 3 {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			h := openHouse(t, folder, muc.Options{MayCreate: everybody, MaxRoomsEach: 2}, nil)
+			romeo, juliet := h.Online(t, there), h.Online(t, away)
+			room := fmt.Sprintf("r%d@conference.example.com", i)
+			romeo.Sends("<presence to='"+room+"/romeo'>"+mucX+"</presence>", configured(room, "persistentroom=1"))
+			if got := heard(t, romeo); strings.Contains(got, "<resource-constraint") != (i == 2) {
+				t.Error(got)
+			}
+			join(juliet, "tent@conference.example.com")
+			if got := heard(t, juliet); !strings.Contains(got, "<status code='201'/>") {
+				t.Error(got)
+			}
+		})
+	}
+}

@@ -70,6 +70,7 @@ const layout = 1
 type stored struct {
 	id      directory.ID
 	created time.Time
+	maker   directory.ID // 0: the operator, or it is not known
 	config  Config
 }
 
@@ -87,6 +88,9 @@ func (r *stored) append(dst []byte) []byte {
 	for _, s := range c.texts() {
 		dst = record.AppendString(dst, *s)
 	}
+	if r.maker != 0 {
+		dst = record.AppendUint(dst, uint64(r.maker))
+	}
 	return dst
 }
 
@@ -103,6 +107,9 @@ func parseStored(b []byte) (*stored, error) {
 	c.Broadcast, c.Lists = roleSet(d.Uint()), roleSet(d.Uint())
 	for _, s := range c.texts() {
 		*s = d.String()
+	}
+	if !d.Done() {
+		r.maker = directory.ID(d.Uint())
 	}
 	if d.Failed() || c.Private > Nobody {
 		return nil, errRecord

@@ -14,7 +14,7 @@ func TestRecords(t *testing.T) {
 		Name: "Höhle", Description: "dark", Lang: "de", PubSub: "xmpp:x?;node=y", Password: "s", Persistent: true, Moderated: true, AnySubject: true,
 		Private: Nobody, MaxOccupants: 7, History: 11, Broadcast: allRoles, Lists: 1 << Visitor,
 	}
-	r := &stored{id: 12, created: at, config: c}
+	r := &stored{id: 12, created: at, maker: 7, config: c}
 	if got, err := parseStored(r.append(nil)); err != nil || !reflect.DeepEqual(got, r) {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -47,6 +47,7 @@ func TestOldRecords(t *testing.T) {
 		bytes  string
 	}{
 		{&stored{id: 12, created: at, config: c}, "\x01\f\x85\xa0\x9d\xec\x81ӄ\x03)\x03\a\v\x0e\x02\x06Höhle\x04dark\x02de\x0exmpp:x?;node=y\x01s"},
+		{&stored{id: 1, created: at, maker: 5}, "\x01\x01\x85\xa0\x9d\xec\x81ӄ\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x05"},
 		{&subject{text: "Spells", nick: "romeo", id: "abc", at: at}, "\x01\x85\xa0\x9d\xec\x81ӄ\x03\x06Spells\x05romeo\x03abc"},
 		{&affiliate{Affiliation: Owner, nick: "x"}, "\x01\x04\x01x\x00"},
 		{&vcard{hashes: []string{"ab", "cd"}, xml: []byte("<vCard/>")}, "\x01\x02\x02ab\x02cd<vCard/>"},

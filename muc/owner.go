@@ -139,7 +139,7 @@ func (r *room) listed(f *form.Form) ([]affiliationChange, error) {
 // what is done before anybody is told.
 func (r *room) reconfigure(next Config, changes []affiliationChange, affiliated, first func(*router.Batch)) act {
 	before := r.config
-	rec := &stored{id: r.id, created: r.created, config: next}
+	rec := &stored{r.id, r.created, r.maker, next}
 	var a act
 	switch {
 	case next.Persistent:

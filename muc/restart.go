@@ -164,7 +164,7 @@ func (m *Rooms) layDown() {
 
 // record is all that a temporary room is but for those who are in it.
 func (r *room) record() []byte {
-	rec := stored{r.id, r.created, r.config}
+	rec := stored{r.id, r.created, r.maker, r.config}
 	b := record.AppendFlags(record.AppendString(nil, rec.append(nil)), r.locked)
 	b = record.AppendString(b, r.subject.append(nil))
 	b = record.AppendString(b, r.vcard.append(nil))
@@ -192,7 +192,7 @@ func (m *Rooms) revive(address xmpp.JID) error {
 		return err
 	}
 	r := m.newRoom(address, rec.id, rec.config)
-	r.created = rec.created
+	r.created, r.maker = rec.created, rec.maker
 	d.Flags(&r.locked)
 	var errs []error
 	r.subject, err = parseSubject(d.Bytes())

@@ -25,7 +25,8 @@ type room struct {
 	jid xmpp.JID
 	id  directory.ID // of its archive
 
-	lent bool // given is never nil: it is a room of a source
+	maker directory.ID // who made it by entering it; 0: nobody did
+	lent  bool         // given is never nil: it is a room of a source
 
 	// changing holds a value while somebody changes what is on disk of the room. It is taken before mu.
 	changing chan struct{}

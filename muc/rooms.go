@@ -55,6 +55,7 @@ type Options struct {
 	MaxOccupants    int           // clients in a room, whatever its owners say; 0: 5,000
 	MaxAffiliations int           // people with an affiliation in a room; 0: 10,000
 	MaxRooms        int           // rooms that people made on a service; 0: 20,000
+	MaxRoomsEach    int           // that a user made who is no administrator; 0: 200
 	MaxItems        int           // in one request about affiliations or roles; 0: 1,000
 	Rate            feature.Rate  // of each sender, in copies; zero: a million at once and 100,000 a second
 	Idle            time.Duration // how long an empty room stays in memory; 0: 10 min
@@ -70,7 +71,7 @@ func (o Options) orDefault() Options {
 	for _, d := range []struct {
 		value *int
 		def   int
-	}{{&o.MaxOccupants, 5000}, {&o.MaxAffiliations, 10_000}, {&o.MaxRooms, 20_000}, {&o.MaxItems, 1000}} {
+	}{{&o.MaxOccupants, 5000}, {&o.MaxAffiliations, 10_000}, {&o.MaxRooms, 20_000}, {&o.MaxRoomsEach, 200}, {&o.MaxItems, 1000}} {
 		if *d.value == 0 {
 			*d.value = d.def
 		}
@@ -270,7 +271,7 @@ func (m *Rooms) load(address xmpp.JID) (r *room, rec *stored, err error) {
 			return nil, nil, nil
 		}
 		r = m.newRoom(address, rec.id, rec.config)
-		r.created = rec.created
+		r.created, r.maker = rec.created, rec.maker
 		err = m.store.affiliates(ctx, rec.id, func(w who, a affiliate) {
 			if j, ok := m.addressOf(w); ok {
 				r.setAffiliate(j, a)
