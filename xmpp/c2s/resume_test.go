@@ -43,6 +43,12 @@ func storing(t *testing.T, d *door, stanzas string) (token string) {
 	return token
 }
 
+// waiting is how many logins wait for what an earlier session leaves to be done.
+func waiting() int {
+	stacks := make([]byte, 1<<20)
+	return bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte("c2s.(*client).waits("))
+}
+
 // A client whose session was ended while its last stanzas were being stored is
 // told how many were handled in the end, and not before: else it would send some
 // of them again (XEP-0198 §5).
@@ -67,6 +73,7 @@ func TestResumeBeforeTheLastCommitReturns(t *testing.T) {
 			end(d)
 			next := d.login(t, "<resume xmlns='urn:xmpp:sm:3' h='0' previd='"+token+"'/>")
 			defer next.Close()
+			featuretest.Eventually(t, "the client to wait for the reader", func() bool { return waiting() == 1 })
 			d.Held.Release()
 			next.hear("</authorization-identifier>")
 			answer := next.hear("</success>")
@@ -91,10 +98,7 @@ func TestTwoResumeAtOnce(t *testing.T) {
 		defer g.Close()
 		both = append(both, g)
 	}
-	featuretest.Eventually(t, "both to wait for the reader", func() bool {
-		stacks := make([]byte, 1<<20)
-		return bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte("c2s.(*client).await(")) == 2
-	})
+	featuretest.Eventually(t, "both to wait for the reader", func() bool { return waiting() == 2 })
 	d.Held.Release()
 	for _, g := range both {
 		g.hear("</authorization-identifier>")
@@ -114,10 +118,7 @@ func TestResumeWhileTheStoreHangs(t *testing.T) {
 		return g
 	}
 	early := resume()
-	featuretest.Eventually(t, "a client that waits", func() bool {
-		stacks := make([]byte, 1<<20)
-		return bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("c2s.(*client).await("))
-	})
+	featuretest.Eventually(t, "a client that waits", func() bool { return waiting() == 1 })
 	d.Clock.Pass(d.opts.LoginTimeout)
 	if answer := early.hear("</stream:stream>"); !strings.Contains(answer, "<internal-server-error ") || strings.Contains(answer, "<success") {
 		t.Errorf("heard %s", answer)
@@ -146,10 +147,7 @@ func TestLoginWhileTheStoreHangs(t *testing.T) {
 	if answer := first.hear("</stream:stream>"); !strings.Contains(answer, "<conflict ") {
 		t.Errorf("the first one heard %s", answer)
 	}
-	featuretest.Eventually(t, "a client that waits", func() bool {
-		stacks := make([]byte, 1<<20)
-		return bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("c2s.(*client).waits("))
-	})
+	featuretest.Eventually(t, "a client that waits", func() bool { return waiting() == 1 })
 	d.Clock.Pass(d.opts.LoginTimeout)
 	if answer := early.hear("</stream:stream>"); !strings.Contains(answer, "<internal-server-error ") || strings.Contains(answer, "<success") {
 		t.Errorf("heard %s", answer)
