@@ -545,3 +545,25 @@ func TestTransient(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Where subscribers publish, who may not read the node any more does not, though he
+// is still one.
+func TestSubscribersPublish(t *testing.T) {
+	h := open(t)
+	romeo, juliet := h.Connect(t, "romeo@example.com/orchard"), h.Connect(t, "juliet@example.com/balcony")
+	does(t, romeo, iq("set", "<create node='n'/><configure><x xmlns='jabber:x:data' type='submit'>"+
+		"<field var='pubsub#access_model'><value>whitelist</value></field><field var='pubsub#publish_model'><value>subscribers</value></field></x></configure>"))
+	affiliation := func(what string) {
+		t.Helper()
+		does(t, romeo, owner("set", "<affiliations node='n'><affiliation jid='juliet@example.com' affiliation='"+what+"'/></affiliations>"))
+	}
+	publish := iq("set", "<publish node='n'><item id='i'><x xmlns='urn:x'/></item></publish>")
+	affiliation("member")
+	refused(t, juliet, publish, "forbidden")
+	does(t, juliet, iq("set", "<subscribe node='n' jid='juliet@example.com'/>"))
+	does(t, juliet, publish)
+	affiliation("none")
+	refused(t, juliet, publish, "forbidden")
+	affiliation("member")
+	does(t, juliet, publish)
+}
