@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"confab/xmpp"
 	"confab/xmpp/directory"
+	"confab/xmpp/router"
 )
 
 // There is no end of guests: who has been silent for the longest time is one no more.
@@ -58,6 +60,45 @@ func TestLongIDs(t *testing.T) {
 	for k, ids := range s.bridge.sent.ids {
 		if n := len(strings.Join(ids, "")); n > sentPerUser*maxSentID {
 			t.Errorf("%d bytes are held of %v", n, k)
+		}
+	}
+}
+
+// peer is a component.
+type peer struct{ heard []string }
+
+func (*peer) Home() string    { return "example.com" }
+func (*peer) Connected() bool { return true }
+func (p *peer) Send(_ *router.Batch, stanza []byte) bool {
+	p.heard = append(p.heard, string(stanza))
+	return true
+}
+
+// A member behind a component, who has no history here, corrects what he wrote himself and nothing else.
+func TestCorrectionFromElsewhere(t *testing.T) {
+	s := serve(t, Options{})
+	s.alias("sales", nil, "juliet", "romeo", "xmpp:nurse@irc.example.com")
+	juliet := s.online("juliet@example.com/balcony")
+	p := new(peer)
+	b := s.Table.NewPeerBatch(p, "")
+	say := func(id, replaced string) {
+		t.Helper()
+		st, err := xmpp.Parse([]byte("<message from='nurse@irc.example.com/x' to='sales@example.com' type='chat' id='" + id + "'><body>x</body><replace xmlns='urn:xmpp:message-correct:0' id='" + replaced + "'/></message>"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Table.Handle(b, st)
+		s.Table.Commit(b)
+	}
+	juliet.Sends("<message to='sales@example.com' type='chat' id='hers'><body>x</body></message>")
+	for _, test := range []struct {
+		id, replaced string
+		want         int
+	}{{"1", "hers", 0}, {"2", "unknown", 0}, {"3", "1", 1}, {"4", "2", 1}} {
+		say(test.id, test.replaced)
+		got := juliet.Conn.Left()
+		if len(got) != 1 || strings.Count(got[0], "<replace ") != test.want {
+			t.Errorf("%s for %s: juliet hears %q, the nurse %q", test.id, test.replaced, got, p.heard)
 		}
 	}
 }

@@ -130,3 +130,25 @@ func TestToldWhileItIsHidden(t *testing.T) {
 		t.Errorf("juliet heard %q", got)
 	}
 }
+
+// A session that is back from its rest counts in every alias that it is behind, and in no other.
+func TestRestoredSessionCounts(t *testing.T) {
+	s := serve(t, Options{})
+	for i := range 8 {
+		s.alias(fmt.Sprint("with", i), nil, "romeo", "juliet")
+		s.alias(fmt.Sprint("without", i), nil, "juliet")
+	}
+	romeo := s.online("romeo@example.com/orchard")
+	s.bridge.online = map[directory.ID]status{} // as after a start
+	for id := range s.bridge.shown {
+		s.bridge.shown[id] = newShown(s.bridge, s.bridge.dir.AliasByID(id))
+	}
+	if err := s.bridge.restore(romeo.Session, nil); err != nil {
+		t.Fatal(err)
+	}
+	for id, got := range s.bridge.shown {
+		if want := newShown(s.bridge, s.bridge.dir.AliasByID(id)); got.count != want.count || !maps.Equal(got.told, want.told) {
+			t.Errorf("%s: %v, want %v", got.jid, got.count, want.count)
+		}
+	}
+}
