@@ -11,12 +11,12 @@ verdict() { # OK? NAME
 }
 
 # send PORT-OPTIONS... says what is on standard input as alice to bob.
-send() { go-sendxmpp -u "alice@$DOMAIN" -p "${PASSWORD:-pw-alice}" --timeout 20 "$@" "bob@$DOMAIN"; }
+send() { go-sendxmpp -u "alice@$DOMAIN" -p "${PASSWORD:-pw-alice}" --timeout 60 "$@" "bob@$DOMAIN"; }
 
 # heard TEXT waits until bob has heard it.
 heard() {
     local i
-    for ((i = 0; i < 200; i++)); do
+    for ((i = 0; i < 600; i++)); do
         grep -qF "$1" "$dir/heard" && return
         sleep 0.1
     done

@@ -28,7 +28,7 @@ screen() { tm capture-pane -p -J -t "$1"; }
 
 sees() { # NAME TEXT: waits until the screen shows it
     local i
-    for ((i = 0; i < 200; i++)); do
+    for ((i = 0; i < 600; i++)); do
         screen "$1" | grep -qE -- "$2" && return
         sleep 0.1
     done

@@ -9,12 +9,19 @@
 : "${DOMAIN:=example.com}"
 export DOMAIN
 
-free_ports() { # N: that many ports of 127.0.0.1 on which nobody listens
+free_ports() { # N: that many ports of 127.0.0.1 on which nobody listens, and of which none is given to who does not care
     /usr/bin/python3 - "$1" <<'END'
-import socket, sys
-sockets = [socket.socket() for _ in range(int(sys.argv[1]))]
-for s in sockets:
-    s.bind(("127.0.0.1", 0))
+import random, socket, sys
+sockets = []
+for port in random.sample(range(20000, 30000), 1000):
+    s = socket.socket()
+    try:
+        s.bind(("127.0.0.1", port))
+    except OSError:
+        continue
+    sockets.append(s)
+    if len(sockets) == int(sys.argv[1]):
+        break
 print(*[s.getsockname()[1] for s in sockets])
 END
 }
@@ -23,9 +30,14 @@ server_up() {
     local dir=$1
     mkdir -p "$dir"
     export CONFAB_DATA=$dir/data SERVER_DIR=$dir
-    read -r STARTTLS_PORT TLS_PORT HTTPS_PORT COMPONENT_PORT < <(free_ports 4)
-    export STARTTLS_PORT TLS_PORT HTTPS_PORT COMPONENT_PORT CA_FILE=$CONFAB_DATA/tls/cert.pem
-    server_start "$dir" || return
+    export CA_FILE=$CONFAB_DATA/tls/cert.pem STARTTLS_PORT TLS_PORT HTTPS_PORT COMPONENT_PORT
+    local try
+    for try in 1 2 3; do
+        read -r STARTTLS_PORT TLS_PORT HTTPS_PORT COMPONENT_PORT < <(free_ports 4)
+        server_start "$dir" && break
+        # Somebody else may have been given one of the ports meanwhile.
+        [ "$try" -lt 3 ] && tail -n 3 "$dir/server.log" | grep -q 'address already in use' || return
+    done
     printf '%s\n' address,name,password "alice@$DOMAIN,Alice Archer,pw-alice" "bob@$DOMAIN,Bob Baker,pw-bob" \
         "carol@$DOMAIN,Carol Cook,pw-carol" "dora@$DOMAIN,Dora Drake,pw-dora" | "$CONFAB" user import - >>"$dir/server.log" 2>&1
     "$CONFAB" user set dora --admin >>"$dir/server.log" 2>&1
@@ -35,11 +47,12 @@ server_start() { # DIR: with the data and the ports that server_up has exported
     local dir=$1 i
     "$CONFAB" serve --domains "$DOMAIN" --listen-starttls "127.0.0.1:$STARTTLS_PORT" --listen-tls "127.0.0.1:$TLS_PORT" \
         --listen-https "127.0.0.1:$HTTPS_PORT" --listen-component "127.0.0.1:$COMPONENT_PORT" \
+        --limits-tls-handshake 2m --limits-login 2m \
         --components-accept "[{name = \"bridge.$DOMAIN\", secret = \"the secret of the bridge\"}]" \
         >>"$dir/server.log" 2>&1 </dev/null &
     echo $! >"$dir/server.pid"
-    for ((i = 0; i < 200; i++)); do
-        (exec 3<>"/dev/tcp/127.0.0.1/$TLS_PORT") 2>/dev/null && return
+    for ((i = 0; i < 1200; i++)); do
+        "$CONFAB" status >/dev/null 2>&1 && return # a port could be somebody else's
         kill -0 "$(cat "$dir/server.pid")" 2>/dev/null || break
         sleep 0.05
     done
@@ -58,7 +71,7 @@ server_down() {
     pid=$(cat "$1/server.pid")
     rm -f "$1/server.pid"
     kill -TERM "$pid" 2>/dev/null || true
-    for ((i = 0; i < 300; i++)); do
+    for ((i = 0; i < 1200; i++)); do
         kill -0 "$pid" 2>/dev/null || return 0
         sleep 0.05
     done

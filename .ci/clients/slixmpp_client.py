@@ -14,7 +14,7 @@ from slixmpp.exceptions import XMPPError
 DOMAIN = os.environ["DOMAIN"]
 ROOMS = "conference." + DOMAIN
 PORTS = {"starttls": int(os.environ["STARTTLS_PORT"]), "tls": int(os.environ["TLS_PORT"])}
-PATIENCE = 15  # seconds; only failures take that long
+PATIENCE = 60  # seconds; only failures take that long
 
 # slixmpp 1.8 prints what it gets while it enters a room.
 slixmpp.plugins.xep_0045.muc.print = lambda *args: None

@@ -4,7 +4,7 @@ import os
 
 import slixmpp
 
-from slixmpp_client import DOMAIN, ROOMS, Client, bare, check, same
+from slixmpp_client import DOMAIN, PATIENCE, ROOMS, Client, bare, check, same
 
 NAME = "bridge." + DOMAIN
 SECRET = "the secret of the bridge"
@@ -114,7 +114,7 @@ async def push():
     await alice.leave()
     bob = await Client("bob").come_online()
     bob.chat(bare("alice"), "wake up, secretly")
-    iq = await asyncio.wait_for(published.get(), 15)
+    iq = await asyncio.wait_for(published.get(), PATIENCE)
     same(iq["from"].bare, DOMAIN, "who publishes")
     text = str(iq)
     check("node=\"n1\"" in text and "secretly" not in text and "bob" not in text, "published was %s" % text)

@@ -1,7 +1,7 @@
 """Rooms that people make. Only administrators may, as it is now: dora is one."""
 from slixmpp import JID
 
-from slixmpp_client import DOMAIN, ROOMS, Client, bare, check, is_refused, same
+from slixmpp_client import DOMAIN, PATIENCE, ROOMS, Client, bare, check, is_refused, same
 
 PLUGINS = ("xep_0045", "xep_0249", "xep_0421")
 
@@ -130,10 +130,10 @@ async def room_is_used():
     await dora.hear("groupchat_message", lambda m: m["body"] == "two")
     same([data["body"] for event, data in dora.passed if event == "message"], ["one", "two"], "what others heard")
 
-    await bob["xep_0199"].send_ping(JID(room + "/bobby"), timeout=15)
+    await bob["xep_0199"].send_ping(JID(room + "/bobby"), timeout=PATIENCE)
     bob["xep_0045"].leave_muc(room, "bobby")
     await alice.hear("groupchat_presence", occupant(room, "bobby", "unavailable"))
-    await is_refused("not-acceptable", bob["xep_0199"].send_ping(JID(room + "/bobby"), timeout=15))
+    await is_refused("not-acceptable", bob["xep_0199"].send_ping(JID(room + "/bobby"), timeout=PATIENCE))
     same([m for m in await dora.history(room) if m[1]], [(room + "/bobby", "one"), (room + "/bobby", "two")], "the archive of the room")
     _, subject, _, history = await bob.enter(room, "bob", maxstanzas=1)
     same((subject["subject"], [m["body"] for m in history]), ("the weather", ["two"]), "coming back")

@@ -6,7 +6,7 @@ export const DOMAIN = process.env.DOMAIN;
 export const WEB = `https://${DOMAIN}:${process.env.HTTPS_PORT}`;
 export const WEBSOCKET = `wss://${DOMAIN}:${process.env.HTTPS_PORT}/xmpp-websocket`;
 export const BOSH = `${WEB}/http-bind`;
-export const PATIENCE = 20_000; // ms; only failures take that long
+export const PATIENCE = 60_000; // ms; only failures take that long
 
 export class Failure extends Error {}
 
