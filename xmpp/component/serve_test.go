@@ -1,10 +1,13 @@
 package component_test
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"testing"
 
+	"confab/xmpp"
+	"confab/xmpp/feature"
 	"confab/xmpp/feature/featuretest"
 	"confab/xmpp/stream"
 )
@@ -73,4 +76,53 @@ func BenchmarkRead(b *testing.B) {
 	}
 	p.says("<iq type='get' id='all of it' from='irc.example.com' to='example.com'><ping xmlns='urn:xmpp:ping'/></iq>")
 	p.hears("all of it")
+}
+
+// When a component goes, who has asked and got no answer hears so, once, and nobody else does, and whom it shows goes; while
+// it is away, it is not asked.
+func TestUnanswered(t *testing.T) {
+	var shown featuretest.Log
+	h := open(t, stream.Options{}, feature.Feature{Name: "presence", Presence: func(d *feature.Dispatch) (bool, error) {
+		if d.Stanza.Type == xmpp.TypeUnavailable {
+			fmt.Fprintf(&shown, "%s left. ", d.From.Local())
+		}
+		return true, nil
+	}})
+	romeo := h.Online(t, "romeo@example.com/orchard")
+	iq := func(kind, id string) {
+		romeo.Sends("<iq type='" + kind + "' id='" + id + "' to='irc.example.com'><ping xmlns='urn:xmpp:ping'/></iq>")
+	}
+	p := h.program(t)
+	iq("get", "asked")
+	iq("set", "ordered")
+	iq("result", "told")
+	iq("get", "answered")
+	p.hears("id='answered'")
+	p.says("<iq type='result' id='answered' from='irc.example.com' to='romeo@example.com/orchard'/>" +
+		"<presence from='benvolio@irc.example.com' to='romeo@example.com'/>" +
+		"<presence from='mercutio@irc.example.com' to='romeo@example.com'/>" +
+		"<presence type='unavailable' from='mercutio@irc.example.com' to='romeo@example.com'/>")
+	featuretest.Eventually(t, "all of it", func() bool { return h.Server.Stats.Received.Load() == 4 })
+	romeo.Conn.Left()
+	p.Close()
+	h.program(t) // which is let in when all have been told
+	heard := strings.Join(romeo.Conn.Left(), "\n")
+	for text, want := range map[string]int{"<remote-server-timeout": 2, "id='asked'": 1, "id='ordered'": 1, "id='": 2} {
+		if n := strings.Count(heard, text); n != want {
+			t.Errorf("%s was heard %d times in %s", text, n, heard)
+		}
+	}
+	if got := shown.String(); got != "mercutio left. benvolio left. " {
+		t.Error(got)
+	}
+	if n := h.Server.Stats.Sent.Load(); n != 4 {
+		t.Errorf("%d stanzas were sent", n)
+	}
+
+	h = open(t, stream.Options{})
+	romeo = h.Online(t, "romeo@example.com/orchard")
+	iq("get", "in vain")
+	if heard := strings.Join(romeo.Conn.Left(), ""); !strings.Contains(heard, "id='in vain'") || !strings.Contains(heard, "<remote-server-timeout ") {
+		t.Errorf("heard %s", heard)
+	}
 }
