@@ -8,6 +8,7 @@ import (
 
 	"confab/muc"
 	"confab/xmpp"
+	"confab/xmpp/feature/featuretest"
 )
 
 const (
@@ -244,4 +245,20 @@ func TestAskedAndNotRestored(t *testing.T) {
 	h.Table.Restored()
 	hears(t, romeo, "<iq type='error' id='v' from='"+cave+"/juliet' to='"+there+"'><error type='cancel' by='"+cave+"'>"+
 		"<item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>who was asked is not there any more</text></error></iq>")
+}
+
+// TestOwnOtherClient has each of somebody's two clients in a room ask the occupant that they are: the other one is asked.
+func TestOwnOtherClient(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	romeo := cast(t, h, cave, nil, there)[0]
+	second := h.Online(t, "romeo@example.com/second")
+	join(second, cave)
+	for _, x := range [][2]*featuretest.Person{{romeo, second}, {second, romeo}} {
+		quiet(romeo, second)
+		x[0].Sends("<iq type='get' id='v' to='" + cave + "/romeo'><query xmlns='jabber:iq:version'/></iq>")
+		hears(t, x[0])
+		if got := heard(t, x[1]); !strings.Contains(got, "jabber:iq:version") {
+			t.Errorf("%s heard %s", x[1].JID(), got)
+		}
+	}
 }
