@@ -206,12 +206,16 @@ func Changes(old, new *Settings) (live, restart []string) {
 	return live, restart
 }
 
-// Keep takes from old what a reload does not change, so that s says what is in force.
+// Keep takes from old what a reload does not change, so that s says what is in force. The listeners that stay may need
+// their web.url.
 func (s *Settings) Keep(old *Settings) {
 	was := Fields(old)
 	for i, f := range Fields(s) {
 		if !f.Live {
 			f.value.Set(was[i].value)
 		}
+	}
+	if s.HasWeb() && len(s.Listen.HTTPS) == 0 && s.Web.URL == "" {
+		s.Web.URL = old.Web.URL
 	}
 }

@@ -26,8 +26,10 @@ func (s *Server) Reload(ctx context.Context) (admin.Reloaded, error) {
 		return r, err
 	}
 	old := s.settings.Load()
-	r.Changed, r.Restart = config.Changes(old.Settings, fresh.Settings)
+	wanted, restart := config.Changes(old.Settings, fresh.Settings)
 	fresh.Keep(old.Settings)
+	r.Changed, _ = config.Changes(old.Settings, fresh.Settings)
+	r.Restart = append(restart, slices.DeleteFunc(wanted, func(name string) bool { return slices.Contains(r.Changed, name) })...)
 	if err := s.loadCertificates(fresh); err != nil {
 		return r, err
 	}

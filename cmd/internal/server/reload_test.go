@@ -106,3 +106,18 @@ func TestReloadOfLimits(t *testing.T) {
 		}
 	}
 }
+
+// Who moves from a reverse proxy to listen.https needs web.url until the restart that opens it.
+func TestReloadKeepsTheWebReachable(t *testing.T) {
+	s, change := reloadable(t, map[string]string{"listen-https": "off", "listen-http": "127.0.0.1:0", "web-url": "https://chat.example.com"})
+	change("listen-http", "off")
+	change("listen-https", "127.0.0.1:0")
+	change("web-url", "")
+	r, err := s.Reload(t.Context())
+	if err != nil || strings.Join(r.Changed, " ") != "" || strings.Join(r.Restart, " ") != "listen.https listen.http web.url" {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if got := s.webURL("example.com"); got != "https://chat.example.com" {
+		t.Errorf("the web side is at %q", got)
+	}
+}
