@@ -84,7 +84,7 @@ type Roster struct {
 
 // Rooms holds the rules for rooms that people make.
 type Rooms struct {
-	Create RoomCreators `toml:"create" live:"yes" doc:"Who may make rooms: admins, the administrators of the domain, or users, everybody on it."`
+	Create RoomCreators `toml:"create" live:"yes" doc:"Who may make rooms: admins, the administrators of the domain, or users, everybody on it, up to 200 each."`
 }
 
 // PubSub holds the rules for the publish-subscribe service.
