@@ -61,6 +61,8 @@ func (c *Certificates) Warnings(domains []string, now time.Time) []string {
 		switch {
 		case leaf.VerifyHostname(ASCII(domain)) != nil:
 			list = append(list, fmt.Sprintf("no certificate names %s: clients will refuse to connect or ask (the certificate has to name the mail domain, whatever the server is called)", domain))
+		case now.Before(leaf.NotBefore):
+			list = append(list, fmt.Sprintf("the certificate for %s is good from %s only: until then clients will refuse to connect; look whether the clock of this machine is right", domain, leaf.NotBefore.Format(time.DateTime)))
 		case now.After(leaf.NotAfter):
 			list = append(list, fmt.Sprintf("the certificate for %s expired on %s: renew it, then 'confab reload'", domain, leaf.NotAfter.Format(time.DateOnly)))
 		case now.Add(14 * day).After(leaf.NotAfter):

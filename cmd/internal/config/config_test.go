@@ -299,6 +299,9 @@ func TestPrepare(t *testing.T) {
 	if w := certs.Warnings(l.Domains, now); len(w) != 2 || !strings.Contains(w[0], "self-signed") {
 		t.Errorf("warnings %q", w)
 	}
+	if w := certs.Warnings(l.Domains, now.Add(-2*time.Hour)); len(w) != 2 || !strings.Contains(w[0], "is good from ") {
+		t.Errorf("warnings before its time %q", w)
+	}
 
 	// The second start needs no flags, and makes nothing.
 	again, err := Source{Flags: map[string]string{"data": dir}}.Load()
