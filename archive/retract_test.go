@@ -47,6 +47,17 @@ func TestRetraction(t *testing.T) {
 	same(t, []byte(got[1]), "<message from='juliet@example.com/balcony' to='romeo@example.com' type='chat' id='b'><body>hers</body></message>")
 }
 
+// A note to oneself is sent and received in one, and can be corrected and taken back.
+func TestRetractionOfANote(t *testing.T) {
+	s := serve(t)
+	romeo := s.Online(t, "romeo@example.com/orchard")
+	romeo.Sends("<message to='romeo@example.com' type='chat' id='a'><body>mine</body></message>")
+	romeo.Sends(strings.ReplaceAll(retracting("a"), "juliet", "romeo"))
+	if got := s.seen(s.ID("romeo@example.com")); len(got) != 2 || !strings.Contains(got[0], "<retracted") {
+		t.Errorf("the archive shows %q", got)
+	}
+}
+
 // A retraction that has no id of its own is found by the one that it has in the archive.
 func TestRetractionWithoutID(t *testing.T) {
 	s := serve(t)
