@@ -361,6 +361,7 @@ func TestSecret(t *testing.T) {
 // Connections that say nothing are bounded.
 func TestWaiting(t *testing.T) {
 	h := open(t, stream.Options{})
+	h.program(t) // which is not one of them
 	var idle []*program
 	for range places {
 		p := h.dial(t)
