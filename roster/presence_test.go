@@ -77,7 +77,7 @@ func TestHibernatingSessionsStayAvailable(t *testing.T) {
 	if got := romeo.heard(); !strings.Contains(got, "from='juliet@example.com/balcony' type='unavailable'") {
 		t.Errorf("when she expired, romeo heard %q", got)
 	}
-	lost, _ := juliet.End()
+	lost, _ := juliet.End(nil)
 	if lost.Stanzas != nil {
 		t.Error("the session had not ended")
 	}
@@ -88,7 +88,7 @@ func TestSessionReplaced(t *testing.T) {
 	h := newHouse(t, Options{})
 	romeo, old := h.online("romeo@example.com/orchard"), h.online("juliet@example.com/balcony")
 	romeo.quiet()
-	_, first := old.End()
+	_, first := old.End(nil)
 	again := h.online("juliet@example.com/balcony")
 	romeo.quiet()
 	if !first {

@@ -176,7 +176,7 @@ func BenchmarkMassLogin(b *testing.B) {
 		for _, p := range people {
 			p.SetPresence(router.Presence{})
 			h.boards["example.com"].remove(p.Session)
-			p.End()
+			p.End(nil)
 		}
 		b.StartTimer()
 	}
