@@ -321,7 +321,7 @@ func TestTemporaryRoomsLeaveNothing(t *testing.T) {
 			romeo.Sends("<message to='" + cave + "' type='groupchat'><subject>Spells</subject></message>")
 		}
 		ended.Wait()
-		romeo.End()
+		romeo.End(nil)
 	}
 	if after := kept(); !slices.Equal(after, before) {
 		t.Errorf("there is %q, and was %q", after, before)

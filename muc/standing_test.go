@@ -356,3 +356,75 @@ func TestNamesakeOfAnOccupant(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestKickedTwice has one request send somebody away two times.
+func TestKickedTwice(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	all := cast(t, h, cave, nil, there, away)
+	all[0].Sends(admin("1", "<item nick='juliet' role='none'/><item nick='juliet' role='none'/>"))
+	if got := heard(t, all[0]); strings.Count(got, "<presence ") != 1 || !strings.Contains(got, "type='result'") {
+		t.Error(got)
+	}
+	if got := heard(t, all[1]); strings.Count(got, "<status code='307'/>") != 1 {
+		t.Error(got)
+	}
+	if got := h.Logged(); got != "" {
+		t.Error(got)
+	}
+}
+
+// TestModeratorWithoutAVoice has somebody's voice be taken from him, who then becomes a moderator in the source of the room.
+func TestModeratorWithoutAVoice(t *testing.T) {
+	src := newAlias("romeo", "juliet")
+	src.members[0].Affiliation = muc.Admin
+	h := openHouse(t, t.TempDir(), muc.Options{}, src)
+	romeo, juliet := h.Online(t, there), h.Online(t, away)
+	join(romeo, sales)
+	join(juliet, sales)
+	romeo.Sends("<iq type='set' id='1' to='" + sales + "'><query xmlns='http://jabber.org/protocol/muc#admin'><item nick='juliet' role='visitor'/></query></iq>")
+	for _, x := range []struct {
+		affiliation muc.Affiliation
+		role        string
+	}{{muc.Member, "visitor"}, {muc.Admin, "moderator"}} {
+		juliet.Sends("<presence type='unavailable' to='" + sales + "/juliet'/>")
+		src.members[1].Affiliation = x.affiliation
+		quiet(juliet)
+		join(juliet, sales)
+		if got := heard(t, juliet); !strings.Contains(got, "role='"+x.role+"' jid='"+away+"'") {
+			t.Errorf("as %v: %s", x.affiliation, got)
+		}
+	}
+}
+
+// TestInvitedTooEarly has the owner of a room that is not open yet invite somebody.
+func TestInvitedTooEarly(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	romeo, juliet := h.Online(t, there), h.Online(t, away)
+	join(romeo, cave)
+	quiet(romeo)
+	romeo.Sends("<message to='" + cave + "' id='i'><x xmlns='http://jabber.org/protocol/muc#user'><invite to='juliet@example.com'/></x></message>")
+	refused(t, romeo, "item-not-found")
+	hears(t, juliet)
+}
+
+// TestNamesakeApplies has somebody who has asked to become a member be deleted: who gets his name may ask, too.
+func TestNamesakeApplies(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	romeo := cast(t, h, cave, []string{"membersonly=1"}, there)[0]
+	for i := range 2 {
+		juliet := h.Online(t, "juliet@example.com/"+string(rune('a'+i)))
+		juliet.Sends("<iq type='set' id='r' to='" + cave + "'><query xmlns='jabber:iq:register'><x xmlns='jabber:x:data' type='submit'>" +
+			"<field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#register</value></field>" +
+			"<field var='muc#register_roomnick'><value>juliet</value></field></x></query></iq>")
+		if got := heard(t, romeo); strings.Count(got, "<message ") != 1 {
+			t.Errorf("romeo heard %s, and juliet %s", got, heard(t, juliet))
+		}
+		h.Table.End(juliet.Session)
+		if err := h.Directory.Delete(t.Context(), h.ID("juliet@example.com")); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Directory.Add(t.Context(), directory.NewUser{Domain: "example.com", Local: "juliet"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
