@@ -165,7 +165,7 @@ func TestLockedRoomIsNone(t *testing.T) {
 func TestBackBeforeGone(t *testing.T) {
 	h := newHouse(t, muc.Options{MayCreate: everybody})
 	all := cast(t, h, cave, nil, there, away)
-	all[1].End()
+	all[1].End(nil)
 	juliet := h.Online(t, away)
 	join(juliet, cave)
 	if got := heard(t, juliet); strings.Count(got, "<presence ") != 2 || !strings.Contains(got, "<status code='110'/>") || !strings.Contains(got, "<subject") {
