@@ -101,7 +101,7 @@ func (m *Rooms) arrive(d *feature.Dispatch) error {
 		}
 		s, err := m.admit(r, e, d.To)
 		if s != nil && err == nil {
-			drain(d, maxPast)
+			drain(d, 64<<10) // the history has to fit in, and what is said meanwhile
 			m.welcome(r, s, &e.history)
 		}
 		return err

@@ -18,6 +18,7 @@ import (
 	"confab/xmpp/feature/disco"
 	"confab/xmpp/feature/featuretest"
 	"confab/xmpp/picture"
+	"confab/xmpp/router"
 	"confab/xmpp/store/bolt"
 	"confab/xmpp/store/storetest"
 	"confab/xmpp/xmpptest"
@@ -29,6 +30,22 @@ type house struct {
 	*muc.Rooms
 	archive *archive.Archive
 	history *storetest.Held
+	stored  func() // if it is set: runs between the storing of a message and its delivery
+}
+
+// keeper stores messages and lets something happen before they are delivered.
+type keeper struct {
+	feature.Keeper
+	house *house
+}
+
+func (k keeper) Keep(batch []*feature.Dispatch, c feature.Count, deliver func(*feature.Dispatch, *router.Batch)) error {
+	return k.Keeper.Keep(batch, c, func(d *feature.Dispatch, out *router.Batch) {
+		if k.house.stored != nil {
+			k.house.stored()
+		}
+		deliver(d, out)
+	})
 }
 
 // closeHistory has the history take nothing any more.
@@ -58,7 +75,7 @@ func openHouse(t testing.TB, folder string, o muc.Options, src muc.Source) *hous
 		if x.archive, err = archive.Open(context.Background(), x.history, archive.Options{Clock: h.Clock, Log: h.Log}); err != nil {
 			t.Fatal(err)
 		}
-		h.Keeper = x.archive.Keeper()
+		h.Keeper = keeper{x.archive.Keeper(), x}
 		x.Rooms = muc.New(h, x.archive, o)
 		if src != nil {
 			x.Rooms.SetSource(src)

@@ -60,6 +60,31 @@ func TestNothingLostOnEntering(t *testing.T) {
 	}
 }
 
+// TestEnteringBetween has somebody enter when a message is in the history and nobody has heard it yet: it comes with the
+// history, and not again.
+func TestEnteringBetween(t *testing.T) {
+	h := newHouse(t, muc.Options{MayCreate: everybody})
+	romeo := cast(t, h, cave, nil, "romeo@example.com/orchard")[0]
+	juliet := h.Online(t, "juliet@example.com/balcony")
+	entered := 0
+	h.stored = func() {
+		entered++
+		juliet.Sends("<presence to='" + cave + "/juliet'>" + mucX + "</presence>")
+	}
+	romeo.Sends("<message to='" + cave + "' type='groupchat' id='m'><body>But soft</body></message>")
+	h.stored = nil
+	romeo.Sends("<message to='" + cave + "' type='groupchat' id='n'><body>What light</body></message>")
+	if entered != 1 {
+		t.Fatalf("entered %d times", entered)
+	}
+	got := heard(t, juliet)
+	for _, body := range []string{"But soft", "What light"} {
+		if n := strings.Count(got, body); n != 1 {
+			t.Errorf("%q was heard %d times in %s", body, n, got)
+		}
+	}
+}
+
 // allIDs returns the ids in the room's archive.
 func allIDs(t *testing.T, h *house, p *featuretest.Person) (ids []string) {
 	t.Helper()
