@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"io"
+	"runtime"
 	"sync"
 	"time"
 
@@ -133,7 +135,7 @@ func (x *Conn) write() {
 		// With the lock, or it could undo the deadline of a Close.
 		x.raw.SetWriteDeadline(time.Now().Add(timeout))
 		x.mu.Unlock()
-		_, err := w.Write(*b)
+		err := x.writeAll(w, *b)
 		x.opts.Stats.BytesOut.Add(int64(len(*b)))
 		x.opts.Stats.Waiting.Add(-int64(len(*b)))
 		putOutput(b)
@@ -150,6 +152,24 @@ func (x *Conn) write() {
 		x.fail(errClosed)
 	}
 	x.mu.Unlock()
+}
+
+// piece is how much of a long output is written before others have their turn: a TLS record.
+const piece = 16 << 10
+
+// writeAll writes an output. What is long is written piece by piece, each behind whoever else has something to do: when
+// hundreds are sent a picture at once, a short message does not wait for all of them. A frame is written whole.
+func (x *Conn) writeAll(w io.Writer, b []byte) error {
+	for x.frames == nil && len(b) > piece {
+		runtime.Gosched()
+		n, err := w.Write(b[:piece])
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	_, err := w.Write(b)
+	return err
 }
 
 // Drain waits until no more than n bytes wait for the peer, or the connection
