@@ -305,22 +305,28 @@ func TestListOfAdminsAlone(t *testing.T) {
 	}
 }
 
-// TestNamesakeHasNoVoice has somebody who lost his voice in a room be deleted: who gets his name comes as anybody does.
+// TestNamesakeHasNoVoice has somebody with a voice in a room be deleted, when he has left it or while he is there: who gets
+// his name comes as anybody does.
 func TestNamesakeHasNoVoice(t *testing.T) {
-	h := newHouse(t, muc.Options{MayCreate: everybody})
-	all := cast(t, h, cave, []string{"moderatedroom=1"}, there, away)
-	all[0].Sends(admin("1", "<item nick='juliet' role='participant'/>"))
-	all[1].Sends("<presence type='unavailable' to='" + cave + "/juliet'/>")
-	if err := h.Directory.Delete(t.Context(), h.ID("juliet@example.com")); err != nil {
-		t.Fatal(err)
-	}
-	if err := h.Directory.Add(t.Context(), directory.NewUser{Domain: "example.com", Local: "juliet"}); err != nil {
-		t.Fatal(err)
-	}
-	juliet := h.Online(t, "juliet@example.com/new")
-	join(juliet, cave)
-	if got := heard(t, juliet); !strings.Contains(got, "role='visitor'") {
-		t.Error(got)
+	for _, left := range []bool{true, false} {
+		h := newHouse(t, muc.Options{MayCreate: everybody})
+		all := cast(t, h, cave, []string{"moderatedroom=1"}, there, away)
+		all[0].Sends(admin("1", "<item nick='juliet' role='participant'/>"))
+		if left {
+			all[1].Sends("<presence type='unavailable' to='" + cave + "/juliet'/>")
+		}
+		if err := h.Directory.Delete(t.Context(), h.ID("juliet@example.com")); err != nil {
+			t.Fatal(err)
+		}
+		h.Table.End(all[1].Session)
+		if err := h.Directory.Add(t.Context(), directory.NewUser{Domain: "example.com", Local: "juliet"}); err != nil {
+			t.Fatal(err)
+		}
+		juliet := h.Online(t, "juliet@example.com/new")
+		join(juliet, cave)
+		if got := heard(t, juliet); !strings.Contains(got, "role='visitor'") {
+			t.Errorf("left: %t: %s", left, got)
+		}
 	}
 }
 
@@ -335,25 +341,6 @@ func TestNobodyBansHimself(t *testing.T) {
 		if got := heard(t, p); !strings.Contains(got, "<conflict ") {
 			t.Error(got)
 		}
-	}
-}
-
-// TestNamesakeOfAnOccupant is the same with somebody who is in the room while he is deleted.
-func TestNamesakeOfAnOccupant(t *testing.T) {
-	h := newHouse(t, muc.Options{MayCreate: everybody})
-	all := cast(t, h, cave, []string{"moderatedroom=1"}, there, away)
-	all[0].Sends(admin("1", "<item nick='juliet' role='participant'/>"))
-	if err := h.Directory.Delete(t.Context(), h.ID("juliet@example.com")); err != nil {
-		t.Fatal(err)
-	}
-	h.Table.End(all[1].Session)
-	if err := h.Directory.Add(t.Context(), directory.NewUser{Domain: "example.com", Local: "juliet"}); err != nil {
-		t.Fatal(err)
-	}
-	juliet := h.Online(t, "juliet@example.com/new")
-	join(juliet, cave)
-	if got := heard(t, juliet); !strings.Contains(got, "role='visitor'") {
-		t.Error(got)
 	}
 }
 
