@@ -434,19 +434,24 @@ func (a *Archive) unreadable(id uint64, err error) {
 
 // read reads a message that is in an index of its owner, as he has it. ok is false if it is not there any more.
 func (it *Item) read(tx store.Tx, o directory.ID, id uint64) (ok bool, err error) {
-	v := tx.Get(spaceBody, appendID(nil, id))
-	if v == nil {
-		return false, nil
-	}
 	var b body
-	if err := b.decode(v); err != nil {
-		return false, err
-	}
-	r, ok, err := b.rowOf(o)
+	r, ok, err := b.of(tx, o, id)
 	if err != nil || !ok {
 		return false, err
 	}
 	return true, it.set(id, &b, &r)
+}
+
+// of decodes a message and finds the row of one of its owners. ok is false if there is none.
+func (b *body) of(tx store.Tx, o directory.ID, id uint64) (r row, ok bool, err error) {
+	v := tx.Get(spaceBody, appendID(nil, id))
+	if v == nil {
+		return r, false, nil
+	}
+	if err := b.decode(v); err != nil {
+		return r, false, err
+	}
+	return b.rowOf(o)
 }
 
 func (it *Item) set(id uint64, b *body, r *row) (err error) {

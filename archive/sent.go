@@ -89,15 +89,8 @@ func (a *Archive) findSent(ctx context.Context, s sent) (found uint64, err error
 
 // is reports whether it is the one with an id. Of a stanza only the start tag is looked at.
 func (s *sent) is(tx store.Tx, id uint64) (bool, error) {
-	v := tx.Get(spaceBody, appendID(nil, id))
-	if v == nil {
-		return false, nil
-	}
 	var b body
-	if err := b.decode(v); err != nil {
-		return false, err
-	}
-	if r, ok, err := b.rowOf(s.owner); err != nil || !ok || r.incoming && !s.self {
+	if r, ok, err := b.of(tx, s.owner, id); err != nil || !ok || r.incoming && !s.self {
 		return false, err
 	}
 	st := xmpp.Stanza{Raw: b.stanza}

@@ -70,12 +70,6 @@ func (p *Private) Get(ctx context.Context, owner directory.ID, n Name) (xml []by
 	return xml, err
 }
 
-// Set stores what a user keeps under a name, in the place of what was there;
-// nothing is empty.
-func (p *Private) Set(ctx context.Context, owner directory.ID, n Name, xml []byte) error {
-	return p.put(ctx, owner, map[Name][]byte{n: xml})
-}
-
 // put stores elements of one user, all of them or none.
 func (p *Private) put(ctx context.Context, owner directory.ID, all map[Name][]byte) error {
 	replaced := map[string]bool{}
